@@ -1,0 +1,44 @@
+# Each target is complete by itself: the first call sets up what is missing, later calls only look whether it is there.
+VENV := .venv
+BIN := $(VENV)/bin
+CONFIG ?= configs/quickstart.yaml
+
+.PHONY: help soak test lint bench clean
+help:
+	@echo "make soak   find the race in live guests (CONFIG=$(CONFIG)); about 2 minutes"
+	@echo "make test   the whole gate: lint, types, unit tests, live tests"
+	@echo "make bench  what qstress itself costs, as ratios within one run"
+
+soak: $(VENV)/run
+	@.ci/host run
+	@$(BIN)/qstress soak --config $(CONFIG)
+
+test: lint
+	@.ci/pytest
+
+lint: $(VENV)/dev
+	@.ci/host test
+	$(BIN)/ruff check --cache-dir $(VENV)/ruff .
+	$(BIN)/ruff format --check --cache-dir $(VENV)/ruff .
+	$(BIN)/mypy --cache-dir $(VENV)/mypy
+	$(BIN)/lint-imports --cache-dir $(VENV)/import-linter
+
+bench: $(VENV)/dev
+	@.ci/host run
+	$(BIN)/python -m tests.bench
+
+clean:
+	rm -rf $(VENV) build
+
+$(VENV)/python: .ci/host
+	@.ci/host venv
+	python3 -m venv $(VENV)
+	@touch $@
+
+$(VENV)/run: pyproject.toml $(VENV)/python
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable .
+	@touch $@
+
+$(VENV)/dev: pyproject.toml $(VENV)/python
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev]'
+	@touch $@ $(VENV)/run

@@ -1,0 +1,20 @@
+"""qstress: QMP/HMP fuzzing and soak tests against live QEMU guests.
+
+The flow, which is also the map of the package (imports only go down, ``pyproject.toml`` holds the contract):
+
+1. ``config/`` reads a YAML file into frozen types, resolves it against the host, refuses what it cannot mean.
+2. ``plan/`` turns axes into cells and draws a seeded, interleaved order of trials.
+3. ``guest/`` makes a command line (pure), starts QEMU paused, connects, hands out a live guest or leaves a clean host.
+4. ``hammer/`` sends monitor commands on time; each reply goes to the judge. ``observe/`` watches what is free to watch.
+5. ``registers`` and ``milestones`` read what the guest says; ``verdict/`` (pure) folds it into a verdict.
+   On suspicion the trial stops hammering first, waits, then confirms.
+6. ``store/`` commits each finding before the next trial starts; ``stats/`` (pure) folds outcomes, ``report/`` shows
+   them.
+7. ``trial`` runs one bring-up, ``campaign`` drives lanes of them until its stop rule, ``host/`` asks what this machine
+   can do, ``cli`` wires, prints and exits.
+
+The words (guest, lane, hammer, trial, verdict, class, block, cell, tier) are the types of ``model``; what can go wrong
+is in ``errors``.
+"""
+
+__version__ = "0.1.0"

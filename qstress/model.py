@@ -1,0 +1,334 @@
+"""The words of qstress as frozen types (no behaviour beyond small derived properties).
+
+Every type pickles and compares by value, so that a trial can be sent to another process and its result back.
+Times ending in ``_s`` are seconds; those named ``at_s`` are on the monotonic clock of the host that measured them,
+counted from the guest's ``cont`` unless stated otherwise.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import IntEnum, StrEnum
+
+
+class Accel(StrEnum):
+    """The accelerator QEMU runs with."""
+
+    KVM = "kvm"
+    TCG = "tcg"
+
+
+class Smm(StrEnum):
+    """What QEMU believes about SMM in KVM: has it, was told so by the interposer, or has none."""
+
+    REAL = "real"
+    PRETENDED = "pretended"
+    NONE = "none"
+
+
+class SmmWriteback(StrEnum):
+    """What the interposer does to the SMM part of ``KVM_SET_VCPU_EVENTS``."""
+
+    AS_IS = "as-is"
+    RESET_ONLY = "reset-only"  # imitates the fix proposed on qemu-devel, 2025-09-09
+
+
+class Tier(StrEnum):
+    """How far a number is from production (design.md, section 1)."""
+
+    T0 = "T0"  # as production runs it
+    T1 = "T1"  # only load, placement and pace differ
+    T2 = "T2"  # a delay where a preemption could fall as well
+    T3 = "T3"  # other guest code
+    T4 = "T4"  # a model: the fault is injected
+
+
+class Outcome(StrEnum):
+    """What became of a trial. ``UNKNOWN`` and ``RIG`` never enter a rate."""
+
+    OK = "ok"
+    HANG = "hang"
+    CRASH = "crash"
+    MONITOR_STALL = "monitor-stall"
+    GUEST_PANIC = "guest-panic"
+    RESTART = "restart"
+    UNKNOWN = "unknown"
+    RIG = "rig"
+
+    @property
+    def counted(self) -> bool:
+        """Whether a trial that ended so is one of the n of a rate (design.md, decision 10)."""
+        return self not in (Outcome.UNKNOWN, Outcome.RIG)
+
+    @property
+    def finding(self) -> bool:
+        """Whether a trial that ended so is a finding about the thing under test."""
+        return self.counted and self is not Outcome.OK
+
+
+class FindingClass(StrEnum):
+    """The kind of a finding: a closed set, the label of metrics and the unit of comparison."""
+
+    LOST_INIT = "lost-init"  # an AP never left its reset vector while the BSP spins after INIT/SIPI
+    REPLAYED_INIT = "replayed-init"  # an AP ran the firmware from the reset vector
+    BSP_SPIN = "bsp-spin"  # every AP came up, the BSP still waits
+    CURED_BY_LOOKING = "cured-by-looking"  # it was stuck and moved once dumps kicked it
+    HANG_OTHER = "hang-other"  # no progress, and none of the named pictures
+    GUEST_PANIC = "guest-panic"
+    MONITOR_STALL = "monitor-stall"
+    CRASH = "crash"
+
+
+class Confidence(StrEnum):
+    """How sure a verdict is."""
+
+    CERTAIN = "certain"
+    LIKELY = "likely"
+    INCONCLUSIVE = "inconclusive"
+
+
+class Milestone(IntEnum):
+    """How far a boot has come, in order, read from SeaBIOS's debug console (facts: qemu.md 3.4)."""
+
+    START = 0  # ``cont`` was sent, nothing printed yet
+    BANNER = 1  # ``SeaBIOS (version``
+    PCI = 2  # PCI devices initialised: the last line before ``smp_scan``
+    CHECKIN = 3  # the first ``handle_smp: apic_id=``
+    FOUND = 4  # ``Found N cpu(s)``: all vCPUs are up
+    BOOT = 5  # ``Booting from`` or ``No bootable device``
+
+
+@dataclass(frozen=True, slots=True)
+class Rate:
+    """How often a hammer sends.
+
+    ``interval_s`` is None for ``max`` (the next command follows the reply), else the time between two sends.
+    ``text`` is what the user wrote, for labels and reports.
+    """
+
+    interval_s: float | None
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class HammerSpec:
+    """One paced stream of monitor commands.
+
+    ``via`` is ``"hmp"`` (sent through ``human-monitor-command``) or ``"qmp"``; ``arguments`` is the JSON text of a
+    QMP command's arguments. The hammer runs from milestone ``start`` until milestone ``until`` is reached.
+    """
+
+    command: str
+    via: str
+    rate: Rate
+    arguments: str = "{}"
+    start: Milestone = Milestone.START
+    until: Milestone = Milestone.BOOT
+
+    @property
+    def label(self) -> str:
+        """The hammer in a few words, as shown in reports: ``info registers -a @ every 2ms``."""
+        return f"{self.command} @ {self.rate.text}"
+
+
+@dataclass(frozen=True, slots=True)
+class Build:
+    """One QEMU under test, resolved: what runs, what it says it is, and what the interposer does to it.
+
+    ``binary`` is an absolute path, ``sha256`` its hash, ``version`` the x.y.z it prints. ``lost_ap_share`` is the
+    share of trials in which a fault is injected that looks like a lost AP (0: none; tier T4).
+    """
+
+    name: str
+    binary: str
+    version: str
+    sha256: str
+    args: tuple[str, ...] = ()
+    env: tuple[tuple[str, str], ...] = ()
+    smm: Smm = Smm.NONE
+    smm_writeback: SmmWriteback = SmmWriteback.AS_IS
+    lost_ap_share: float = 0.0
+
+    @property
+    def interposed(self) -> bool:
+        """Whether the LD_PRELOAD interposer has to be loaded into this QEMU."""
+        return self.smm is Smm.PRETENDED or self.smm_writeback is not SmmWriteback.AS_IS
+
+    @property
+    def fix_imitated(self) -> bool:
+        """Whether this build's fix is the interposer's imitation and not QEMU's own code."""
+        return self.smm_writeback is SmmWriteback.RESET_ONLY
+
+
+@dataclass(frozen=True, slots=True)
+class Shape:
+    """The guest's shape: what all builds of a stratum boot alike. ``placement`` is a tier T1 amplifier."""
+
+    smp: int
+    machine: str
+    accel: Accel
+    memory_bytes: int
+    firmware: str  # "seabios" or an absolute path given to -bios
+    args: tuple[str, ...] = ()
+    placement: str = "none"  # none | bsp-alone
+
+
+@dataclass(frozen=True, slots=True)
+class Stratum:
+    """What two builds must share to be compared: shape and hammers."""
+
+    shape: Shape
+    hammers: tuple[HammerSpec, ...]
+
+    @property
+    def hammer_label(self) -> str:
+        """All hammers in one line; ``none`` where nothing hammers."""
+        return " + ".join(hammer.label for hammer in self.hammers) or "none"
+
+
+@dataclass(frozen=True, slots=True)
+class Cell:
+    """One stratum of the statistics: build x shape x hammers."""
+
+    build: Build
+    stratum: Stratum
+
+    @property
+    def tier(self) -> Tier:
+        """How far this cell's numbers are from production."""
+        return Tier.T4 if self.build.lost_ap_share else Tier.T1
+
+
+@dataclass(frozen=True, slots=True)
+class Trial:
+    """One bring-up of one guest, planned: its number in the run, its block, its cell and its seed."""
+
+    number: int
+    block: int
+    cell_index: int
+    cell: Cell
+    seed: int
+    inject_lost_ap: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class VcpuState:
+    """What one dump says of one vCPU. ``eip`` and ``cs_base`` as printed (32 or 64 bits wide)."""
+
+    index: int
+    eip: int
+    cs_selector: int
+    cs_base: int
+    halted: bool
+    smm: bool
+    interrupts: bool  # EFLAGS.IF
+
+    @property
+    def at_reset_vector(self) -> bool:
+        """EIP=fff0 with CS=f000 and base ffff0000: where x86 starts, and where a lost AP stays."""
+        return self.eip == 0xFFF0 and self.cs_selector == 0xF000 and self.cs_base & 0xFFFFFFFF == 0xFFFF0000
+
+
+@dataclass(frozen=True, slots=True)
+class Observation:
+    """One parsed reply: when it came and one state per vCPU, in ascending index."""
+
+    at_s: float
+    vcpus: tuple[VcpuState, ...]
+    truncated: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class ThreadUsage:
+    """What one vCPU thread did between two looks at ``/proc``: CPU seconds used in ``wall_s`` seconds."""
+
+    index: int  # vCPU index
+    tid: int
+    cpu_s: float
+    wall_s: float
+    state: str  # R, S, D, T, … at the second look
+    wchan: str = ""
+
+    @property
+    def share(self) -> float:
+        """CPU time used as a share of the wall time, 0.0 to about 1.0."""
+        return self.cpu_s / self.wall_s if self.wall_s > 0 else 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class WaitLoop:
+    """SeaBIOS's ``smp_scan`` loop, found by its bytes at the BSP's EIP: it waits for ``expected``, has ``found``."""
+
+    expected: int
+    found: int
+    address: int
+
+
+@dataclass(frozen=True, slots=True)
+class CommandCount:
+    """What became of a hammer's commands in one trial (the ``result`` label of the metrics), and how long it ran."""
+
+    command: str
+    returned: int = 0
+    errors: int = 0
+    timeouts: int = 0
+    lost: int = 0
+    hammered_s: float = 0.0
+    due: int = 0  # commands that the pace asked for in that time; equals the sent ones for ``max``
+
+    @property
+    def total(self) -> int:
+        """All commands that were sent."""
+        return self.returned + self.errors + self.timeouts + self.lost
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What became of a trial, how sure that is, and why, one sentence a reason."""
+
+    outcome: Outcome
+    title: str
+    finding_class: FindingClass | None = None
+    signature: str = ""
+    confidence: Confidence = Confidence.CERTAIN
+    because: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class TrialResult:
+    """One trial, done. ``boot_s`` is from ``cont`` to all vCPUs up (None if that never came), ``detection_s`` from the
+    last sign of progress to the verdict (None unless a finding), ``latencies`` counts replies per bucket of
+    :data:`LATENCY_BUCKETS_S` (one more for the rest).
+    """
+
+    trial: Trial
+    verdict: Verdict
+    started_s: float  # since the run began
+    duration_s: float
+    boot_s: float | None = None
+    detection_s: float | None = None
+    commands: tuple[CommandCount, ...] = ()
+    latencies: tuple[int, ...] = ()
+    rig_reason: str = ""
+
+
+#: Upper bounds of the reply-latency buckets, in seconds.
+LATENCY_BUCKETS_S: tuple[float, ...] = (
+    0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0,
+)  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """What convinces a sceptic, as bytes and plain values; the store writes it as files."""
+
+    dumps: tuple[tuple[float, str], ...] = ()  # (at_s, register dump text), oldest first
+    console: bytes = b""
+    commands: tuple[dict[str, object], ...] = ()  # one JSON object a line of commands.jsonl
+    threads: tuple[ThreadUsage, ...] = ()
+    wait_loop: WaitLoop | None = None
+    argv: tuple[str, ...] = ()
+    env: tuple[tuple[str, str], ...] = ()
+    stderr: str = ""
+    events: tuple[dict[str, object], ...] = ()
+    notes: dict[str, object] = field(default_factory=dict)  # deadlines used, host load, …
