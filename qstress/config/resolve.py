@@ -1,0 +1,183 @@
+"""A configuration meets this host: paths, binaries, accelerator and SMM are settled, axes become strata.
+
+The result is a :class:`Settings`, made of :mod:`qstress.model`'s types only.
+"""
+
+from __future__ import annotations
+
+import itertools
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from qstress.config import binary, rules
+from qstress.config.schema import BuildEntry, Config, Hammer
+from qstress.config.settings import Compare, Gate, Settings, digest, resolved_document
+from qstress.config.tree import Loc, refusal
+from qstress.config.wording import problem_at
+from qstress.errors import ConfigError, RigError
+from qstress.model import Accel, Build, HammerSpec, Rate, Shape, Smm, SmmWriteback, Stratum
+
+if TYPE_CHECKING:
+    from qstress.config.kvm import KvmFacts
+
+__all__ = ["Compare", "Gate", "Settings", "digest", "resolve", "resolved_document"]
+
+#: More cells than this no run can fill with trials.
+MAX_CELLS = 4096
+#: The injected fault raises SeaBIOS's count of CPUs by one, in a byte of CMOS (facts: qemu.md 5, I2).
+_INJECT_SMP = range(2, 255)
+
+
+def resolve(config: Config, *, kvm: KvmFacts, cores: int, base: Path) -> Settings:
+    """Settle *config* on this host.
+
+    :param kvm: what this host's KVM can do.
+    :param cores: cores that qstress may use, at least 1.
+    :param base: the configuration file's folder; paths of binaries and firmware are relative to it.
+    :raises ConfigError: it cannot mean anything here (no firmware file, a fault that cannot be injected).
+    :raises RigError: the host lacks what it asks for; reason ``no-kvm``, ``qemu-missing`` or ``not-qemu``.
+    """
+    accel, note = _accelerator(config, kvm)
+    strata = _strata(config, accel, base)
+    largest = max(config.guest.smp)
+    if accel is Accel.KVM and 0 < kvm.max_vcpus < largest:
+        text = f"guest.smp has {largest}, but this host's KVM runs at most {kvm.max_vcpus} vCPUs"
+        raise RigError(text, reason="no-kvm")
+    builds = _builds(config, accel, kvm, base)
+    injected = [build.name for build in builds if build.lost_ap_share]
+    if injected:
+        note += f"; lost APs are injected into: {', '.join(injected)}"
+    metrics = config.metrics
+    return Settings(
+        name=config.name,
+        builds=builds,
+        strata=strata,
+        stop_trials=config.stop.trials,
+        stop_duration_s=config.stop.duration,
+        stop_decided=config.stop.decided,
+        compare=_compare(config),
+        gate=_gate(config),
+        lanes=config.lanes or max(1, cores // 2),
+        seed=config.seed,
+        runs_dir=Path(config.runs_dir).expanduser(),
+        metrics_listen=metrics.listen,
+        metrics_textfile=Path(metrics.textfile).expanduser() if metrics.textfile else None,
+        accel_note=note,
+    )
+
+
+def _refused(config: Config, loc: Loc, text: str) -> ConfigError:
+    return refusal([problem_at(config._origin, loc, text)])
+
+
+def _accelerator(config: Config, kvm: KvmFacts) -> tuple[Accel, str]:
+    """Return the accelerator and one line that says why it is this one."""
+    asked = config.guest.accel
+    if asked == "kvm" and not kvm.usable:
+        raise RigError(f"guest.accel is kvm, but KVM cannot be used: {kvm.reason}", reason="no-kvm")
+    if asked == "kvm" or (asked == "auto" and kvm.usable):
+        return Accel.KVM, "KVM"
+    why = "as configured" if asked == "tcg" else f"because KVM cannot be used: {kvm.reason}"
+    return Accel.TCG, f"TCG, {why}; the race itself cannot occur under TCG"
+
+
+def _builds(config: Config, accel: Accel, kvm: KvmFacts, base: Path) -> tuple[Build, ...]:
+    """Return the builds; a binary that several of them share is hashed and asked once."""
+    hashes: dict[Path, str] = {}
+    versions: dict[tuple[Path, tuple[tuple[str, str], ...]], str] = {}
+    builds = []
+    for name, entry in config.builds.items():
+        share = _lost_ap_share(config, name, entry, accel)
+        try:
+            path, env = binary.find_binary(entry.binary, base), tuple(entry.env.items())
+            if (path, env) not in versions:
+                versions[path, env] = binary.qemu_version(path, entry.env)
+            if path not in hashes:
+                hashes[path] = binary.sha256_of(path)
+        except RigError as error:
+            raise RigError(f"builds.{name}.binary: {error}", reason=error.reason) from error
+        builds.append(
+            Build(
+                name=name,
+                binary=str(path),
+                version=versions[path, env],
+                sha256=hashes[path],
+                args=entry.args,
+                env=env,
+                smm=_smm(entry, accel, kvm),
+                smm_writeback=SmmWriteback(entry.smm_writeback if accel is Accel.KVM else "as-is"),
+                lost_ap_share=share,
+            )
+        )
+    return tuple(builds)
+
+
+def _smm(entry: BuildEntry, accel: Accel, kvm: KvmFacts) -> Smm:
+    """Return what QEMU will believe of SMM in KVM. Under TCG there is no KVM to have it."""
+    if accel is Accel.TCG:
+        return Smm.NONE
+    if entry.kvm_smm == "pretend" or (entry.kvm_smm == "auto" and not kvm.smm):
+        return Smm.PRETENDED
+    return Smm.REAL if kvm.smm else Smm.NONE
+
+
+def _lost_ap_share(config: Config, name: str, entry: BuildEntry, accel: Accel) -> float:
+    """Return the share of trials into which a lost AP is injected on this accelerator."""
+    if entry.inject is None or entry.inject.accel not in ("any", accel):
+        return 0.0
+    for smp in config.guest.smp if entry.inject.lost_ap else ():
+        if smp not in _INJECT_SMP:
+            low, high = _INJECT_SMP[0], _INJECT_SMP[-1]
+            text = f"a lost AP can be injected at smp {low} to {high} only, and guest.smp has {smp}"
+            raise _refused(config, ("builds", name, "inject"), text)
+    return entry.inject.lost_ap
+
+
+def _strata(config: Config, accel: Accel, base: Path) -> tuple[Stratum, ...]:
+    """Return the cross product of the axes: machine, smp and each hammer's rates (the last varies fastest)."""
+    guest = config.guest
+    axes = [len(hammer.rate) for hammer in config.hammer]
+    cells = len(config.builds) * len(guest.smp) * len(guest.machine)
+    for axis in axes:
+        cells *= axis
+    if cells > MAX_CELLS:
+        raise _refused(config, (), f"{cells} cells (builds x machine x smp x rates) are more than {MAX_CELLS}")
+    firmware = _firmware(config, base)
+    shapes = [
+        Shape(smp, machine, accel, guest.memory, firmware, guest.args, guest.placement)
+        for machine, smp in itertools.product(guest.machine, guest.smp)
+    ]
+    hammers = list(itertools.product(*([_spec(hammer, rate) for rate in hammer.rate] for hammer in config.hammer)))
+    return tuple(Stratum(shape, combination) for shape, combination in itertools.product(shapes, hammers))
+
+
+def _spec(hammer: Hammer, rate: Rate) -> HammerSpec:
+    return HammerSpec(hammer.command, hammer.via, rate, hammer.arguments, hammer.start, hammer.until)
+
+
+def _firmware(config: Config, base: Path) -> str:
+    """Return ``seabios`` or the absolute path of a firmware file that can be read."""
+    firmware = config.guest.firmware
+    if firmware == "seabios":
+        return firmware
+    path = os.path.abspath(base / os.path.expanduser(firmware))
+    if not os.path.isfile(path):
+        raise _refused(config, ("guest", "firmware"), f"{path} is neither 'seabios' nor a file")
+    if not os.access(path, os.R_OK):
+        raise _refused(config, ("guest", "firmware"), f"{path} cannot be read")
+    return path
+
+
+def _compare(config: Config) -> Compare | None:
+    compare = config.compare
+    if compare is None:
+        return None
+    return Compare(compare.baseline, compare.candidate, compare.alpha, compare.confidence)
+
+
+def _gate(config: Config) -> Gate | None:
+    gate, build = config.gate, rules.gated_build(config)
+    if gate is None or build is None:
+        return None
+    return Gate(build, gate.max_hang_rate, gate.classes, gate.better_than)

@@ -1,0 +1,217 @@
+"""The configuration file as the user writes it: frozen models, version 1, every default in its place.
+
+Rules that concern one section stand here; those between sections are in ``rules``, those that need the host in
+``resolve``. The names in ``compare`` and ``gate`` are checked against the builds while validating, through the
+validation context ``{"builds": [names]}``, so that a typo there is shown together with all other problems.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Annotated, Any, Literal, Self, TypeAlias
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PrivateAttr, ValidationInfo, model_validator
+
+from qstress.config import units
+from qstress.config.checked import OneOrMore, among, closest, named, share, whole, wrong
+from qstress.config.tree import Node, Place, shown
+from qstress.config.units import Text
+
+#: Keys that interface.md has for later versions: refused as "not yet supported" instead of "unknown".
+LATER_KEYS = frozenset({"hold", "record", "churn", "observe"})
+
+_NAME = named("[A-Za-z0-9][A-Za-z0-9._-]{0,63}", "letters, digits and . _ - (at most 64, the first no sign)")
+
+Version: TypeAlias = Literal[1]
+AccelWord: TypeAlias = Literal["auto", "kvm", "tcg"]
+PlacementWord: TypeAlias = Literal["none", "bsp-alone"]
+RestartWord: TypeAlias = Literal["process"]
+ViaWord: TypeAlias = Literal["hmp", "qmp"]
+KvmSmmWord: TypeAlias = Literal["real", "auto", "pretend"]
+WritebackWord: TypeAlias = Literal["as-is", "reset-only"]
+InjectAccelWord: TypeAlias = Literal["any", "tcg"]
+
+
+def _known_build(name: str, info: ValidationInfo) -> str:
+    builds = (info.context or {}).get("builds")
+    if builds is not None and name not in builds:
+        hint = closest(name, builds) or f"; there are: {', '.join(builds)}"
+        raise wrong(f"there is no build {shown(name)}{hint}")
+    return name
+
+
+Name = Annotated[str, _NAME]
+BuildName = Annotated[str, _NAME, AfterValidator(_known_build)]
+EnvName = Annotated[str, named("[A-Za-z_][A-Za-z0-9_]{0,254}", "letters, digits and _, no digit first")]
+Machine = Annotated[str, named(r"[A-Za-z0-9][^\s]{0,199}", "a machine as QEMU's -machine takes it, such as pc or q35")]
+Smp = Annotated[int, whole(1, 4096)]
+Trials = Annotated[int, whole(1, 10**9)]
+Seed = Annotated[int, whole(0, 2**63 - 1)]
+
+
+class Section(BaseModel):
+    """What all sections share: nothing unknown, nothing mutable, defaults checked like anything else."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, validate_default=True)
+
+
+def written(value: object, description: str, *, alias: str | None = None) -> Any:
+    """Return a field whose default is *value* in the form that users write, to be checked like theirs."""
+    return Field(value, description=description, alias=alias)
+
+
+class Inject(Section):
+    """A fault that looks like a lost AP, for hosts where the real race cannot occur."""
+
+    lost_ap: Annotated[float, share(inclusive=True)] = Field(description="share of the trials, 0 to 1")
+    accel: Annotated[InjectAccelWord, among(InjectAccelWord)] = Field(
+        "any", description="inject under any accelerator, or only under tcg"
+    )
+
+
+class BuildEntry(Section):
+    """One QEMU under test."""
+
+    binary: Text = Field(description="a name on PATH, or a path (relative to this file's folder)")
+    args: tuple[Text, ...] = Field((), description="appended to this build's command line")
+    env: dict[EnvName, units.AnyText] = Field({}, description="added to this build's environment")
+    kvm_smm: Annotated[KvmSmmWord, among(KvmSmmWord)] = Field(
+        "real", description="pretend: tell QEMU that KVM has SMM; auto: only where it has none"
+    )
+    smm_writeback: Annotated[WritebackWord, among(WritebackWord)] = Field(
+        "as-is", description="reset-only: imitate the upstream fix on any binary"
+    )
+    inject: Inject | None = Field(None, description="inject a fault instead of waiting for the race")
+
+
+class Guest(Section):
+    """What every build boots."""
+
+    accel: Annotated[AccelWord, among(AccelWord)] = Field("auto", description="auto: kvm where it can be used")
+    machine: OneOrMore[Machine] = written("pc", "one or a list (an axis)")
+    smp: OneOrMore[Smp] = written(4, "number of vCPUs, one or a list (an axis)")
+    memory: units.Size = written("32M", "the guest's memory")
+    firmware: units.Firmware = Field("seabios", description="seabios, or a path to a BIOS image")
+    restart: Annotated[RestartWord, among(RestartWord, later=("reset",))] = Field(
+        "process", description="how the next trial of a lane begins: a new process"
+    )
+    args: tuple[Text, ...] = Field((), description="appended to every QEMU command line")
+    placement: Annotated[PlacementWord, among(PlacementWord)] = Field(
+        "none", description="bsp-alone: the boot CPU alone on one core; more hangs, tier T1"
+    )
+
+
+class Hammer(Section):
+    """One paced stream of monitor commands."""
+
+    command: Text = Field(description="what is sent, as typed at the monitor (hmp) or a QMP command's name")
+    via: Annotated[ViaWord, among(ViaWord)] = Field("hmp", description="which monitor language")
+    rate: OneOrMore[units.Pace] = written("max", "max, 500/s, every 2ms; or a list (an axis)")
+    start: units.Phase = written("start", "the phase of the boot that begins it", alias="from")
+    until: units.Phase = written("boot", "the phase of the boot that ends it")
+    arguments: units.Arguments = written({}, "the arguments of a QMP command")
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        if self.start >= self.until:
+            phases = f"{self.start.name.lower()} is not before {self.until.name.lower()}"
+            raise wrong(f"{phases}: this hammer would never send", ("until",) if self._has("until") else ("from",))
+        if self.via == "hmp" and self._has("arguments"):
+            raise wrong("only a QMP command takes arguments; write them into the command, or via: qmp", ("arguments",))
+        if self.via == "qmp" and not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_.-]*", self.command):
+            raise wrong(f"{shown(self.command)} is not the name of a QMP command; via: hmp takes a line", ("command",))
+        return self
+
+    def _has(self, key: str) -> bool:
+        return key in self.model_fields_set
+
+
+class Stop(Section):
+    """When a run ends: whichever comes first."""
+
+    trials: Trials | None = Field(None, description="after so many trials in all")
+    duration: units.Duration | None = Field(None, description="after so long")
+    decided: units.Boolean = Field(False, description="once the comparison is decided")
+
+
+class CompareEntry(Section):
+    """Which builds are compared, and how sure a decision must be."""
+
+    baseline: BuildName = Field(description="the build that the others are compared with")
+    candidate: OneOrMore[BuildName] = Field(description="one or a list")
+    alpha: Annotated[float, share(inclusive=False)] = Field(
+        1e-6, description="the chance of a wrong decision that is accepted"
+    )
+    confidence: Annotated[float, share(inclusive=False)] = Field(0.95, description="of the shown intervals")
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        if self.baseline in self.candidate:
+            at = ("candidate", self.candidate.index(self.baseline))
+            raise wrong(f"{shown(self.baseline)} is also the baseline; a build cannot be compared with itself", at)
+        return self
+
+
+class GateEntry(Section):
+    """What makes the run pass or fail."""
+
+    build: BuildName | None = Field(None, description="the build that must pass; default: compare's candidate")
+    max_hang_rate: Annotated[float, share(inclusive=True)] | None = Field(None, description="highest rate that passes")
+    classes: units.Classes = written("all", "which findings count: all, or a list such as [lost-init]")
+    better_than: BuildName | None = Field(None, description="the build that must be shown to be worse")
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        if self.max_hang_rate is None and self.better_than is None:
+            raise wrong("checks nothing; add max_hang_rate: 0.01, or better_than: and a build")
+        if self.build is not None and self.build == self.better_than:
+            raise wrong(f"{shown(self.build)} cannot be better than itself", ("better_than",))
+        return self
+
+
+class Metrics(Section):
+    """Where metrics can be read."""
+
+    listen: units.Address | None = Field(None, description="serve them here, for example 127.0.0.1:9797")
+    textfile: Text | None = Field(None, description="write them here, for the node exporter's textfile collector")
+
+
+class Config(Section):
+    """The whole file."""
+
+    version: Annotated[Version, among(Version)] = Field(description="of this file's format")
+    name: Name = Field(description="names the run's folder and the metrics' config label")
+    builds: dict[Name, BuildEntry] = Field(min_length=1, description="the QEMUs under test, by name")
+    guest: Guest = written({}, "what every build boots")
+    hammer: tuple[Hammer, ...] = written(
+        [{"command": "info registers -a", "via": "hmp", "rate": "max"}],
+        "the streams of commands, all at once; [] for none (a control)",
+    )
+    stop: Stop = written({}, "when the run ends; at least one rule")
+    compare: CompareEntry | None = Field(None, description="which builds are compared")
+    gate: GateEntry | None = Field(None, description="what makes the run pass or fail")
+    lanes: units.Lanes = written("auto", "how many guests at once; auto: half the cores")
+    seed: Seed = Field(1, description="of everything random in the run")
+    runs_dir: Text = Field("runs", description="where runs are recorded (relative to the current folder)")
+    metrics: Metrics = written({}, "where metrics can be read")
+
+    _origin: Node = PrivateAttr(Node(Place(0, 0, 0, "configuration"), {}))
+
+
+#: The model of each section, by where it stands (``*``: any name or index), for "known keys" in messages.
+SECTIONS: dict[tuple[str, ...], type[Section]] = {
+    (): Config,
+    ("builds", "*"): BuildEntry,
+    ("builds", "*", "inject"): Inject,
+    ("guest",): Guest,
+    ("hammer", "*"): Hammer,
+    ("stop",): Stop,
+    ("compare",): CompareEntry,
+    ("gate",): GateEntry,
+    ("metrics",): Metrics,
+}
+
+
+def schema_json() -> dict[str, Any]:
+    """Return the JSON Schema (2020-12) of a configuration file, in the forms that users write."""
+    return Config.model_json_schema(mode="validation", by_alias=True)

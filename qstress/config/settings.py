@@ -1,0 +1,83 @@
+"""The settings of a run: a configuration resolved on one host, its JSON form and its digest.
+
+Saved with each run; the digest says whether two runs are the same experiment, and whether one can be resumed.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import dataclass, fields, is_dataclass
+from enum import Enum, IntEnum
+from pathlib import Path
+
+from qstress.model import Build, FindingClass, Stratum
+
+
+@dataclass(frozen=True, slots=True)
+class Compare:
+    """Which builds are compared; *alpha* is split by the statistics, *confidence* is that of the shown intervals."""
+
+    baseline: str
+    candidates: tuple[str, ...]
+    alpha: float
+    confidence: float
+
+
+@dataclass(frozen=True, slots=True)
+class Gate:
+    """What makes the run pass. ``classes`` None stands for all."""
+
+    build: str
+    max_hang_rate: float | None
+    classes: tuple[FindingClass, ...] | None
+    better_than: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """A configuration resolved on this host: everything a campaign needs to know."""
+
+    name: str
+    builds: tuple[Build, ...]
+    strata: tuple[Stratum, ...]
+    stop_trials: int | None
+    stop_duration_s: float | None
+    stop_decided: bool
+    compare: Compare | None
+    gate: Gate | None
+    lanes: int
+    seed: int
+    runs_dir: Path
+    metrics_listen: tuple[str, int] | None
+    metrics_textfile: Path | None
+    accel_note: str
+
+
+def resolved_document(settings: Settings) -> dict[str, object]:
+    """Return *settings* as JSON-able values, for ``qstress config show`` and ``run.json``."""
+    document = _json_value(settings)
+    assert isinstance(document, dict)
+    return document
+
+
+def digest(settings: Settings) -> str:
+    """Return the SHA-256, in hex, of what makes two runs the same experiment.
+
+    Where a run is recorded and where its metrics go do not count, nor does the note on the accelerator, whose wording
+    is the host's. Lanes do: they change the rates (design.md, decision 10).
+    """
+    left_out = {"runs_dir", "metrics_listen", "metrics_textfile", "accel_note"}
+    kept = {key: value for key, value in resolved_document(settings).items() if key not in left_out}
+    text = json.dumps(kept, sort_keys=True, separators=(",", ":"), allow_nan=False)
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _json_value(value: object) -> object:
+    if is_dataclass(value) and not isinstance(value, type):
+        return {field.name: _json_value(getattr(value, field.name)) for field in fields(value)}
+    if isinstance(value, (tuple, list)):
+        return [_json_value(item) for item in value]
+    if isinstance(value, Enum):
+        return value.name.lower() if isinstance(value, IntEnum) else value.value
+    return str(value) if isinstance(value, Path) else value

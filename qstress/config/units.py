@@ -1,0 +1,149 @@
+"""The leaf types of the configuration with a form of their own: durations, sizes, rates, phases, addresses, …"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from typing import Annotated
+
+from qstress.config.checked import Checked, JsonSchema, any_text, boolean, closest, line, wrong
+from qstress.config.tree import shown
+from qstress.model import FindingClass, Milestone, Rate
+
+_SECONDS = {"us": 1e-6, "ms": 1e-3, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
+_BYTES = {"K": 2**10, "M": 2**20, "G": 2**30, "T": 2**40}
+_DURATION = r"([0-9]+(?:\.[0-9]+)?)(us|ms|s|m|h|d)"
+_SIZE = r"([0-9]+)([KMGT])"
+_PER_SECOND = r"([0-9]+(?:\.[0-9]+)?)/s"
+_MAX_DURATION_S = 365 * 86400.0
+_MAX_MEMORY_BYTES = 2**44
+MAX_LANES = 1024
+_INTERVALS_S = (1e-6, 3600.0)
+
+
+def _quantity(value: object, pattern: str, what: str) -> re.Match[str]:
+    match = re.fullmatch(pattern, value) if isinstance(value, str) and len(value) <= 40 else None
+    if match is None:
+        bare = type(value) in (int, float) or isinstance(value, str) and re.fullmatch(r"[0-9.]+", value)
+        raise wrong(f"{shown(value)} has no unit; it must be {what}" if bare else f"{shown(value)} is not {what}")
+    return match
+
+
+def duration_s(value: object) -> float:
+    """Return the seconds of a duration such as ``2ms``, ``30s`` or ``8h``."""
+    number, unit = _quantity(value, _DURATION, "a duration such as 2ms, 30s, 10m or 8h").groups()
+    seconds = round(float(number) * _SECONDS[unit], 12)  # 100us is 0.0001, not 9.999999999999999e-05
+    if not 0 < seconds <= _MAX_DURATION_S:
+        raise wrong(f"{shown(value)} is not above 0 and at most 365d")
+    return seconds
+
+
+def size_bytes(value: object) -> int:
+    """Return the bytes of a size such as ``32M``; K, M, G and T are powers of 1024, as in QEMU's own options."""
+    number, unit = _quantity(value, _SIZE, "a size such as 512K, 32M or 4G").groups()
+    size = int(number) * _BYTES[unit]
+    if not 2**20 <= size <= _MAX_MEMORY_BYTES:
+        raise wrong(f"{shown(value)} is not from 1M to 16T")
+    return size
+
+
+def rate(value: object) -> Rate:
+    """Return the pace that ``max``, ``500/s`` or ``every 2ms`` means."""
+    words = " ".join(value.split()) if isinstance(value, str) else value
+    if words == "max":
+        return Rate(None, "max")
+    if isinstance(words, str) and words.startswith("every "):
+        interval_s = duration_s(words.removeprefix("every "))
+    else:
+        per_s = float(_quantity(words, _PER_SECOND, "a rate: max, 500/s or every 2ms").group(1))
+        interval_s = 1 / per_s if per_s > 0 else 0.0
+    if not _INTERVALS_S[0] <= interval_s <= _INTERVALS_S[1]:
+        raise wrong(f"{shown(value)} is not from one command an hour to 1000000/s")
+    return Rate(interval_s, str(words))
+
+
+def phase(value: object) -> Milestone:
+    """Return the milestone of a boot that a phase's name means."""
+    names = {milestone.name.lower(): milestone for milestone in Milestone}
+    if not isinstance(value, str) or value not in names:
+        hint = closest(value, names) if isinstance(value, str) else ""
+        raise wrong(f"{shown(value)} is not a phase of a boot: {', '.join(names)}{hint}")
+    return names[value]
+
+
+def canonical_json(value: object) -> str:
+    """Return the canonical JSON text of a mapping: the arguments of a QMP command."""
+    if not isinstance(value, Mapping):
+        raise wrong(f"{shown(value)} is not a mapping of a command's arguments")
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False)
+
+
+def finding_classes(value: object) -> tuple[FindingClass, ...] | None:
+    """Return the classes of a list such as ``[lost-init]``, or None for ``all``."""
+    if value == "all":
+        return None
+    known = [finding.value for finding in FindingClass]
+    entries = value if isinstance(value, list) else [value]
+    if not entries:
+        raise wrong("is empty; name at least one class, or write all")
+    for index, entry in enumerate(entries):
+        if entry not in known:
+            hint = closest(entry, known) if isinstance(entry, str) else ""
+            raise wrong(f"{shown(entry)} is neither all nor one of: {', '.join(known)}{hint}", (index,))
+        if entry in entries[:index]:
+            raise wrong(f"{shown(entry)} is listed twice", (index,))
+    return tuple(FindingClass(str(entry)) for entry in entries)
+
+
+def address(value: object) -> tuple[str, int]:
+    """Return host and port of ``127.0.0.1:9797`` or ``[::1]:9797``; port 0 takes a free one."""
+    match = re.fullmatch(r"(\[[0-9a-fA-F:.]+\]|[^\s:\[\]]+):([0-9]{1,5})", line(value))
+    if match is None or int(match.group(2)) > 65535:
+        raise wrong(f"{shown(value)} is not an address such as 127.0.0.1:9797")
+    return match.group(1).strip("[]"), int(match.group(2))
+
+
+def lanes(value: object) -> int | None:
+    """Return a number of lanes, or None for ``auto``. The option ``--lanes``, being either, comes as text."""
+    if value == "auto":
+        return None
+    if isinstance(value, str) and re.fullmatch(r"[1-9][0-9]{0,3}", value):
+        value = int(value)
+    if type(value) is not int or not 1 <= value <= MAX_LANES:
+        raise wrong(f"{shown(value)} is neither auto nor a whole number from 1 to {MAX_LANES}")
+    return value
+
+
+def firmware(value: object) -> str:
+    """Check a firmware: ``seabios`` or a path."""
+    if value == "smpscan":
+        raise wrong("'smpscan' is not yet supported; this version knows: seabios, or a path to a BIOS image")
+    return line(value)
+
+
+_STRING: JsonSchema = {"type": "string", "minLength": 1}
+
+Text = Annotated[str, Checked(line, _STRING)]
+AnyText = Annotated[str, Checked(any_text, {"type": "string"})]
+Boolean = Annotated[bool, Checked(boolean, {"type": "boolean"})]
+Duration = Annotated[float, Checked(duration_s, {"type": "string", "pattern": f"^{_DURATION}$"})]
+Size = Annotated[int, Checked(size_bytes, {"type": "string", "pattern": f"^{_SIZE}$"})]
+Pace = Annotated[Rate, Checked(rate, {"type": "string", "pattern": f"^(max|{_PER_SECOND}|every +{_DURATION})$"})]
+Phase = Annotated[Milestone, Checked(phase, {"enum": [milestone.name.lower() for milestone in Milestone]})]
+Arguments = Annotated[str, Checked(canonical_json, {"type": "object"})]
+Classes = Annotated[
+    tuple[FindingClass, ...] | None,
+    Checked(finding_classes, {
+        "anyOf": [
+            {"enum": ["all", *(finding.value for finding in FindingClass)]},
+            {"type": "array", "minItems": 1, "items": {"enum": [finding.value for finding in FindingClass]}},
+        ]
+    }),
+]  # fmt: skip
+Address = Annotated[tuple[str, int], Checked(address, {"type": "string"})]
+Lanes = Annotated[
+    int | None,
+    Checked(lanes, {"anyOf": [{"const": "auto"}, {"type": "integer", "minimum": 1, "maximum": MAX_LANES}]}),
+]
+Firmware = Annotated[str, Checked(firmware, _STRING)]

@@ -1,0 +1,36 @@
+"""A configuration that is right, for tests that make it wrong in one way."""
+
+from __future__ import annotations
+
+from qstress.config.load import loads
+from qstress.config.schema import Config
+
+GOOD = """\
+version: 1
+name: sample
+builds:
+  stock: {binary: qemu-system-x86_64}
+  fixed: {binary: qemu-system-x86_64, smm_writeback: reset-only}
+guest:
+  smp: [2, 4]
+  memory: 32M
+hammer:
+  - {command: info registers -a, rate: [max, 500/s]}
+stop: {trials: 100, duration: 30m, decided: true}
+compare: {baseline: stock, candidate: fixed}
+gate: {build: fixed, classes: [lost-init], better_than: stock}
+"""
+
+
+def good(*changes: tuple[str, str]) -> str:
+    """The sample's text with each of *changes* (old, new) made; every old must be there."""
+    text = GOOD
+    for old, new in changes:
+        assert old in text
+        text = text.replace(old, new)
+    return text
+
+
+def config(*changes: tuple[str, str]) -> Config:
+    """The sample with *changes*, read."""
+    return loads(good(*changes), "sample.yaml")

@@ -1,0 +1,259 @@
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+from pathlib import Path
+
+import pytest
+
+from qstress.config import binary
+from qstress.config.kvm import KvmFacts
+from qstress.config.load import load
+from qstress.config.resolve import MAX_CELLS, Compare, Gate, Settings, digest, resolve, resolved_document
+from qstress.errors import ConfigError, RigError
+from qstress.model import Accel, FindingClass, Milestone, Smm, SmmWriteback
+from tests.config.samples import config
+
+CONFIGS = Path(__file__).parents[2] / "configs"
+KVM = KvmFacts(
+    usable=True,
+    reason="",
+    smm=True,
+    smm_cap=True,
+    irqchip=True,
+    kind="vmx",
+    nested=False,
+    max_vcpus=1024,
+    clears_latched_init=True,
+)
+NO_SMM = dataclasses.replace(KVM, smm=False)
+NO_KVM = dataclasses.replace(KVM, usable=False, reason="/dev/kvm: Permission denied", smm=False, max_vcpus=0)
+BUILD = "fixed: {binary: qemu-system-x86_64, smm_writeback: reset-only}"
+INJECT = ("stock: {binary: qemu-system-x86_64}", "stock: {binary: qemu-system-x86_64, inject: {lost_ap: 0.25}}")
+TCG_INJECT = (INJECT[0], "stock: {binary: qemu-system-x86_64, inject: {lost_ap: 0.25, accel: tcg}}")
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder on PATH with a QEMU that counts its calls; it stands for the configuration's folder, too."""
+    path = tmp_path / "qemu-system-x86_64"
+    path.write_text(f"#!/bin/sh\necho x >> {tmp_path}/calls\necho QEMU emulator version 7.2.22\n")
+    path.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:/usr/bin:/bin")
+    return tmp_path
+
+
+def resolved(folder: Path, *changes: tuple[str, str], kvm: KvmFacts = KVM, cores: int = 4) -> Settings:
+    return resolve(config(*changes), kvm=kvm, cores=cores, base=folder)
+
+
+def test_everything_settled(folder: Path) -> None:
+    settings = resolved(folder)
+    stock, fixed = settings.builds
+    path = folder / "qemu-system-x86_64"
+    assert (stock.name, stock.binary, stock.version) == ("stock", str(path), "7.2.22")
+    assert stock.sha256 == hashlib.sha256(path.read_bytes()).hexdigest()
+    assert (stock.smm_writeback, fixed.smm_writeback) == (SmmWriteback.AS_IS, SmmWriteback.RESET_ONLY)
+    assert (settings.name, settings.seed, settings.lanes) == ("sample", 1, 2)
+    assert (settings.stop_trials, settings.stop_duration_s, settings.stop_decided) == (100, 1800.0, True)
+    assert settings.compare == Compare("stock", ("fixed",), 1e-6, 0.95)
+    assert settings.gate == Gate("fixed", None, (FindingClass.LOST_INIT,), "stock")
+    assert (settings.runs_dir, settings.metrics_listen, settings.metrics_textfile) == (Path("runs"), None, None)
+    assert resolved_document(settings)["lanes"] == 2
+    assert digest(settings) == digest(resolved(folder))
+
+
+def test_args_and_env_go_to_their_build(folder: Path) -> None:
+    changed = BUILD.replace("{binary", "{args: [-x], env: {B: '1', A: ''}, binary")
+    fixed = resolved(folder, (BUILD, changed)).builds[1]
+    assert (fixed.args, fixed.env) == (("-x",), (("B", "1"), ("A", "")))
+
+
+def test_strata_are_the_product_of_the_axes(folder: Path) -> None:
+    hammers = "  - {command: info registers -a, rate: [max, 500/s]}\n"
+    second = "  - {command: query-cpus-fast, via: qmp, rate: [1/s, 2/s], from: pci, until: found, arguments: {a: 1}}\n"
+    strata = resolved(
+        folder, (hammers, hammers + second), ("  smp:", "  machine: [pc, q35]\n  args: [-x]\n  smp:")
+    ).strata
+    assert len(strata) == len(set(strata)) == 2 * 2 * 2 * 2
+    assert [(s.shape.machine, s.shape.smp) for s in strata[::4]] == [("pc", 2), ("pc", 4), ("q35", 2), ("q35", 4)]
+    assert [tuple(h.rate.text for h in s.hammers) for s in strata[:4]] == [
+        ("max", "1/s"), ("max", "2/s"), ("500/s", "1/s"), ("500/s", "2/s"),
+    ]  # fmt: skip
+    shape, (_, query) = strata[0].shape, strata[0].hammers
+    assert (shape.accel, shape.memory_bytes, shape.firmware, shape.args) == (Accel.KVM, 2**25, "seabios", ("-x",))
+    assert (query.via, query.arguments, query.start, query.until) == ("qmp", '{"a":1}', Milestone.PCI, Milestone.FOUND)
+
+
+def test_no_hammer_is_one_stratum_a_shape(folder: Path) -> None:
+    strata = resolved(folder, ("hammer:\n  - {command: info registers -a, rate: [max, 500/s]}", "hammer: []")).strata
+    assert [stratum.hammer_label for stratum in strata] == ["none", "none"]
+
+
+def test_too_many_cells_are_refused(folder: Path) -> None:
+    numbers = ", ".join(str(n) for n in range(1, MAX_CELLS // 4 + 2))
+    assert len(resolved(folder, ("[2, 4]", f"[{numbers.rpartition(', ')[0]}]")).strata) == MAX_CELLS // 2
+    with pytest.raises(ConfigError) as caught:
+        resolved(folder, ("[2, 4]", f"[{numbers}]"))
+    assert "4100 cells (builds x machine x smp x rates) are more than 4096" in str(caught.value)
+
+
+@pytest.mark.parametrize(("cores", "lanes"), [(1, 1), (2, 1), (3, 1), (16, 8)])
+def test_lanes(folder: Path, cores: int, lanes: int) -> None:
+    assert resolved(folder, cores=cores).lanes == lanes
+    assert resolved(folder, ("stop:", "lanes: 3\nstop:"), cores=cores).lanes == 3
+
+
+@pytest.mark.parametrize(
+    ("asked", "kvm", "accel", "note"),
+    [
+        ("auto", KVM, Accel.KVM, "KVM"),
+        ("kvm", KVM, Accel.KVM, "KVM"),
+        ("tcg", KVM, Accel.TCG, "TCG, as configured; the race itself cannot occur under TCG"),
+        ("auto", NO_KVM, Accel.TCG, ("TCG, because KVM cannot be used: /dev/kvm: Permission denied; "
+                                    "the race itself cannot occur under TCG")),
+    ],
+)  # fmt: skip
+def test_the_accelerator(folder: Path, asked: str, kvm: KvmFacts, accel: Accel, note: str) -> None:
+    settings = resolved(folder, ("guest:", f"guest:\n  accel: {asked}"), kvm=kvm)
+    assert ({stratum.shape.accel for stratum in settings.strata}, settings.accel_note) == ({accel}, note)
+
+
+def test_kvm_asked_for_where_there_is_none(folder: Path) -> None:
+    with pytest.raises(RigError, match="/dev/kvm: Permission denied") as caught:
+        resolved(folder, ("guest:", "guest:\n  accel: kvm"), kvm=NO_KVM)
+    assert caught.value.reason == "no-kvm"
+
+
+def test_more_vcpus_than_this_kvm_runs(folder: Path) -> None:
+    three = dataclasses.replace(KVM, max_vcpus=3)
+    with pytest.raises(RigError, match="guest.smp has 4, but this host's KVM runs at most 3") as caught:
+        resolved(folder, kvm=three)
+    assert caught.value.reason == "no-kvm"
+    resolved(folder, ("guest:", "guest:\n  accel: tcg"), kvm=three)
+
+
+@pytest.mark.parametrize(
+    ("word", "kvm", "smm"),
+    [
+        ("real", KVM, Smm.REAL), ("real", NO_SMM, Smm.NONE),
+        ("auto", KVM, Smm.REAL), ("auto", NO_SMM, Smm.PRETENDED),
+        ("pretend", KVM, Smm.PRETENDED), ("pretend", NO_SMM, Smm.PRETENDED),
+        ("real", NO_KVM, Smm.NONE), ("auto", NO_KVM, Smm.NONE), ("pretend", NO_KVM, Smm.NONE),
+    ],
+)  # fmt: skip
+def test_smm(folder: Path, word: str, kvm: KvmFacts, smm: Smm) -> None:
+    fixed = resolved(folder, (BUILD, BUILD.replace("{", f"{{kvm_smm: {word}, ")), kvm=kvm).builds[1]
+    assert fixed.smm is smm
+    assert fixed.smm_writeback is (SmmWriteback.RESET_ONLY if kvm.usable else SmmWriteback.AS_IS)
+
+
+@pytest.mark.parametrize(
+    ("inject", "kvm", "share"),
+    [(INJECT, KVM, 0.25), (INJECT, NO_KVM, 0.25), (TCG_INJECT, KVM, 0.0), (TCG_INJECT, NO_KVM, 0.25)],
+)
+def test_an_injected_fault(folder: Path, inject: tuple[str, str], kvm: KvmFacts, share: float) -> None:
+    settings = resolved(folder, inject, kvm=kvm)
+    assert [build.lost_ap_share for build in settings.builds] == [share, 0.0]
+    assert settings.accel_note.endswith("; lost APs are injected into: stock") == bool(share)
+
+
+@pytest.mark.parametrize("smp", [1, 255])
+def test_an_injected_fault_needs_aps_and_room(folder: Path, smp: int) -> None:
+    change = ("smp: [2, 4]", f"smp: [2, {smp}]")
+    with pytest.raises(ConfigError) as caught:
+        resolved(folder, TCG_INJECT, change, kvm=NO_KVM)
+    assert str(caught.value) == (
+        "sample.yaml:4:39: builds.stock.inject: a lost AP can be injected at smp 2 to 254 only, and guest.smp has "
+        f"{smp}"
+    )
+    resolved(folder, TCG_INJECT, change, kvm=KVM)  # nothing is injected there
+
+
+@pytest.mark.parametrize("smp", [2, 254])
+def test_the_bounds_of_an_injected_fault(folder: Path, smp: int) -> None:
+    assert resolved(folder, TCG_INJECT, ("[2, 4]", str(smp)), kvm=NO_KVM).builds[0].lost_ap_share == 0.25
+
+
+def test_a_share_of_zero_injects_nothing(folder: Path) -> None:
+    settings = resolved(folder, (INJECT[0], INJECT[1].replace("0.25", "0")), ("[2, 4]", "1"))
+    assert settings.builds[0].lost_ap_share == 0.0
+
+
+def test_a_binary_that_builds_share_is_asked_once(folder: Path) -> None:
+    resolved(folder, ("  fixed:", "  third: {binary: ./qemu-system-x86_64}\n  fixed:"))
+    assert (folder / "calls").read_text() == "x\n"
+
+
+def test_a_build_with_its_own_environment_is_asked_in_it(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    hashed: list[Path] = []
+
+    def sha256_of(path: Path) -> str:
+        hashed.append(path)
+        return "ab"
+
+    monkeypatch.setattr(binary, "sha256_of", sha256_of)
+    resolved(folder, (BUILD, BUILD.replace("{", "{env: {A: b}, ")))
+    assert (folder / "calls").read_text() == "x\nx\n"
+    assert hashed == [folder / "qemu-system-x86_64"]
+
+
+@pytest.mark.parametrize(
+    ("name", "reason", "words"),
+    [
+        ("no-such-qemu", "qemu-missing", "builds.fixed.binary: there is no executable 'no-such-qemu' on PATH"),
+        ("/bin/true", "not-qemu", "builds.fixed.binary: /bin/true is not a QEMU system emulator"),
+    ],
+)
+def test_a_bad_binary_is_the_rigs_fault(folder: Path, name: str, reason: str, words: str) -> None:
+    with pytest.raises(RigError, match=words) as caught:
+        resolved(folder, (BUILD, f"fixed: {{binary: {name}}}"))
+    assert caught.value.reason == reason
+
+
+def test_firmware_is_relative_to_the_configuration(folder: Path) -> None:
+    (folder / "bios.bin").write_bytes(b"")
+    strata = resolved(folder, ("guest:", "guest:\n  firmware: bios.bin")).strata
+    assert {stratum.shape.firmware for stratum in strata} == {str(folder / "bios.bin")}
+
+
+@pytest.mark.parametrize("firmware", ["seabois", "./."])
+def test_firmware_that_is_no_file(folder: Path, firmware: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        resolved(folder, ("guest:", f"guest:\n  firmware: {firmware}"))
+    path = folder / "seabois" if firmware == "seabois" else folder
+    assert str(caught.value) == f"sample.yaml:7:13: guest.firmware: {path} is neither 'seabios' nor a file"
+
+
+def test_compare_gate_and_metrics_as_configured(folder: Path) -> None:
+    changes = [
+        ("candidate: fixed}", "candidate: [fixed], alpha: 0.01, confidence: 0.9}"),
+        ("{build: fixed, classes: [lost-init], better_than: stock}", "{max_hang_rate: 0.5}"),
+        ("stop:", "runs_dir: /r\nmetrics: {listen: 'h:1', textfile: m}\nstop:"),
+    ]
+    settings = resolved(folder, *changes)
+    assert settings.compare == Compare("stock", ("fixed",), 0.01, 0.9)
+    assert settings.gate == Gate("fixed", 0.5, None, None)
+    assert (settings.runs_dir, settings.metrics_listen) == (Path("/r"), ("h", 1))
+    assert settings.metrics_textfile == Path("m")
+
+
+def test_neither_compare_nor_gate(folder: Path) -> None:
+    settings = resolved(
+        folder,
+        ("compare: {baseline: stock, candidate: fixed}\n", ""),
+        ("gate: {build: fixed, classes: [lost-init], better_than: stock}\n", ""),
+        (", decided: true", ""),
+    )
+    assert (settings.compare, settings.gate) == (None, None)
+
+
+@pytest.mark.parametrize("kvm", [KVM, NO_SMM, NO_KVM], ids=["smm", "no smm", "no kvm"])
+@pytest.mark.parametrize("path", sorted(CONFIGS.glob("*.yaml")), ids=lambda path: path.name)
+def test_the_shipped_configurations_mean_something_anywhere(folder: Path, path: Path, kvm: KvmFacts) -> None:
+    settings = resolve(load(path, environ={}), kvm=kvm, cores=2, base=path.parent)
+    unpatched, fixed = settings.builds
+    assert unpatched.lost_ap_share == (0.0 if kvm.usable else 0.25)
+    assert fixed.fix_imitated == kvm.usable
+    assert unpatched.smm is {KVM: Smm.REAL, NO_SMM: Smm.PRETENDED, NO_KVM: Smm.NONE}[kvm]
+    assert settings.lanes == 1

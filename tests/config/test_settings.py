@@ -1,0 +1,84 @@
+from __future__ import annotations
+
+import dataclasses
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from qstress.config.settings import Compare, Gate, Settings, digest, resolved_document
+from qstress.model import Accel, Build, FindingClass, HammerSpec, Milestone, Rate, Shape, Smm, Stratum
+
+BUILD = Build("stock", "/q", "7.2.22", "ab", args=("-x",), env=(("A", "b"),), smm=Smm.PRETENDED)
+STRATUM = Stratum(
+    Shape(4, "pc", Accel.KVM, 2**25, "seabios"),
+    (HammerSpec("info registers -a", "hmp", Rate(0.002, "500/s"), until=Milestone.FOUND),),
+)
+SETTINGS = Settings(
+    name="n",
+    builds=(BUILD,),
+    strata=(STRATUM,),
+    stop_trials=10,
+    stop_duration_s=1.5,
+    stop_decided=True,
+    compare=Compare("stock", ("fixed",), 1e-6, 0.95),
+    gate=Gate("fixed", None, (FindingClass.LOST_INIT,), "stock"),
+    lanes=1,
+    seed=1,
+    runs_dir=Path("runs"),
+    metrics_listen=("::1", 80),
+    metrics_textfile=Path("m.prom"),
+    accel_note="KVM",
+)
+
+
+def test_the_resolved_document_is_json() -> None:
+    document: Any = json.loads(json.dumps(resolved_document(SETTINGS)))
+    assert document == resolved_document(SETTINGS)
+    assert set(document) == {field.name for field in dataclasses.fields(Settings)}
+    assert document["builds"][0]["smm"] == "pretended"
+    assert document["builds"][0]["env"] == [["A", "b"]]
+    assert document["strata"][0]["shape"]["accel"] == "kvm"
+    assert document["strata"][0]["hammers"][0]["until"] == "found"
+    assert document["strata"][0]["hammers"][0]["rate"] == {"interval_s": 0.002, "text": "500/s"}
+    assert document["gate"]["classes"] == ["lost-init"]
+    assert document["compare"]["candidates"] == ["fixed"]
+    assert (document["runs_dir"], document["metrics_listen"]) == ("runs", ["::1", 80])
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"runs_dir": Path("elsewhere")},
+        {"metrics_listen": None},
+        {"metrics_textfile": None},
+        {"accel_note": "other words"},
+    ],
+)
+def test_what_the_digest_leaves_out(change: dict[str, Any]) -> None:
+    assert digest(dataclasses.replace(SETTINGS, **change)) == digest(SETTINGS)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"name": "m"},
+        {"builds": (dataclasses.replace(BUILD, sha256="cd"),)},
+        {"builds": (dataclasses.replace(BUILD, lost_ap_share=0.5),)},
+        {"strata": (dataclasses.replace(STRATUM, hammers=()),)},
+        {"stop_trials": None},
+        {"stop_duration_s": 2.0},
+        {"stop_decided": False},
+        {"compare": None},
+        {"gate": None},
+        {"lanes": 2},
+        {"seed": 2},
+    ],
+)
+def test_what_the_digest_covers(change: dict[str, Any]) -> None:
+    assert digest(dataclasses.replace(SETTINGS, **change)) != digest(SETTINGS)
+
+
+def test_the_digest_is_a_sha256() -> None:
+    assert len(bytes.fromhex(digest(SETTINGS))) == 32
