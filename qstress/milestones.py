@@ -1,0 +1,69 @@
+"""SeaBIOS's debug console, folded into how far the boot has come (pure: bytes in, facts out).
+
+The lines (SeaBIOS 1.16.2 to 1.17.0, ``src/fw/smp.c`` and ``src/post.c``): one banner a boot before ``Found``, the PCI
+lines, one ``handle_smp: apic_id=0x…`` per AP in any order, ``Found N cpu(s) max supported M cpu(s)``. A CPU that runs
+the firmware again prints a second banner or ``In resume``. Bytes can come one at a time and lines half written.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from qstress.model import Milestone
+
+_FOUND = b" cpu(s) max supported "
+
+
+@dataclass(slots=True)
+class BootLog:
+    """What the console has said so far in one bring-up.
+
+    ``checkins`` counts the ``handle_smp`` lines, ``found`` is N of ``Found N cpu(s)``, ``banners`` the banners before
+    that line (a healthy boot prints one; the later copy for the screen is not counted), ``resumed`` whether
+    ``In resume`` or a hard reboot was announced.
+    """
+
+    milestone: Milestone = Milestone.START
+    banners: int = 0
+    checkins: int = 0
+    found: int | None = None
+    resumed: bool = False
+    last_line: str = ""
+    _rest: bytes = field(default=b"", repr=False)
+
+    def feed(self, data: bytes) -> bool:
+        """Take in the next bytes of the console; return whether the boot came further or a restart showed."""
+        before = (self.milestone, self.banners, self.checkins, self.resumed)
+        *lines, self._rest = (self._rest + data).split(b"\n")
+        for line in lines:
+            self._line(line)
+        return before != (self.milestone, self.banners, self.checkins, self.resumed)
+
+    @property
+    def restarted(self) -> bool:
+        """Whether the firmware ran from its start a second time inside this bring-up."""
+        return self.banners > 1 or self.resumed
+
+    def _line(self, line: bytes) -> None:
+        if b"handle_smp: apic_id=" in line:
+            self.checkins += 1
+            self._reached(Milestone.CHECKIN)
+        elif b"SeaBIOS (version" in line:
+            if self.found is None:
+                self.banners += 1
+            self._reached(Milestone.BANNER)
+        elif line.startswith(b"PCI: No VGA") or line.startswith(b"PCI: Using"):
+            self._reached(Milestone.PCI)
+        elif _FOUND in line:
+            digits = line.partition(b"Found ")[2].partition(b" ")[0]
+            self.found = int(digits) if digits.isdigit() and len(digits) < 7 else 0
+            self._reached(Milestone.FOUND)
+        elif b"In resume" in line or b"Attempting a hard reboot" in line:
+            self.resumed = True
+        elif line.startswith((b"Booting from", b"No bootable device")):
+            self._reached(Milestone.BOOT)
+        if line:
+            self.last_line = line.decode("ascii", errors="replace").rstrip("\r")[:200]
+
+    def _reached(self, milestone: Milestone) -> None:
+        self.milestone = max(self.milestone, milestone)
