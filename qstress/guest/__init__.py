@@ -1,0 +1,1 @@
+"""One live QEMU: command line (pure), process, monitors, debug console, and the interposer."""

@@ -1,0 +1,78 @@
+"""The QEMU command line of a guest: values in, arguments out.
+
+Split in two, because a reproducer wants the first without the second: what defines the guest, and what connects us.
+
+Every channel is an inherited descriptor (``-chardev socket,fd=N``, ``-add-fd``): there is no path for a socket, so
+nothing is left on disk whatever kills us, and nobody else can connect. The console is a pipe written through a file
+chardev and not a socketpair, on which 279 unread one-byte writes block QEMU under its big lock (design.md, 4.5).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from qstress.model import Accel, Build, Shape
+
+#: The port SeaBIOS (and smpscan) print on; QEMU's isa-debugcon.
+DEBUG_PORT = 0x402
+
+
+@dataclass(frozen=True, slots=True)
+class Channels:
+    """The descriptors, as numbered in QEMU: control monitor, one monitor a hammer, and the debug console."""
+
+    control_fd: int
+    hammer_fds: tuple[int, ...]
+    console_fd: int
+
+
+def guest_arguments(build: Build, shape: Shape, *, lost_ap: bool = False) -> tuple[str, ...]:
+    """Return binary and arguments that define the guest, without monitors and console.
+
+    With *lost_ap* the last vCPU is left out, to be hot-plugged later (:mod:`qstress.guest.fault`).
+    """
+    smp = f"{shape.smp - 1},maxcpus={shape.smp}" if lost_ap else str(shape.smp)
+    firmware = () if shape.firmware == "seabios" else ("-bios", shape.firmware)
+    memory_mib = shape.memory_bytes // (1 << 20)
+    return (
+        build.binary,
+        *("-accel", "kvm" if shape.accel is Accel.KVM else "tcg"),
+        *("-machine", shape.machine),
+        *("-smp", smp),
+        *("-m", f"{memory_mib}M"),
+        *firmware,
+        *("-nodefaults", "-no-user-config", "-display", "none"),
+        *build.args,
+        *shape.args,
+    )
+
+
+def connection_arguments(channels: Channels, *, sandbox: bool) -> tuple[str, ...]:
+    """Return the arguments that start the guest paused and connect monitors and debug console to *channels*."""
+    arguments = ["-S"]
+    if sandbox:
+        arguments += ["-sandbox", "on"]
+    for name, fd in _monitors(channels):
+        arguments += ["-chardev", f"socket,id={name},fd={fd}", "-mon", f"chardev={name},mode=control"]
+    arguments += [
+        *("-add-fd", f"fd={channels.console_fd},set=1"),
+        *("-chardev", "file,id=qstress-console,path=/dev/fdset/1,append=on"),
+        *("-device", f"isa-debugcon,iobase={DEBUG_PORT:#x},chardev=qstress-console"),
+    ]
+    return tuple(arguments)
+
+
+def guarded(argv: Sequence[str], *, parent_pid: int, max_fds: int = 8192) -> tuple[str, ...]:
+    """Wrap *argv* so that the process dies with its parent and has a descriptor limit, without ``preexec_fn``.
+
+    ``setpriv`` sets the parent-death signal; the shell then checks that the parent was not already gone before that
+    (without the check 159 of 200 were orphaned, with it 0 of 200: design.md, 4.4) and becomes QEMU by ``exec``.
+    """
+    shell = f'ulimit -n {max_fds} 2>/dev/null; test "$PPID" = "$0" && exec "$@"'
+    return ("setpriv", "--pdeathsig", "KILL", "--", "sh", "-c", shell, str(parent_pid), *argv)
+
+
+def _monitors(channels: Channels) -> list[tuple[str, int]]:
+    hammers = [(f"qstress-hammer{i}", fd) for i, fd in enumerate(channels.hammer_fds)]
+    return [("qstress-control", channels.control_fd), *hammers]

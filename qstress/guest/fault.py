@@ -1,0 +1,57 @@
+"""A fault that QEMU itself can be told to make: a guest whose boot CPU waits for an AP that nobody woke.
+
+The guest starts with one vCPU less than its shape has, and its CMOS is told of all of them (byte 0x5f holds the count
+minus one, which SeaBIOS reads after its SIPI broadcast). Once the others have checked in, the missing vCPU is
+hot-plugged: it sits at the reset vector while the boot CPU spins, which is exactly the picture of a lost INIT, on any
+accelerator and without touching QEMU or SeaBIOS (facts: qemu.md section 5, I1 and I2).
+"""
+
+from __future__ import annotations
+
+from qstress.errors import GuestError, RigError
+from qstress.guest.live import Guest
+from qstress.model import Milestone
+
+#: vCPU counts for which the fault can be made: one must remain, and the CMOS byte holds at most 255 (254 + 1).
+SMP_RANGE = (2, 254)
+
+
+async def expect_one_more(guest: Guest, *, timeout_s: float) -> None:
+    """Tell a still paused guest's CMOS that all ``smp`` vCPUs are there.
+
+    :raises RigError: the monitor refused or stayed silent.
+    """
+    try:
+        await guest.control.hmp("o /b 0x70 0x5f", timeout_s=timeout_s)
+        await guest.control.hmp(f"o /b 0x71 {guest.shape.smp - 1}", timeout_s=timeout_s)
+    except GuestError as error:
+        raise RigError(f"cannot prepare the injected fault: {error}", reason="inject") from error
+
+
+async def is_due(guest: Guest, *, quiet_s: float) -> bool:
+    """Whether every vCPU that was woken has checked in and the boot CPU has fallen silent, waiting for the last one.
+
+    :param quiet_s: silence that shows that the SIPI broadcast is over; plugged before it, the vCPU would be woken.
+    """
+    log = guest.console.log
+    if log.milestone < Milestone.PCI or log.checkins < guest.shape.smp - 2:
+        return False
+    return not await guest.console.output(quiet_s)
+
+
+async def add_the_lost_one(guest: Guest, *, timeout_s: float) -> None:
+    """Hot-plug the vCPU that was left out; call it once all others have checked in.
+
+    :raises RigError: the machine offers no place for it, or refuses it.
+    """
+    try:
+        places = await guest.control.execute("query-hotpluggable-cpus", timeout_s=timeout_s)
+        assert isinstance(places, list)
+        free = [place for place in places if "qom-path" not in place]
+        if not free:
+            raise RigError("the machine offers no place for another vCPU", reason="inject")
+        await guest.control.execute(
+            "device_add", {"driver": free[0]["type"], "id": "qstress-lost-ap", **free[0]["props"]}, timeout_s=timeout_s
+        )
+    except GuestError as error:
+        raise RigError(f"cannot inject the fault: {error}", reason="inject") from error

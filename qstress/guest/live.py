@@ -1,0 +1,170 @@
+"""A live guest: started paused, everything connected, handed out, and gone when the block is left.
+
+Ending is a ladder that always finishes: ``quit`` where the monitor answers, TERM, KILL. Nothing is left on the host in
+any case: there are no paths (see :mod:`qstress.guest.argv`), and QEMU dies with us.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+import time
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import AsyncExitStack, ExitStack, asynccontextmanager
+from dataclasses import dataclass, field
+from functools import partial
+
+import anyio
+
+from qstress.errors import GuestError, RigError
+from qstress.guest.argv import Channels, connection_arguments, guest_arguments
+from qstress.guest.console import Console
+from qstress.guest.process import Process
+from qstress.guest.qmp import Control
+from qstress.guest.wire import Wire
+from qstress.model import Accel, Build, Shape
+
+#: How long QEMU may take from its start to a greeting on every monitor. Generous: a loaded host is not a fault.
+START_TIMEOUT_S = 60.0
+
+
+@dataclass(slots=True)
+class MonitorEars:
+    """Who listens on one hammer's monitor: called with each reply line, and once when the connection is lost."""
+
+    on_reply: Callable[[bytes], None]
+    on_lost: Callable[[], None]
+
+
+@dataclass(slots=True)
+class Guest:
+    """One live QEMU. ``wires`` has one connected monitor for each of the ears given, in their order."""
+
+    build: Build
+    shape: Shape
+    argv: tuple[str, ...]
+    process: Process
+    control: Control
+    console: Console
+    wires: list[Wire]
+    events: list[dict[str, object]] = field(default_factory=list)
+    resets: int = 0
+    asked_to_end: bool = False
+
+    async def cont(self) -> float:
+        """Let the guest run; return the monotonic time just before it was told to."""
+        at_s = time.monotonic()
+        await self.control.execute("cont", timeout_s=START_TIMEOUT_S)
+        return at_s
+
+    async def vcpu_threads(self, *, timeout_s: float) -> dict[int, int]:
+        """Return thread id by vCPU index; disturbs no vCPU (``query-cpus-fast``)."""
+        reply = await self.control.execute("query-cpus-fast", timeout_s=timeout_s)
+        assert isinstance(reply, list)
+        return {int(cpu["cpu-index"]): int(cpu["thread-id"]) for cpu in reply}
+
+    async def end(self, *, polite: bool = True, grace_s: float = 2.0) -> None:
+        """End QEMU for certain: ``quit`` when *polite*, then TERM, then KILL."""
+        self.asked_to_end = True
+        if polite and self.process.returncode is None:
+            try:
+                await self.control.execute("quit", timeout_s=grace_s)
+                with anyio.move_on_after(grace_s):
+                    await self.process.exited.wait()
+            except GuestError:
+                pass  # it does not answer: the next rungs do not need its help
+        if not self.process.exited.is_set():
+            await self.process.end(grace_s=grace_s)
+
+
+@asynccontextmanager
+async def live_guest(
+    build: Build,
+    shape: Shape,
+    *,
+    ears: Sequence[MonitorEars] = (),
+    env: Mapping[str, str],
+    sandbox: bool = True,
+    lost_ap: bool = False,
+    on_change: Callable[[], None],
+    pass_fds: Sequence[int] = (),
+) -> AsyncIterator[Guest]:
+    """Start a guest paused and connect to it; on leaving the block it is dead and reaped, whatever happened inside.
+
+    *on_change* is called when the boot reached a milestone, an event came, a monitor was lost or QEMU ended; it must
+    not block. Exceptions of the block come out in an ``ExceptionGroup``.
+
+    :raises RigError: QEMU cannot be started, refuses its arguments or does not greet; carries QEMU's own words.
+    """
+    with ExitStack() as stack:
+        console = Console(on_change)
+        stack.callback(console.close)
+        pairs = [socket.socketpair() for _ in range(1 + len(ears))]
+        for ours, theirs in pairs:
+            stack.callback(ours.close)
+            stack.callback(theirs.close)
+        theirs_fds = [theirs.fileno() for _, theirs in pairs]
+        argv = guest_arguments(build, shape, lost_ap=lost_ap)
+        channels = Channels(theirs_fds[0], tuple(theirs_fds[1:]), console.write_fd)
+        command_line = (*argv, *connection_arguments(channels, sandbox=sandbox))
+        fds = (*theirs_fds, console.write_fd, *pass_fds)
+        process = stack.enter_context(Process(command_line, env={**os.environ, **env}, pass_fds=fds))
+        for _, theirs in pairs:
+            theirs.close()
+        console.close_write_end()
+        guest = _assemble(build, shape, argv, process, console, on_change)
+        async with AsyncExitStack() as astack, anyio.create_task_group() as tasks:
+            tasks.start_soon(_watch, process, on_change)
+            tasks.start_soon(partial(console.pump, coalesce_s=0.001 if shape.accel is Accel.KVM else 0.0))
+            astack.push_async_callback(guest.control.close)
+            try:
+                await _connect(guest, pairs, ears)
+                yield guest
+            finally:
+                with anyio.CancelScope(shield=True):
+                    for wire in guest.wires:
+                        wire.close()
+                    await guest.end(polite=not guest.asked_to_end)
+                    console.drain()
+                tasks.cancel_scope.cancel()
+
+
+def _assemble(
+    build: Build, shape: Shape, argv: tuple[str, ...], process: Process, console: Console, on_change: Callable[[], None]
+) -> Guest:
+    def on_event(event: dict[str, object]) -> None:
+        if len(guest.events) < 256:
+            guest.events.append(event)
+        if event.get("event") == "RESET":
+            guest.resets += 1
+        on_change()
+
+    guest = Guest(build, shape, argv, process, Control(on_event), console, [])
+    return guest
+
+
+async def _watch(process: Process, on_change: Callable[[], None]) -> None:
+    await process.watch()
+    on_change()
+
+
+async def _connect(
+    guest: Guest, pairs: Sequence[tuple[socket.socket, socket.socket]], ears: Sequence[MonitorEars]
+) -> None:
+    try:
+        await guest.control.connect(pairs[0][0], timeout_s=START_TIMEOUT_S)
+        for (ours, _), ear in zip(pairs[1:], ears, strict=True):
+            wire = await Wire.connect(ours, ear.on_reply, ear.on_lost, timeout_s=START_TIMEOUT_S)
+            guest.wires.append(wire)
+    except RigError as error:
+        with anyio.move_on_after(1.0):
+            await guest.process.exited.wait()  # it hung up: its last words may still be on their way
+        status = guest.process.returncode
+        ended = "it is still running" if status is None else f"it ended with status {status}"
+        said = _last_words(guest.process.said())
+        raise RigError(f"{guest.build.binary}: {error}; {ended}{said}", reason=error.reason) from error
+
+
+def _last_words(text: str) -> str:
+    lines = [line for line in text.splitlines() if line.strip() and "warning:" not in line]
+    return ": " + " | ".join(lines[-3:]) if lines else ""

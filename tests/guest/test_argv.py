@@ -1,0 +1,57 @@
+from __future__ import annotations
+
+from qstress.guest.argv import Channels, connection_arguments, guarded, guest_arguments
+from qstress.model import Accel
+from tests.samples import build, shape
+
+CHANNELS = Channels(control_fd=7, hammer_fds=(8, 9), console_fd=10)
+
+
+def pairs(arguments: tuple[str, ...]) -> list[tuple[str, str]]:
+    return list(zip(arguments, arguments[1:], strict=False))
+
+
+def test_the_guest_is_what_build_and_shape_say() -> None:
+    arguments = guest_arguments(build(args=("-cpu", "max")), shape(16, Accel.KVM, args=("-usb",)))
+    assert arguments[0] == "/usr/bin/qemu-system-x86_64"
+    for pair in [("-accel", "kvm"), ("-machine", "pc"), ("-smp", "16"), ("-m", "32M"), ("-cpu", "max")]:
+        assert pair in pairs(arguments)
+    assert "-nodefaults" in arguments
+    assert "-no-user-config" in arguments
+    assert arguments[-1] == "-usb"
+    assert "-bios" not in arguments
+
+
+def test_the_users_arguments_come_last_so_that_they_win() -> None:
+    arguments = guest_arguments(build(args=("-m", "64M")), shape())
+    assert arguments.index("64M") > arguments.index("32M")
+
+
+def test_another_firmware_is_given_as_bios() -> None:
+    from dataclasses import replace
+
+    assert ("-bios", "/tmp/x.bin") in pairs(guest_arguments(build(), replace(shape(), firmware="/tmp/x.bin")))
+
+
+def test_a_lost_ap_is_left_out_to_be_plugged_later() -> None:
+    assert ("-smp", "3,maxcpus=4") in pairs(guest_arguments(build(), shape(4), lost_ap=True))
+
+
+def test_every_channel_is_a_descriptor_and_the_guest_starts_paused() -> None:
+    arguments = connection_arguments(CHANNELS, sandbox=True)
+    assert arguments[0] == "-S"
+    assert ("-sandbox", "on") in pairs(arguments)
+    assert [a for a in arguments if a.startswith("socket,")] == [
+        "socket,id=qstress-control,fd=7",
+        "socket,id=qstress-hammer0,fd=8",
+        "socket,id=qstress-hammer1,fd=9",
+    ]
+    assert ("-add-fd", "fd=10,set=1") in pairs(arguments)
+    assert not any("unix:" in a or "path=/tmp" in a for a in arguments)
+    assert "-sandbox" not in connection_arguments(CHANNELS, sandbox=False)
+
+
+def test_the_guard_ends_in_the_command_itself() -> None:
+    arguments = guarded(("qemu", "a b", "$x"), parent_pid=42)
+    assert arguments[:4] == ("setpriv", "--pdeathsig", "KILL", "--")
+    assert arguments[-4:] == ("42", "qemu", "a b", "$x")

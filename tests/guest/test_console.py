@@ -1,0 +1,51 @@
+from __future__ import annotations
+
+import os
+
+import anyio
+
+from qstress.guest.console import KEPT_BYTES, Console
+from qstress.model import Milestone
+
+
+async def test_it_folds_what_is_written_until_the_end_of_file() -> None:
+    rang: list[Milestone] = []
+    console = Console(lambda: rang.append(console.log.milestone))
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(console.pump)
+        writer = os.dup(console.write_fd)
+        console.close_write_end()
+        os.write(writer, b"SeaBIOS (version 1)\nBUILD: x\n")
+        assert await console.output(10)
+        os.write(writer, b"Found 2 cpu(s) max supported 2 cpu(s)\n")
+        os.close(writer)
+    assert rang == [Milestone.BANNER, Milestone.FOUND]
+    assert console.reached_s[Milestone.BANNER] <= console.reached_s[Milestone.FOUND] == console.last_output_s
+    assert console.text.startswith(b"SeaBIOS")
+    console.close()
+
+
+async def test_silence_is_told() -> None:
+    console = Console(lambda: None)
+    assert not await console.output(0.01)
+    console.close()
+
+
+async def test_a_flood_is_drained_and_its_beginning_kept() -> None:
+    console = Console(lambda: None)
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(console.pump)
+        os.write(console.write_fd, b"first\n")
+        for _ in range(20):
+            await anyio.to_thread.run_sync(os.write, console.write_fd, b"x" * 50_000)
+        console.close_write_end()
+    assert len(console.text) == KEPT_BYTES
+    assert console.text.startswith(b"first\n")
+    console.close()
+
+
+def test_no_descriptor_is_left() -> None:
+    before = set(os.listdir("/proc/self/fd"))
+    console = Console(lambda: None)
+    console.close()
+    assert set(os.listdir("/proc/self/fd")) == before

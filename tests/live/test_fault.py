@@ -1,0 +1,39 @@
+"""The injected fault shows the exact picture of a lost AP, and nothing else is wrong with the guest."""
+
+from __future__ import annotations
+
+import anyio
+import pytest
+
+from qstress.errors import RigError
+from qstress.guest import fault
+from qstress.guest.live import live_guest
+from qstress.model import Accel
+from qstress.registers import parse_text
+from tests.live.rig import planned, stock
+
+pytestmark = [pytest.mark.qemu, pytest.mark.timeout(60)]
+
+
+@pytest.mark.parametrize("accel", [Accel.TCG, pytest.param(Accel.KVM, marks=pytest.mark.kvm)])
+async def test_the_last_vcpu_stands_at_the_reset_vector_while_the_boot_cpu_spins(accel: Accel) -> None:
+    changed = anyio.Event()
+    shape = planned(accel, 4).cell.stratum.shape
+    async with live_guest(stock(), shape, env={}, lost_ap=True, on_change=lambda: changed.set()) as guest:
+        await fault.expect_one_more(guest, timeout_s=30)
+        await guest.cont()
+        while not await fault.is_due(guest, quiet_s=0.3):
+            await changed.wait()
+            changed = anyio.Event()
+        await fault.add_the_lost_one(guest, timeout_s=30)
+        seen = parse_text(await guest.control.hmp("info registers -a", timeout_s=30))
+        assert [vcpu.index for vcpu in seen.vcpus] == [0, 1, 2, 3]
+        assert [vcpu.at_reset_vector for vcpu in seen.vcpus] == [False, False, False, True]
+        assert guest.console.log.found is None
+
+
+async def test_a_machine_without_room_for_it_is_a_rig_error() -> None:
+    shape = planned(Accel.TCG, 2).cell.stratum.shape
+    async with live_guest(stock(), shape, env={}, on_change=lambda: None) as guest:
+        with pytest.raises(RigError, match="no place"):
+            await fault.add_the_lost_one(guest, timeout_s=30)
