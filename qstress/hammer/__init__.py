@@ -1,0 +1,1 @@
+"""Paced streams of monitor commands at one guest, whose replies are the observations."""

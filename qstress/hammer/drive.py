@@ -1,0 +1,171 @@
+"""One hammer at work: sends on time, hands every reply on, and keeps the books.
+
+``max`` sends the next command from inside the reply's callback. A paced hammer sleeps until a command is due; when the
+last reply is still out then, the command is sent right after it and its latency counts from when it was due.
+A monitor that stays silent is an observation (:attr:`Hammer.waiting_since_s`), never an exception.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from bisect import bisect_left
+from collections import deque
+from collections.abc import Callable
+from typing import NamedTuple
+
+import anyio
+
+from qstress.guest.wire import Wire, hmp_request, request
+from qstress.hammer.pace import due_times
+from qstress.model import LATENCY_BUCKETS_S, CommandCount, HammerSpec
+
+#: How many commands' times are kept for the evidence.
+KEPT_COMMANDS = 4096
+
+
+class Sent(NamedTuple):
+    """One command's times on the monotonic clock: due, sent, answered (None: lost), and the size of its reply."""
+
+    due_s: float
+    sent_s: float
+    replied_s: float | None
+    reply_bytes: int
+
+
+def wire_request(spec: HammerSpec) -> bytes:
+    """Return the bytes that *spec* sends each time."""
+    if spec.via == "hmp":
+        return hmp_request(spec.command)
+    return request(spec.command, json.loads(spec.arguments))
+
+
+class Hammer:
+    """A hammer on one monitor. *on_reply* gets ``(reply, at_s)`` for each return, in monotonic seconds."""
+
+    def __init__(self, spec: HammerSpec, seed: int, on_reply: Callable[[bytes, float], None]) -> None:
+        self.spec = spec
+        self.log: deque[Sent] = deque(maxlen=KEPT_COMMANDS)
+        self.latencies = [0] * (len(LATENCY_BUCKETS_S) + 1)
+        self._seed = seed
+        self._on_reply = on_reply
+        self._line = wire_request(spec)
+        self._wire: Wire | None = None
+        self.active = False
+        self._started_s = 0.0
+        self._hammered_s = 0.0
+        self._due = self._returned = self._errors = self._timeouts = self._lost = 0
+        self._backlog: deque[float] = deque()
+        self._in_flight: tuple[float, float] | None = None
+        self._idle = anyio.Event()
+        self._scope = anyio.CancelScope()
+
+    def attach(self, wire: Wire) -> None:
+        """Give the hammer its connected monitor."""
+        self._wire = wire
+
+    @property
+    def waiting_since_s(self) -> float | None:
+        """When the command that is still unanswered was sent (monotonic), or None."""
+        return None if self._in_flight is None else self._in_flight[1]
+
+    def count(self) -> CommandCount:
+        """Return what became of the commands so far."""
+        running_s = time.monotonic() - self._started_s if self.active else 0.0
+        return CommandCount(
+            self.spec.command, self._returned, self._errors, self._timeouts, self._lost,
+            self._hammered_s + running_s, self._due,
+        )  # fmt: skip
+
+    async def run(self) -> None:
+        """Hammer until cancelled or until :meth:`stop`; may be called again after that."""
+        if self.active:
+            return
+        self.active = True
+        self._started_s = time.monotonic()
+        self._scope = anyio.CancelScope()
+        with self._scope:
+            try:
+                if self.spec.rate.interval_s is None:
+                    self._pull()
+                    await anyio.sleep_forever()
+                for offset_s in due_times(self.spec.rate, self._seed):
+                    await anyio.sleep_until(self._started_s + offset_s)  # AnyIO's clock is the monotonic one
+                    self._due += 1
+                    self._backlog.append(self._started_s + offset_s)
+                    self._pull()
+            finally:
+                self.stop()
+
+    def stop(self) -> None:
+        """Send nothing more; what is in flight may still be answered."""
+        if self.active:
+            self.active = False
+            self._hammered_s += time.monotonic() - self._started_s
+            self._backlog.clear()
+            self._scope.cancel()
+
+    async def quiesce(self, timeout_s: float) -> bool:
+        """Stop, wait for the command in flight, and return whether it was answered within *timeout_s*."""
+        self.stop()
+        if self._in_flight is None:
+            return True
+        self._idle = anyio.Event()
+        with anyio.move_on_after(timeout_s):
+            await self._idle.wait()
+        return self._in_flight is None
+
+    def abandon(self) -> None:
+        """Book the command in flight as unanswered: nobody will wait for it any more."""
+        if self._in_flight is not None:
+            due_s, sent_s = self._in_flight
+            self.log.append(Sent(due_s, sent_s, None, 0))
+            self._timeouts += 1
+            self._in_flight = None
+
+    def release(self) -> None:
+        """The trial is over: stop, and do not count the command in flight, which nobody waits for."""
+        self.stop()
+        self._in_flight = None
+
+    def connection_lost(self) -> None:
+        """Book the command in flight as lost: its monitor is gone."""
+        if self._in_flight is not None:
+            due_s, sent_s = self._in_flight
+            self.log.append(Sent(due_s, sent_s, None, 0))
+            self._lost += 1
+            self._in_flight = None
+        self.stop()
+        self._idle.set()
+
+    def replied(self, reply: bytes) -> None:
+        """Take in one reply line from the wire."""
+        now_s = time.monotonic()
+        if self._in_flight is None:
+            return  # the answer to a command that was given up
+        due_s, sent_s = self._in_flight
+        self._in_flight = None
+        self.latencies[bisect_left(LATENCY_BUCKETS_S, now_s - due_s)] += 1
+        self.log.append(Sent(due_s, sent_s, now_s, len(reply)))
+        if reply.startswith(b'{"return"'):
+            self._returned += 1
+        else:
+            self._errors += 1
+        if self.active:
+            self._pull()  # first the next command, then our own work: QEMU need not wait for us
+        else:
+            self._idle.set()
+        self._on_reply(reply, now_s)
+
+    def _pull(self) -> None:
+        if self._in_flight is not None or self._wire is None or self._wire.closed:
+            return
+        now_s = time.monotonic()
+        if self.spec.rate.interval_s is None:
+            self._due += 1
+            self._in_flight = (now_s, now_s)
+        elif self._backlog:
+            self._in_flight = (self._backlog.popleft(), now_s)
+        else:
+            return
+        self._wire.send(self._line)

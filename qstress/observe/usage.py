@@ -1,0 +1,66 @@
+"""CPU time and state of a guest's threads, and the host's load, from ``/proc``: the witness that disturbs nothing."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from qstress.model import ThreadUsage
+
+
+@dataclass(frozen=True, slots=True)
+class UsageSample:
+    """One look: when (monotonic seconds), CPU seconds per vCPU index, and which thread that is."""
+
+    at_s: float
+    cpu_s: dict[int, float]
+    tids: dict[int, int]
+
+
+def sample(pid: int, vcpu_threads: Mapping[int, int]) -> UsageSample:
+    """Read the CPU time of each vCPU thread of *pid*; threads that are gone are left out.
+
+    Source: ``/proc/PID/task/TID/schedstat``, first field, nanoseconds on a CPU (Documentation/scheduler/sched-stats).
+    """
+    cpu_s: dict[int, float] = {}
+    for index, tid in vcpu_threads.items():
+        with suppress(OSError, ValueError, IndexError):
+            cpu_s[index] = int(Path(f"/proc/{pid}/task/{tid}/schedstat").read_text().split()[0]) / 1e9
+    return UsageSample(time.monotonic(), cpu_s, dict(vcpu_threads))
+
+
+def between(pid: int, first: UsageSample, second: UsageSample) -> tuple[ThreadUsage, ...]:
+    """Return what each vCPU thread did between two looks, with its state and wait channel now."""
+    wall_s = second.at_s - first.at_s
+    usages = []
+    for index in sorted(first.cpu_s.keys() & second.cpu_s.keys()):
+        task = Path(f"/proc/{pid}/task/{first.tids[index]}")
+        used_s = second.cpu_s[index] - first.cpu_s[index]
+        usages.append(ThreadUsage(index, first.tids[index], used_s, wall_s, _state(task), _text(task / "wchan")))
+    return tuple(usages)
+
+
+def process_state(pid: int) -> str:
+    """Return the state letter of a process (R, S, D, T, Z; '' when it is gone)."""
+    return _state(Path(f"/proc/{pid}"))
+
+
+def host_load() -> dict[str, object]:
+    """Return load averages and CPU pressure of this host, as far as the kernel tells."""
+    pressure = _text(Path("/proc/pressure/cpu")).partition("\n")[0]
+    return {"loadavg": _text(Path("/proc/loadavg")), "cpu_pressure": pressure}
+
+
+def _state(task: Path) -> str:
+    stat = _text(task / "stat")
+    return stat.rpartition(") ")[2][:1]
+
+
+def _text(path: Path) -> str:
+    try:
+        return path.read_text().strip()
+    except OSError:
+        return ""
