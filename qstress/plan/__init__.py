@@ -1,0 +1,1 @@
+"""From axes to cells, and from a seed to an interleaved order of trials (pure)."""
