@@ -1,0 +1,150 @@
+"""``summary.json``, format 1 (interface.md): plain values from a run's facts, its tally and its comparisons."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from qstress.model import Accel
+from qstress.stats.cells import CellTally
+from qstress.stats.compare import ALWAYS, Comparison, Contrast
+from qstress.stats.histogram import Histogram
+from qstress.stats.intervals import clopper_pearson
+from qstress.stats.tally import Finding, Tally
+
+CONFIDENCE = 0.95
+
+
+@dataclass(frozen=True, slots=True)
+class RunFacts:
+    """What a report says of a run beside its numbers.
+
+    ``run`` is the folder's name, ``folder`` its path as a user would type it (for ``qstress repro`` lines);
+    ``started`` and ``finished`` are ISO 8601; ``reason`` and ``exit_code`` as interface.md lists them; ``kvm`` is
+    vmx, svm, pvm or other, ``nested`` whether the host itself is a guest (None: not known).
+    """
+
+    run: str
+    folder: str
+    name: str
+    started: str
+    finished: str | None
+    reason: str
+    exit_code: int
+    host: Mapping[str, object]
+    lanes: int
+    kvm: str | None = None
+    nested: bool | None = None
+
+
+def summary(facts: RunFacts, tally: Tally, comparisons: Sequence[Comparison] = ()) -> dict[str, object]:
+    """Return the content of ``summary.json``. Floats have six significant digits; None stands for "no data".
+
+    ``compare`` is the first comparison; a run with several candidates has all of them in ``comparisons`` as well.
+    ``evalue_log10`` always speaks for "the candidate is better", also where the decision is that it is worse.
+    """
+    content: dict[str, object] = {
+        "format": 1,
+        "run": facts.run,
+        "name": facts.name,
+        "started": facts.started,
+        "finished": facts.finished,
+        "reason": facts.reason,
+        "exit_code": facts.exit_code,
+        "host": dict(facts.host),
+        "cells": [_cell(cell, facts) for cell in tally.cells],
+        "findings": [_finding(finding, facts) for finding in tally.findings],
+        "compare": _comparison(comparisons[0]) if comparisons else None,
+    }
+    if len(comparisons) > 1:
+        content["comparisons"] = [_comparison(comparison) for comparison in comparisons]
+    return content
+
+
+def repro_line(finding: Finding, facts: RunFacts) -> str:
+    """Return the command that runs *finding* again, quoted for a shell; empty where no evidence was kept."""
+    if not finding.evidence:
+        return ""
+    return f"qstress repro {shlex.quote(f'{facts.folder}/{finding.evidence}')}"
+
+
+def _cell(tally: CellTally, facts: RunFacts) -> dict[str, object]:
+    build, shape = tally.cell.build, tally.cell.stratum.shape
+    on_kvm = shape.accel is Accel.KVM
+    hang_rate = _rate(tally.hangs, tally.n)
+    classes = [c for c, count in tally.classes.items() if count or c in ALWAYS]
+    return {
+        "build": build.name,
+        "smp": shape.smp,
+        "machine": shape.machine,
+        "accel": shape.accel.value,
+        "firmware": shape.firmware,
+        "tier": tally.cell.tier.value,
+        "kvm": facts.kvm if on_kvm else None,
+        "nested": facts.nested if on_kvm else None,
+        "smm": build.smm.value,
+        "trials": tally.trials,
+        "outcomes": {outcome.value: count for outcome, count in tally.outcomes.items()},
+        "hammer": tally.cell.stratum.hammer_label,
+        "lanes": facts.lanes,
+        "classes": {c.value: {"count": tally.classes[c], **_rate(tally.classes[c], tally.n)} for c in classes},
+        "hang_rate": {
+            "estimate": hang_rate["rate"],
+            "lower": hang_rate["lower"],
+            "upper": hang_rate["upper"],
+            "confidence": CONFIDENCE,
+        },
+        "commands": tally.sent,
+        "commands_per_s": rounded(tally.sent / tally.hammered_s) if tally.hammered_s else None,
+        "boot_s": _quantiles(tally.boot),
+        "first_hang_s": rounded(tally.first_hang_s),
+        "detection_s": _quantiles(tally.detection) if tally.detection.count else None,
+    }
+
+
+def _rate(k: int, n: int) -> dict[str, float | None]:
+    if n == 0:
+        return {"rate": None, "lower": None, "upper": None}
+    limits = clopper_pearson(k, n, CONFIDENCE)
+    return {"rate": rounded(k / n), "lower": rounded(limits.lower), "upper": rounded(limits.upper)}
+
+
+def _quantiles(histogram: Histogram) -> dict[str, float | None]:
+    return {"p50": rounded(histogram.quantile(0.5)), "p99": rounded(histogram.quantile(0.99))}
+
+
+def _finding(finding: Finding, facts: RunFacts) -> dict[str, object]:
+    return {
+        "class": finding.finding_class.value,
+        "signature": finding.signature,
+        "title": finding.title,
+        "build": finding.cell.build.name,
+        "smp": finding.cell.stratum.shape.smp,
+        "count": finding.count,
+        "evidence": finding.evidence,
+        "repro": repro_line(finding, facts),
+    }
+
+
+def _comparison(comparison: Comparison) -> dict[str, object]:
+    return {
+        "baseline": comparison.baseline,
+        "candidate": comparison.candidate,
+        "by_class": {c.value: _contrast(contrast) for c, contrast in comparison.by_class.items()},
+        **_contrast(comparison.overall),
+    }
+
+
+def _contrast(contrast: Contrast) -> dict[str, object]:
+    return {
+        "evalue_log10": rounded(contrast.evalue_log10),
+        "fisher_p": rounded(contrast.fisher_p),
+        "decision": contrast.decision.value,
+        "candidate_rate_upper": rounded(contrast.candidate_rate_upper),
+    }
+
+
+def rounded(value: float | None) -> float | None:
+    """Return *value* with six significant digits."""
+    return None if value is None else float(f"{value:.6g}")

@@ -1,0 +1,159 @@
+"""The text summary: the verdict first, what it does not say, the cells, the findings, the exit code last."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+
+from qstress.model import Accel, FindingClass, Outcome, Smm
+from qstress.report.gate import GateResult
+from qstress.report.summary import RunFacts, repro_line
+from qstress.report.wording import classes_text, duration, evidence, printable, rate, shape_text
+from qstress.stats.cells import CellTally
+from qstress.stats.compare import ALWAYS, Comparison, Contrast, Decision
+from qstress.stats.tally import Finding, Tally
+
+#: More findings than this are counted, not listed; summary.json has them all.
+FINDINGS_SHOWN = 20
+
+NO_RACE = "the race itself cannot occur under TCG"
+
+
+def text(
+    facts: RunFacts, tally: Tally, comparisons: Sequence[Comparison] = (), gate_result: GateResult | None = None
+) -> str:
+    """Return the summary as lines of plain text, newline at the end."""
+    tcg = _under_tcg(tally)
+    first, *others = _verdicts(tally, comparisons)
+    last = f"exit {facts.exit_code}: {meaning(facts.exit_code, gate_result is not None, bool(comparisons))}"
+    sections = [
+        [f"{first} ({NO_RACE})" if tcg else first, *others],
+        [f"note: {line}" for line in notes(tally)],
+        [f"run {facts.run}: {sum(cell.trials for cell in tally.cells)} trials, ended by: {facts.reason}"],
+        [f"cell: {_cell(cell)}" for cell in tally.cells],
+        _not_counted(tally.cells),
+        _findings(tally.findings, facts),
+        list(gate_result.lines) if gate_result else [],
+        [f"{last} ({NO_RACE})" if tcg else last],
+    ]
+    return "".join(f"{line}\n" for lines in sections for line in lines)
+
+
+def meaning(exit_code: int, gated: bool, compared: bool) -> str:
+    """Return what an exit code says of this run."""
+    passed = "the gate passed" if gated else "the comparison decided" if compared else "no finding"
+    failed = "the gate failed" if gated else "there are findings"
+    return {
+        0: passed,
+        1: failed,
+        3: "an internal error of qstress",
+        4: "the environment cannot do it; what was found is saved",
+        5: "inconclusive: too few valid trials to decide",
+        130: "stopped by SIGINT; what was found is saved",
+        143: "stopped by SIGTERM; what was found is saved",
+    }.get(exit_code, "see the log")
+
+
+def notes(tally: Tally) -> list[str]:
+    """Return what a reader must know of the arms before trusting a number: pretended, imitated, injected, TCG."""
+    builds = list(dict.fromkeys(cell.cell.build for cell in tally.cells))
+    lines = []
+    if pretended := [build.name for build in builds if build.smm is Smm.PRETENDED]:
+        lines.append(
+            f"SMM was pretended: QEMU was told that KVM has SMM ({', '.join(pretended)}); "
+            "what it writes back is its own code's choice"
+        )
+    if imitated := [build.name for build in builds if build.fix_imitated]:
+        lines.append(
+            f"fix imitated, no patched QEMU: in {', '.join(imitated)} "
+            "the interposer keeps SMM state out of run-time writes"
+        )
+    lines += [
+        f"injected fault: one AP is lost in {100 * build.lost_ap_share:g} % of {build.name}'s trials"
+        for build in builds
+        if build.lost_ap_share
+    ]
+    if _under_tcg(tally):
+        lines.append(NO_RACE + _injected_text(tally))
+    return lines
+
+
+def _under_tcg(tally: Tally) -> bool:
+    return any(cell.cell.stratum.shape.accel is Accel.TCG for cell in tally.cells)
+
+
+def _injected_text(tally: Tally) -> str:
+    """Return whose lost INITs these were; one that nobody injected is a false alarm or a fault not known yet."""
+    lost = sum(cell.classes[FindingClass.LOST_INIT] for cell in tally.cells)
+    ours = sum(cell.lost_init_injected for cell in tally.cells)
+    if lost > ours:
+        return f", yet {lost - ours} of {lost} lost-init were not injected: look at their evidence"
+    return ": every lost-init here was injected" if lost else ""
+
+
+def contrast_line(comparison: Comparison, asked: str, contrast: Contrast) -> str:
+    """Return one comparison as a sentence: both rates, the decision, the evidence for it."""
+    table, decision = contrast.table, contrast.decision
+    strength = contrast.worse_log10 if decision is Decision.WORSE else contrast.evalue_log10
+    return (
+        f"{asked}: {comparison.baseline} {rate(table.k_a, table.n_a)}, "
+        f"{comparison.candidate} {rate(table.k_b, table.n_b)}: {decision}, evidence {evidence(strength)}"
+    )
+
+
+def _verdicts(tally: Tally, comparisons: Sequence[Comparison]) -> list[str]:
+    lines = [contrast_line(c, classes_text(c.classes), c.overall) for c in comparisons]
+    for comparison in comparisons:
+        for found, contrast in comparison.by_class.items():
+            if comparison.classes != (found,):
+                lines.append("  " + contrast_line(comparison, found.value, contrast))
+    if comparisons:
+        return lines
+    for name in dict.fromkeys(cell.cell.build.name for cell in tally.cells):
+        cells = tally.build(name)
+        n, hangs = sum(cell.n for cell in cells), sum(cell.hangs for cell in cells)
+        others = sum(cell.found(None) for cell in cells) - hangs
+        more = f", other findings {rate(others, n)}" if others else ""
+        lines.append(f"{name}: hang or restart {rate(hangs, n)}{more}")
+    return lines
+
+
+def _cell(cell: CellTally) -> str:
+    shown = [c for c, count in cell.classes.items() if count or c in ALWAYS]
+    parts = [", ".join(f"{c} {rate(cell.classes[c], cell.n)}" for c in shown)]
+    if cell.hammered_s:
+        asked = f" of {cell.due / cell.hammered_s:.3g} asked" if cell.due > cell.sent else ""
+        parts.append(f"{cell.sent / cell.hammered_s:.3g} commands/s{asked}")
+    p50, p99 = cell.boot.quantile(0.5), cell.boot.quantile(0.99)
+    if p50 is not None and p99 is not None:
+        parts.append(f"boot p50 {duration(p50)}, p99 {duration(p99)}")
+    missing = [f"{cell.outcomes[o]} {o}" for o in (Outcome.RIG, Outcome.UNKNOWN) if cell.outcomes[o]]
+    if missing:
+        parts.append(f"not counted: {', '.join(missing)}")
+    return f"{cell.cell.build.name}, {shape_text(cell.cell)}: {'; '.join(parts)}"
+
+
+def _not_counted(cells: Sequence[CellTally]) -> list[str]:
+    """Return one line on rig and unknown trials, with the rig's reasons; none where every trial counts."""
+    unknown = sum(cell.outcomes[Outcome.UNKNOWN] for cell in cells)
+    reasons: Counter[str] = Counter()
+    for cell in cells:
+        reasons.update(cell.rig_reasons)
+    parts = [f"{count} rig ({reason})" for reason, count in reasons.most_common()]
+    parts += [f"{unknown} unknown"] if unknown else []
+    return [f"not counted as passed or failed: {', '.join(parts)}"] if parts else []
+
+
+def _findings(findings: Sequence[Finding], facts: RunFacts) -> list[str]:
+    lines = []
+    for finding in findings[:FINDINGS_SHOWN]:
+        seen = "once" if finding.count == 1 else f"{finding.count} times"
+        uncounted = f" ({finding.uncounted} in no rate: block not finished)" if finding.uncounted else ""
+        lines.append(
+            f"finding: {finding.finding_class}, {finding.cell.build.name} smp {finding.cell.stratum.shape.smp}, "
+            f"seen {seen}{uncounted}: {printable(finding.title)}: "
+            f"{repro_line(finding, facts) or 'no evidence was kept'}"
+        )
+    if len(findings) > FINDINGS_SHOWN:
+        lines.append(f"finding: and {len(findings) - FINDINGS_SHOWN} more kinds: see summary.json")
+    return lines

@@ -1,0 +1,6 @@
+"""One run's folder: ``run.json``, ``trials.db``, ``summary.json`` and ``evidence/`` (interface.md).
+
+``write`` records and ``read`` reads back. Below them: ``ledger`` and ``record`` are the two sides of ``trials.db``
+(``schema.sql``, opened by ``database``), ``rows`` says how a result becomes a row (pure), ``evidence`` makes a
+finding's folder, ``files`` writes durably and puts the host's refusals into words.
+"""

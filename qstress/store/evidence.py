@@ -1,0 +1,143 @@
+"""A finding's folder: what convinces a sceptic, and enough to run the trial again.
+
+Its files (interface.md): ``finding.json``, ``dumps.txt``, ``console.log``, ``commands.jsonl``,
+``threads.json``, ``events.jsonl``, ``stderr.txt`` and ``repro.sh``. All are always there, if empty.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict
+from functools import cache
+from pathlib import Path
+
+from pydantic import TypeAdapter, ValidationError
+
+from qstress.errors import ConfigError
+from qstress.model import Evidence, Trial, TrialResult, Verdict
+from qstress.store.files import sync_folder, write_file
+
+FORMAT = 1
+
+
+def write_evidence(folder: Path, result: TrialResult, evidence: Evidence, *, run_id: str, repro_script: str) -> None:
+    """Make *folder* (0700) and durably write the evidence of *result* into it (0600, ``repro.sh`` 0700).
+
+    The folder's own name becomes durable only when its parent is synced.
+
+    :raises OSError: the host refuses, or *folder* exists; what was written so far is left.
+    """
+    files = {
+        "dumps.txt": _dumps(evidence.dumps),
+        "console.log": evidence.console,
+        "commands.jsonl": _lines(evidence.commands),
+        "threads.json": _json([{**asdict(thread), "share": thread.share} for thread in evidence.threads]),
+        "events.jsonl": _lines(evidence.events),
+        "stderr.txt": evidence.stderr.encode(errors="backslashreplace"),
+        "finding.json": _json(finding(result, evidence, run_id=run_id)),
+    }
+    folder.mkdir(mode=0o700)
+    for name, data in files.items():
+        write_file(folder / name, data)
+    write_file(folder / "repro.sh", repro_script.encode(errors="backslashreplace"), mode=0o700)
+    sync_folder(folder)
+
+
+def finding(result: TrialResult, evidence: Evidence, *, run_id: str) -> dict[str, object]:
+    """Return the content of ``finding.json``; its ``trial`` is what :func:`trial_from_json` takes."""
+    trial, verdict = result.trial, result.verdict
+    build, shape = trial.cell.build, trial.cell.stratum.shape
+    return {
+        "format": FORMAT,
+        "run": run_id,
+        "number": trial.number,
+        "block": trial.block,
+        "seed": trial.seed,
+        "outcome": verdict.outcome,
+        "class": verdict.finding_class,
+        "signature": verdict.signature,
+        "title": verdict.title,
+        "confidence": verdict.confidence,
+        "because": verdict.because,
+        "build": {key: getattr(build, key) for key in ("name", "version", "sha256", "binary")},
+        "smp": shape.smp,
+        "machine": shape.machine,
+        "accel": shape.accel,
+        "smm": build.smm,
+        "fix_imitated": build.fix_imitated,
+        "injected": trial.inject_lost_ap,
+        "tier": trial.cell.tier,
+        "hammer": trial.cell.stratum.hammer_label,
+        "started_s": result.started_s,
+        "duration_s": result.duration_s,
+        "boot_s": result.boot_s,
+        "detection_s": result.detection_s,
+        "wait_loop": None if evidence.wait_loop is None else asdict(evidence.wait_loop),
+        "threads": [{"vcpu": t.index, "state": t.state, "share": round(t.share, 3)} for t in evidence.threads],
+        "commands": [asdict(count) for count in result.commands],
+        "notes": evidence.notes,
+        "argv": evidence.argv,
+        "env": dict(evidence.env),
+        "trial": asdict(trial),
+    }
+
+
+def trial_from_json(obj: object) -> Trial:
+    """Rebuild the trial from the ``trial`` object of a ``finding.json``.
+
+    :raises ConfigError: it is not such an object.
+    """
+    try:
+        return _trials().validate_python(obj)
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(str(part) for part in first["loc"]) or "trial"
+        raise ConfigError(f"not a recorded trial: {where}: {first['msg']}") from error
+
+
+def read_finding(folder: Path) -> tuple[Trial, Verdict]:
+    """Read the trial and the verdict back from an evidence folder.
+
+    :raises ConfigError: the folder holds no ``finding.json`` of this format.
+    """
+    path = folder / "finding.json"
+    try:
+        content = json.loads(path.read_bytes())
+        if not isinstance(content, dict) or content.get("format") != FORMAT:
+            raise ConfigError(f"{path}: not a finding of format {FORMAT}")
+        words = {key: content.get(key) for key in ("outcome", "title", "signature", "confidence", "because")}
+        verdict = _verdicts().validate_python({**words, "finding_class": content.get("class")})
+        return trial_from_json(content.get("trial")), verdict
+    except OSError as error:
+        raise ConfigError(f"{path}: {error.strerror}") from error
+    except (ValueError, RecursionError) as error:  # not JSON, not UTF-8, or not a verdict
+        raise ConfigError(f"{path}: not a finding: {str(error).splitlines()[0]}") from error
+
+
+# Built on first use: pydantic takes a while to build one, and --help must not pay for it.
+@cache
+def _trials() -> TypeAdapter[Trial]:
+    return TypeAdapter(Trial)
+
+
+@cache
+def _verdicts() -> TypeAdapter[Verdict]:
+    return TypeAdapter(Verdict)
+
+
+def _dumps(dumps: Iterable[tuple[float, str]]) -> bytes:
+    parts = [
+        f"==== dump {number}, {at_s:.6f} s after cont ====\n{text.replace(chr(13), '').strip(chr(10))}\n\n"
+        for number, (at_s, text) in enumerate(dumps, 1)
+    ]
+    return "".join(parts).encode(errors="backslashreplace")
+
+
+def _lines(objects: Iterable[Mapping[str, object]]) -> bytes:
+    return b"".join(json.dumps(obj, default=str).encode() + b"\n" for obj in objects)
+
+
+def _json(obj: object) -> bytes:
+    # default=str: a note of a kind that JSON lacks must not cost the finding
+    return json.dumps(obj, indent=1, default=str).encode() + b"\n"

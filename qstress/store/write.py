@@ -1,0 +1,224 @@
+"""A run, recorded so that whatever kills us, what was found stays found, and counts once.
+
+A finding's evidence folder is made under a hidden name, synced and renamed, then its verdict is committed, and
+only then does :meth:`RunStore.record` return. Trials enter ``trials.db`` with their whole block in one commit, and
+a finding counts because a trial points at it. So a block that was cut short leaves findings that do not count, and
+``--resume``, which runs it again, neither loses nor doubles one (``schema.sql``).
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import re
+import shutil
+import threading
+from collections.abc import Callable, Mapping
+from contextlib import ExitStack, suppress
+from datetime import UTC, datetime
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from qstress.errors import ConfigError, RigError
+from qstress.model import Evidence, TrialResult
+from qstress.store import database
+from qstress.store.evidence import read_finding, write_evidence
+from qstress.store.files import replace_file, store_errors, sync_folder
+from qstress.store.ledger import Ledger
+from qstress.store.read import FORMAT, open_run
+
+
+def call_qstress(_result: TrialResult, _evidence: Evidence) -> str:
+    """Return a ``repro.sh`` that leaves the work to ``qstress repro``."""
+    return '#!/bin/sh\nexec qstress repro "$(dirname "$0")" "$@"\n'
+
+
+class RunStore:
+    """One run being written, by this process only; a context manager. Its methods may be called from any thread.
+
+    Whatever the host refuses (disk full, folder gone, …) is a :class:`RigError` with reason ``disk-full`` or
+    ``store``; what was committed before stays readable. Two attributes may be set after opening: ``repro_script``
+    makes the ``repro.sh`` of a finding, and of each cell and signature ``max_per_signature`` evidence folders are
+    kept (a further repeat is a row alone).
+    """
+
+    def __init__(self, path: Path, ledger: Ledger, lock_fd: int) -> None:
+        """Wrap an open run; use :meth:`create` or :meth:`reopen`."""
+        self.path = path
+        self.run_id = path.name
+        self.repro_script: Callable[[TrialResult, Evidence], str] = call_qstress
+        self.max_per_signature = 5
+        self._ledger = ledger
+        self._lock_fd = lock_fd
+        self._lock = threading.RLock()
+        self._kinds = ledger.evidence_kinds()
+        # the open blocks' results, each with its verdict's id where that is committed
+        self._open: dict[int, tuple[TrialResult, int | None]] = {}
+
+    @classmethod
+    def create(cls, runs_dir: Path, name: str, run: Mapping[str, object], *, now: datetime, token: str) -> Self:
+        """Make the folder ``<UTC time>-<name>-<token>`` of a new run in *runs_dir*; begin its first session.
+
+        :param run: what ``run.json`` holds besides ``format``, ``run``, ``name`` and ``started``.
+        :param now: when the run began, with its time zone.
+        :param token: a few random letters that make the folder's name unique.
+        :raises RigError: the host refuses; no folder is left.
+        """
+        utc = now.astimezone(UTC)
+        run_id = f"{utc:%Y%m%dT%H%M%SZ}-{re.sub('[^A-Za-z0-9._-]+', '-', name)}-{token}"
+        head = {"format": FORMAT, "run": run_id, "name": name, "started": utc.isoformat(timespec="seconds")}
+        content = _json({**head, **run, **head})
+        path = runs_dir.absolute() / run_id
+        with store_errors(path), ExitStack() as undo:
+            runs_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+            path.mkdir(mode=0o700)
+            undo.callback(shutil.rmtree, path, ignore_errors=True)
+            (path / "evidence").mkdir(mode=0o700)
+            undo.callback(os.close, lock_fd := _lock(path))
+            undo.callback((db := database.create(path)).close)
+            store = cls(path, Ledger(db, path, now=now), lock_fd)
+            replace_file(path / "run.json", content)  # last: without it the folder is not a run
+            sync_folder(path.parent)
+            undo.pop_all()
+        return store
+
+    @classmethod
+    def reopen(cls, path: Path, *, now: datetime | None = None) -> Self:
+        """Begin another session on the run in folder *path*, after clearing up what a killed one left.
+
+        A finding whose folder was complete but not yet in the database is taken in, uncounted.
+
+        :raises ConfigError: it is not a run, or another process is writing it.
+        :raises RigError: the host refuses.
+        """
+        path = path.resolve()
+        open_run(path).close()
+        with store_errors(path), ExitStack() as undo:
+            undo.callback(os.close, lock_fd := _lock(path))
+            undo.callback((db := database.open_for_writing(path)).close)
+            store = cls(path, Ledger(db, path, now=now or datetime.now(UTC)), lock_fd)
+            store._clear_up()
+            undo.pop_all()
+        return store
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def record(self, result: TrialResult, evidence: Evidence | None) -> str | None:
+        """Take in a trial's result; a finding is on disk before this returns, others wait for their block.
+
+        :returns: the finding's evidence folder, relative to the run; None if none was made.
+        :raises RigError: the host refuses; no trace of this finding is left then.
+        """
+        trial, verdict = result.trial, result.verdict
+        with self._lock:
+            if not verdict.outcome.finding:
+                self._open[trial.number] = (result, None)
+                return None
+            kind = (trial.cell_index, verdict.finding_class, verdict.signature)
+            folder = None
+            if evidence is not None and self._kinds[kind] < self.max_per_signature:
+                folder = self._keep(result, evidence)
+            try:
+                with self._ledger.commit():
+                    verdict_id = self._ledger.add_verdict(trial, verdict, result.rig_reason, folder)
+            except RigError:
+                if folder is not None:
+                    shutil.rmtree(self.path / folder, ignore_errors=True)
+                raise
+            self._kinds[kind] += folder is not None
+            self._open[trial.number] = (result, verdict_id)
+            return folder
+
+    def finish_block(self, block: int) -> None:
+        """Write the trials of *block* in one commit: with it they count.
+
+        :raises ValueError: none of its trials was recorded in this session.
+        :raises RigError: the host refuses; the block stays unfinished and can be finished again.
+        """
+        with self._lock:
+            done = [number for number, (result, _) in self._open.items() if result.trial.block == block]
+            if not done:
+                raise ValueError(f"no trial of block {block} was recorded")
+            with self._ledger.commit():
+                self._ledger.add_trials(self._open[number] for number in done)
+            for number in done:
+                del self._open[number]
+
+    def write_summary(self, summary: Mapping[str, object]) -> None:
+        """Put ``summary.json`` in place in one step; its ``reason`` becomes the session's.
+
+        :raises RigError: the host refuses; an earlier summary stays.
+        """
+        with self._lock:
+            with store_errors(self.path / "summary.json"):
+                replace_file(self.path / "summary.json", _json(summary))
+            with self._ledger.commit():
+                self._ledger.set_reason(str(summary.get("reason")))
+
+    def close(self) -> None:
+        """End the session and let others write the run; results of open blocks are dropped. Never raises."""
+        with self._lock:
+            self._ledger.close()
+            if self._lock_fd >= 0:
+                os.close(self._lock_fd)
+                self._lock_fd = -1
+
+    def _keep(self, result: TrialResult, evidence: Evidence) -> str:
+        """Make the evidence folder, complete and durable under its name or not at all; return that name."""
+        script = self.repro_script(result, evidence)
+        root, name, attempt = self.path / "evidence", str(result.trial.number), 1
+        while (root / name).exists():  # of an earlier attempt at this trial
+            attempt += 1
+            name = f"{result.trial.number}-{attempt}"
+        half = root / f".{name}.half"
+        with store_errors(root):
+            try:
+                write_evidence(half, result, evidence, run_id=self.run_id, repro_script=script)
+                os.rename(half, root / name)
+                sync_folder(root)
+            except BaseException:
+                shutil.rmtree(half, ignore_errors=True)
+                shutil.rmtree(root / name, ignore_errors=True)
+                raise
+        return f"evidence/{name}"
+
+    def _clear_up(self) -> None:
+        """Remove half-made evidence and take in evidence whose verdict was not committed."""
+        known = self._ledger.evidence_folders()
+        for folder in sorted((self.path / "evidence").iterdir()):
+            name = f"evidence/{folder.name}"
+            if folder.name.endswith(".half"):
+                shutil.rmtree(folder, ignore_errors=True)
+            elif name not in known:
+                with suppress(ConfigError), self._ledger.commit():
+                    trial, verdict = read_finding(folder)
+                    self._ledger.add_verdict(trial, verdict, "", name)
+                    self._kinds[(trial.cell_index, verdict.finding_class, verdict.signature)] += 1
+
+
+def _lock(path: Path) -> int:
+    """Lock folder *path* for as long as this process lives and return the descriptor that holds the lock.
+
+    :raises ConfigError: another process holds it.
+    """
+    fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        os.close(fd)
+        if isinstance(error, BlockingIOError):
+            raise ConfigError(f"{path}: another qstress is writing this run") from error
+        raise
+    return fd
+
+
+def _json(content: Mapping[str, object]) -> bytes:
+    return json.dumps(content, indent=1, default=str).encode() + b"\n"
