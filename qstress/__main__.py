@@ -1,0 +1,5 @@
+"""``python -m qstress``."""
+
+from qstress.cli import main
+
+main()

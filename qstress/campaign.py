@@ -1,0 +1,158 @@
+"""Lanes of trials until a stop rule: what runs when, what counts, and how it ends.
+
+A lane takes whole blocks and runs their trials one after another. Outcomes enter the statistics in planned order,
+block by block, whatever the order in which lanes finish (hangs end later than oks, so order of arrival biases). Every
+result goes to the recorder before the lane's next trial starts; a block counts once all of it is there.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Protocol
+
+import anyio
+
+from qstress.errors import RigError, rig_error_in
+from qstress.model import Evidence, Outcome, Trial, TrialResult
+from qstress.plan.schedule import Plan
+
+#: So many rig results in a row end the run: the host cannot do it. More are borne once a trial has worked.
+HOPELESS_AFTER, HOPELESS_LATER = 5, 50
+
+#: Runs one trial on a lane; raises only for defects of qstress itself.
+TrialRunner = Callable[[Trial, int], Awaitable[tuple[TrialResult, Evidence | None]]]
+
+
+class Reason(StrEnum):
+    """Why a run ended (``reason`` of summary.json)."""
+
+    TRIALS = "trials"
+    DURATION = "duration"
+    DECIDED = "decided"
+    INTERRUPTED = "interrupted"
+    ERROR = "error"
+
+
+class Recorder(Protocol):
+    """Where results go; each call is durable when it returns.
+
+    :raises RigError: the run folder cannot be written (disk full).
+    """
+
+    def record(self, result: TrialResult, evidence: Evidence | None) -> str | None:
+        """Keep one result; return where its evidence lies, relative to the run."""
+
+    def finish_block(self, block: int) -> None:
+        """Every trial of *block* is recorded: it counts from now on."""
+
+
+@dataclass(frozen=True, slots=True)
+class StopRule:
+    """When a run ends: after so many blocks, after so long, or when ``decided`` says so."""
+
+    blocks: int | None
+    duration_s: float | None
+    decided: Callable[[], bool]
+
+
+@dataclass(slots=True)
+class Campaign:
+    """One run in progress. ``on_result`` is told each result as it comes, ``on_block`` each block in planned order."""
+
+    plan: Plan
+    runner: TrialRunner
+    recorder: Recorder
+    stop: StopRule
+    lanes: int
+    on_result: Callable[[TrialResult, str | None], None]
+    on_block: Callable[[Sequence[TrialResult]], None]
+    first_block: int = 0
+    elapsed_s: float = 0.0  # of earlier sessions of this run
+    reason: Reason | None = None
+    running: int = 0  # guests alive now
+    began_s: float = field(default_factory=time.monotonic)
+    _next: int = 0
+    _counted: int = 0
+    _draining: bool = False
+    _rigs_in_a_row: int = 0
+    _works: bool = False
+    _done: dict[int, list[TrialResult]] = field(default_factory=dict)
+
+    async def run(self) -> Reason:
+        """Run until the stop rule holds; return why it ended.
+
+        :raises RigError: the host cannot do it, or the run folder cannot be written; what was recorded stays.
+        """
+        self._next = self._counted = self.first_block
+        try:
+            async with anyio.create_task_group() as tasks:
+                for lane in range(self.lanes):
+                    tasks.start_soon(self._lane, lane)
+        except* RigError as group:
+            self.reason = Reason.ERROR
+            raise rig_error_in(group) from None
+        assert self.reason is not None
+        return self.reason
+
+    def drain(self, reason: Reason) -> None:
+        """Start nothing new: blocks under way are finished, unless interrupted, when only trials are."""
+        self.reason = self.reason or reason
+        self._draining = self._draining or reason is Reason.INTERRUPTED
+
+    @property
+    def duration_s(self) -> float:
+        """How long this run has taken, earlier sessions included."""
+        return self.elapsed_s + time.monotonic() - self.began_s
+
+    async def _lane(self, lane: int) -> None:
+        while (block := self._take()) is not None:
+            results = []
+            for trial in self.plan.block(block):
+                if self._draining:
+                    return
+                results.append(await self._trial(trial, lane))
+            self._finish(block, results)
+
+    def _take(self) -> int | None:
+        if self.stop.duration_s is not None and self.duration_s >= self.stop.duration_s:
+            self.drain(Reason.DURATION)
+        if self.stop.blocks is not None and self._next >= self.stop.blocks:
+            self.drain(Reason.TRIALS)
+        if self.reason is not None:
+            return None
+        self._next += 1
+        return self._next - 1
+
+    async def _trial(self, trial: Trial, lane: int) -> TrialResult:
+        self.running += 1
+        try:
+            result, evidence = await self.runner(trial, lane)
+        finally:
+            self.running -= 1
+        place = self.recorder.record(result, evidence)
+        self.on_result(result, place)
+        self._give_up_if_hopeless(result)
+        return result
+
+    def _finish(self, block: int, results: list[TrialResult]) -> None:
+        self._done[block] = results
+        while self._counted in self._done:
+            self.recorder.finish_block(self._counted)
+            self.on_block(self._done.pop(self._counted))
+            self._counted += 1
+            if self.stop.decided():
+                self.drain(Reason.DECIDED)
+
+    def _give_up_if_hopeless(self, result: TrialResult) -> None:
+        if result.verdict.outcome is not Outcome.RIG:
+            self._works, self._rigs_in_a_row = True, 0
+            return
+        self._rigs_in_a_row += 1
+        if self._rigs_in_a_row >= (HOPELESS_LATER if self._works else HOPELESS_AFTER):
+            raise RigError(
+                f"{self._rigs_in_a_row} trials in a row could not be run: {result.verdict.title}",
+                reason=result.rig_reason,
+            )

@@ -1,0 +1,32 @@
+"""What a run's numbers depend on in this host, as recorded with each run."""
+
+from __future__ import annotations
+
+import os
+import platform
+from dataclasses import asdict
+from pathlib import Path
+
+from qstress.config.kvm import KvmFacts
+
+
+def host_facts(kvm: KvmFacts) -> dict[str, object]:
+    """Return kernel, processor, cores, memory, load and what KVM can do, as JSON-able values."""
+    return {
+        "kernel": platform.release(),
+        "machine": platform.machine(),
+        "cpu": _first_value(Path("/proc/cpuinfo"), "model name"),
+        "cores": len(os.sched_getaffinity(0)),
+        "memory_bytes": os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"),
+        "loadavg": list(os.getloadavg()),
+        "python": platform.python_version(),
+        "kvm": asdict(kvm),
+    }
+
+
+def _first_value(path: Path, key: str) -> str:
+    try:
+        lines = path.read_text().splitlines()
+    except OSError:
+        return ""
+    return next((line.partition(":")[2].strip() for line in lines if line.startswith(key)), "")

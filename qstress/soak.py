@@ -1,0 +1,256 @@
+"""The main job: settings in, a recorded run out. Wires campaign, trials, store, statistics and reports together.
+
+Nothing here prints: who watches is told through a callback, the summary is returned.
+"""
+
+from __future__ import annotations
+
+import os
+import platform
+import secrets
+import signal
+import time
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+import anyio
+
+from qstress import __version__
+from qstress.campaign import Campaign, Reason, StopRule, TrialRunner
+from qstress.config.kvm import KvmFacts
+from qstress.config.settings import Settings, digest, resolved_document
+from qstress.errors import ConfigError, RigError
+from qstress.guest.interpose import build as interposer
+from qstress.host.facts import host_facts
+from qstress.host.sandbox import has_sandbox
+from qstress.model import Evidence, Trial, TrialResult
+from qstress.plan.schedule import Plan
+from qstress.report.gate import GateResult, exit_code, gate
+from qstress.report.repro import script
+from qstress.report.summary import RunFacts, summary
+from qstress.report.text import text
+from qstress.stats.compare import Comparison, compare, decided
+from qstress.stats.tally import Tally
+from qstress.store.read import open_run
+from qstress.store.rows import as_stored
+from qstress.store.write import RunStore
+from qstress.trial import Bench, run_trial
+
+INTERRUPTED_EXIT = {signal.SIGINT: 130, signal.SIGTERM: 143}
+
+
+@dataclass(slots=True)
+class Soak:
+    """One soak, new or resumed; :meth:`run` does it. Everything a live panel shows can be read while it runs."""
+
+    settings: Settings
+    kvm: KvmFacts
+    store: RunStore
+    plan: Plan
+    tally: Tally
+    campaign: Campaign
+    started: datetime
+    stopped_by: signal.Signals | None = None
+    error: RigError | None = None
+
+    @property
+    def comparisons(self) -> list[Comparison]:
+        """Each candidate against the baseline, as far as the tally goes."""
+        asked = self.settings.compare
+        if asked is None:
+            return []
+        complete = self.campaign.reason in (Reason.TRIALS, Reason.DURATION)
+        return [
+            compare(
+                self.tally, asked.baseline, candidate, alpha=asked.alpha, confidence=asked.confidence, complete=complete
+            )
+            for candidate in asked.candidates
+        ]
+
+    async def run(self) -> int:
+        """Run to the stop rule, a signal or an error; write the summary; return the exit code.
+
+        A first SIGINT or SIGTERM lets the trials under way finish, a second one kills their guests.
+        """
+        try:
+            async with anyio.create_task_group() as tasks:
+                everything = anyio.CancelScope()
+                tasks.start_soon(self._obey_signals, everything)
+                try:
+                    with everything:
+                        await self.campaign.run()
+                except RigError as error:
+                    self.error = error
+                tasks.cancel_scope.cancel()
+        finally:
+            self.campaign.reason = self.campaign.reason or Reason.INTERRUPTED
+        self.store.write_summary(self.summary())
+        return self.exit_code
+
+    @property
+    def gate(self) -> GateResult | None:
+        """What the gate says, None where there is none."""
+        asked = self.settings.gate
+        if asked is None:
+            return None
+        return gate(
+            self.tally,
+            self.comparisons,
+            build=asked.build,
+            max_hang_rate=asked.max_hang_rate,
+            better_than=asked.better_than,
+            classes=asked.classes,
+        )
+
+    @property
+    def exit_code(self) -> int:
+        """The exit code as things stand (interface.md, "Exit codes")."""
+        if self.error is not None:
+            return 4
+        if self.stopped_by is not None:
+            return INTERRUPTED_EXIT[self.stopped_by]
+        return exit_code(self.tally, self.comparisons, self.gate)
+
+    def facts(self) -> RunFacts:
+        """Return what the reports say of this run beside its numbers."""
+        reason = self.campaign.reason
+        return RunFacts(
+            run=self.store.run_id,
+            folder=os.path.relpath(self.store.path),
+            name=self.settings.name,
+            started=self.started.isoformat(timespec="seconds"),
+            finished=datetime.now(UTC).isoformat(timespec="seconds") if reason else None,
+            reason=(reason or Reason.INTERRUPTED).value,
+            exit_code=self.exit_code,
+            host=host_facts(self.kvm),
+            lanes=self.settings.lanes,
+            kvm=self.kvm.kind,
+            nested=self.kvm.nested,
+        )
+
+    def summary(self) -> dict[str, object]:
+        """Return the content of ``summary.json`` as things stand."""
+        return summary(self.facts(), self.tally, self.comparisons)
+
+    def text(self) -> str:
+        """Return the summary for a person."""
+        return text(self.facts(), self.tally, self.comparisons, self.gate)
+
+    async def _obey_signals(self, everything: anyio.CancelScope) -> None:
+        with anyio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
+            async for number in signals:
+                if self.stopped_by is None:
+                    self.stopped_by = number
+                    self.campaign.drain(Reason.INTERRUPTED)
+                else:
+                    everything.cancel()  # and go on listening: a third signal must not break the clean-up
+
+
+def start(
+    settings: Settings, kvm: KvmFacts, *, stack: ExitStack, on_result: Callable[[TrialResult, str | None], None]
+) -> Soak:
+    """Make the folder of a new run and everything that is needed to run it.
+
+    :param stack: closes the run's files when it is left.
+    :raises RigError: the host cannot do it (no compiler for the interposer, the runs folder cannot be written).
+    """
+    started = datetime.now(UTC)
+    run = {
+        "qstress": __version__,
+        "config": resolved_document(settings),
+        "sha256": digest(settings),
+        "host": host_facts(kvm),
+        "builds": {build.name: {"version": build.version, "sha256": build.sha256} for build in settings.builds},
+    }
+    store = stack.enter_context(
+        RunStore.create(settings.runs_dir, settings.name, run, now=started, token=secrets.token_hex(3))
+    )
+    return _wire(settings, kvm, store, started, on_result)
+
+
+def resume(
+    settings: Settings,
+    kvm: KvmFacts,
+    *,
+    run: Path,
+    stack: ExitStack,
+    on_result: Callable[[TrialResult, str | None], None],
+) -> Soak:
+    """Go on with a run that was killed or interrupted: finished blocks count, the open one is run again.
+
+    :raises ConfigError: it is not a run, another process writes it, or configuration or binary have changed.
+    """
+    with open_run(run) as record:
+        if record.run.get("sha256") != digest(settings):
+            raise ConfigError(f"{run}: the configuration or a QEMU binary has changed since; start a new run instead")
+        store = stack.enter_context(RunStore.reopen(run))
+        soak = _wire(settings, kvm, store, datetime.fromisoformat(str(record.run["started"])), on_result)
+        folders = {found.number: found.evidence for found in record.findings() if found.counted}
+        for results in record.results(soak.plan.trial):
+            soak.tally.add_block(results, folders)
+        for found in record.uncounted():
+            soak.tally.add_finding(found.verdict, found.cell_index, found.evidence, counted=False)
+        soak.campaign.first_block = record.next_block()
+        soak.campaign.elapsed_s = record.duration_s()
+    return soak
+
+
+def trial_runner(settings: Settings) -> TrialRunner:
+    """Return what runs one trial on a lane, with each build's environment made once.
+
+    :raises RigError: the interposer is asked for and cannot be built.
+    """
+    env = {build.name: interposer.environment(build) for build in settings.builds}
+    sandboxed = {build.name: has_sandbox(build) for build in settings.builds}
+    began_s = time.monotonic()
+
+    async def run(trial: Trial, lane: int) -> tuple[TrialResult, Evidence | None]:
+        name = trial.cell.build.name
+        bench = Bench(lane=lane, run_began_s=began_s, env=env[name], sandbox=sandboxed[name])
+        result, evidence = await run_trial(trial, bench)
+        return as_stored(result), evidence  # what a summary made again from the store is made of
+
+    return run
+
+
+def repro_script(result: TrialResult, evidence: Evidence) -> str:
+    """Return ``repro.sh`` of a finding."""
+    source = interposer.SOURCE.read_text() if result.trial.cell.build.interposed else None
+    return script(
+        result.trial, evidence.argv, evidence.env, source, found=result.verdict.title, kernel=platform.release()
+    )
+
+
+def _wire(
+    settings: Settings, kvm: KvmFacts, store: RunStore, started: datetime,
+    on_result: Callable[[TrialResult, str | None], None],
+) -> Soak:  # fmt: skip
+    plan = Plan(settings.builds, settings.strata, settings.seed)
+    asked, classes = settings.compare, settings.gate.classes if settings.gate else None
+    pairs = [(asked.baseline, candidate) for candidate in asked.candidates] if asked else []
+    tally = Tally(plan.cells, pairs, classes)
+    store.repro_script = repro_script
+    places: dict[int, str | None] = {}
+
+    def finished(result: TrialResult, place: str | None) -> None:
+        if result.verdict.outcome.finding:
+            places[result.trial.number] = place
+        on_result(result, place)
+
+    def counted(results: Sequence[TrialResult]) -> None:
+        numbers = [result.trial.number for result in results]
+        tally.add_block(results, {number: places.pop(number) for number in numbers if number in places})
+
+    def is_decided() -> bool:
+        return bool(pairs) and all(decided(tally, *pair, asked.alpha) for pair in pairs) if asked else False
+
+    stop = StopRule(
+        blocks=settings.stop_trials // len(settings.builds) if settings.stop_trials else None,
+        duration_s=settings.stop_duration_s,
+        decided=is_decided if settings.stop_decided else lambda: False,
+    )
+    campaign = Campaign(plan, trial_runner(settings), store, stop, settings.lanes, finished, counted)
+    return Soak(settings, kvm, store, plan, tally, campaign, started)

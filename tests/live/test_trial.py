@@ -1,0 +1,214 @@
+"""Whole trials on real QEMU: healthy boots, the real race, an injected fault, and every way a QEMU can fail us."""
+
+from __future__ import annotations
+
+import os
+import signal
+import stat
+from dataclasses import replace
+from pathlib import Path
+
+import anyio
+import pytest
+
+from qstress.guest.live import Guest
+from qstress.model import Accel, Confidence, FindingClass, Milestone, Outcome, TrialResult
+from qstress.trial import Bench, Bringup
+from tests.live.rig import HAMMER, planned, pretending, run, stock
+
+pytestmark = [pytest.mark.qemu, pytest.mark.timeout(120)]
+
+ACCELS = [
+    pytest.param(Accel.TCG, id="tcg"),
+    pytest.param(Accel.KVM, id="kvm", marks=pytest.mark.kvm),
+]
+
+
+def healthy(result: TrialResult) -> None:
+    assert result.verdict.outcome is Outcome.OK, result.verdict
+    assert result.boot_s is not None
+    assert result.detection_s is None
+
+
+@pytest.mark.parametrize("smp", [1, 2, 4, 16, 64])
+@pytest.mark.parametrize("accel", ACCELS)
+async def test_a_guest_that_nothing_hammers_comes_up(accel: Accel, smp: int) -> None:
+    result, evidence = await run(planned(accel, smp, hammers=()))
+    healthy(result)
+    assert evidence is None
+
+
+@pytest.mark.parametrize("smp", [1, 4, 64])
+async def test_a_hammered_guest_comes_up_under_tcg(smp: int) -> None:
+    result, _ = await run(planned(Accel.TCG, smp))
+    healthy(result)
+    (commands,) = result.commands
+    assert commands.returned > 0
+    assert commands.errors == commands.timeouts == 0
+    assert sum(result.latencies) == commands.returned
+
+
+@pytest.mark.kvm
+async def test_the_real_race_loses_an_init_and_the_imitated_fix_does_not() -> None:
+    for number in range(40):
+        result, evidence = await run(planned(Accel.KVM, build=pretending(), number=number, placement="bsp-alone"))
+        if result.verdict.finding_class is FindingClass.LOST_INIT:
+            break
+    verdict = result.verdict
+    assert (verdict.outcome, verdict.finding_class) == (Outcome.HANG, FindingClass.LOST_INIT)
+    assert verdict.confidence is Confidence.CERTAIN
+    assert evidence is not None
+    assert evidence.wait_loop is not None
+    assert evidence.wait_loop.expected == 4
+    assert evidence.wait_loop.found < 4
+    assert len(evidence.dumps) >= 2
+    assert "EIP=0000fff0" in evidence.dumps[-1][1]
+    assert b"Found 4 cpu(s)" not in evidence.console
+    assert result.detection_s is not None
+    for number in range(10):
+        fixed = pretending(fixed=True)
+        result, _ = await run(planned(Accel.KVM, build=fixed, number=number, placement="bsp-alone"))
+        assert result.verdict.finding_class is not FindingClass.LOST_INIT
+
+
+@pytest.mark.parametrize("smp", [2, 4, 16])
+@pytest.mark.parametrize("accel", ACCELS)
+async def test_an_injected_lost_ap_is_found_and_named(accel: Accel, smp: int) -> None:
+    result, evidence = await run(planned(accel, smp, hammers=(), lost_ap=True))
+    assert result.verdict.finding_class is FindingClass.LOST_INIT, result.verdict
+    assert result.verdict.confidence is Confidence.CERTAIN
+    assert f"CPU#{smp - 1} " in result.verdict.title
+    assert evidence is not None
+    assert evidence.wait_loop is not None
+    assert (evidence.wait_loop.expected, evidence.wait_loop.found) == (smp, smp - 1)
+
+
+async def _with_guest(bringup: Bringup, act: str) -> None:
+    """Run *bringup* and do *act* to its QEMU once it has booted a little."""
+
+    async def meddle() -> None:
+        while bringup.guest is None or bringup.guest.console.log.milestone < Milestone.BANNER:
+            await anyio.sleep(0.001)
+        process = bringup.guest.process
+        process.send_signal(signal.SIGSTOP if act == "stop" else signal.SIGKILL)
+
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(meddle)
+        await bringup.run()
+
+
+@pytest.mark.parametrize("accel", ACCELS)
+async def test_a_qemu_killed_mid_boot_is_a_crash(accel: Accel) -> None:
+    bringup = Bringup(planned(accel, 64), Bench())
+    await _with_guest(bringup, "kill")
+    assert bringup.verdict.outcome is Outcome.CRASH, bringup.verdict
+    assert "SIGKILL" in bringup.verdict.title
+
+
+@pytest.mark.parametrize("accel", ACCELS)
+async def test_a_qemu_stopped_mid_hammer_is_a_monitor_stall_and_is_ended(accel: Accel) -> None:
+    bringup = Bringup(planned(accel, 64), Bench())
+    await _with_guest(bringup, "stop")
+    assert bringup.verdict.outcome is Outcome.MONITOR_STALL, bringup.verdict
+    assert "stopped" in bringup.verdict.title
+    guest: Guest | None = bringup.guest
+    assert guest is not None
+    assert guest.process.returncode == -signal.SIGKILL
+
+
+async def test_a_paused_guest_is_not_called_hung() -> None:
+    """A guest that somebody else pauses stands still, and that is all that can be said of it."""
+    bringup = Bringup(planned(Accel.TCG, 64, hammers=()), Bench())
+
+    async def pause() -> None:
+        while bringup.guest is None or bringup.guest.console.log.milestone < Milestone.BANNER:
+            await anyio.sleep(0.001)
+        await bringup.guest.control.execute("stop", timeout_s=10)
+
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(pause)
+        await bringup.run()
+    assert bringup.verdict.outcome is Outcome.UNKNOWN, bringup.verdict
+    assert "paused" in bringup.verdict.title
+
+
+async def test_a_reset_that_nobody_asked_for_is_a_restart() -> None:
+    bringup = Bringup(planned(Accel.TCG, 64, hammers=()), Bench())
+
+    async def reset() -> None:
+        while bringup.guest is None or bringup.guest.console.log.milestone < Milestone.BANNER:
+            await anyio.sleep(0.001)
+        await bringup.guest.control.execute("system_reset", timeout_s=10)
+
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(reset)
+        await bringup.run()
+    assert (bringup.verdict.outcome, bringup.verdict.finding_class) == (Outcome.RESTART, FindingClass.REPLAYED_INIT)
+
+
+def script(folder: Path, text: str) -> str:
+    path = folder / "qemu-system-x86_64"
+    path.write_text(f"#!/bin/sh\n{text}\n")
+    path.chmod(path.stat().st_mode | stat.S_IXUSR)
+    return str(path)
+
+
+@pytest.mark.parametrize(
+    ("what", "words"),
+    [
+        ("refuses", "invalid accelerator|no-such-thing"),
+        ("missing", "not found|No such file"),
+        ("not-executable", "Permission denied"),
+        ("dies", "my last words"),
+        ("is-not-qemu", "did not understand|closed its monitor|Greeting"),
+    ],
+)
+async def test_a_bad_binary_is_a_rig_error_with_its_own_words(tmp_path: Path, what: str, words: str) -> None:
+    build = stock()
+    if what == "refuses":
+        build = replace(build, args=("-no-such-thing",))
+    elif what == "missing":
+        build = replace(build, binary=str(tmp_path / "nothing"))
+    elif what == "not-executable":
+        (tmp_path / "plain").write_text("x")
+        build = replace(build, binary=str(tmp_path / "plain"))
+    elif what == "dies":
+        build = replace(build, binary=script(tmp_path, "echo my last words >&2; exit 1"))
+    else:
+        build = replace(build, binary="/bin/echo")
+    result, evidence = await run(planned(Accel.TCG, build=build))
+    assert result.verdict.outcome is Outcome.RIG
+    assert result.rig_reason
+    assert evidence is None
+    import re
+
+    assert re.search(words, result.verdict.title), result.verdict.title
+
+
+async def test_nothing_is_left_of_a_cancelled_trial() -> None:
+    before = set(os.listdir("/proc/self/fd"))
+    bringup = Bringup(planned(Accel.TCG, 64), Bench())
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(bringup.run)
+        while bringup.guest is None:
+            await anyio.sleep(0.001)
+        pid = bringup.guest.process.pid
+        tasks.cancel_scope.cancel()
+    assert not Path(f"/proc/{pid}").exists()
+    assert set(os.listdir("/proc/self/fd")) == before
+
+
+async def test_several_hammers_have_a_monitor_each() -> None:
+    status = replace(HAMMER, command="query-status", via="qmp")
+    result, _ = await run(planned(Accel.TCG, 16, hammers=(HAMMER, status)))
+    healthy(result)
+    assert [count.returned > 0 for count in result.commands] == [True, True]
+
+
+async def test_a_hammer_keeps_to_its_phases() -> None:
+    late = replace(HAMMER, start=Milestone.CHECKIN)
+    never = replace(HAMMER, start=Milestone.BOOT)
+    result, _ = await run(planned(Accel.TCG, 64, hammers=(HAMMER, late, never)))
+    healthy(result)
+    always_s, late_s, never_s = (count.hammered_s for count in result.commands)
+    assert always_s > late_s > never_s == 0

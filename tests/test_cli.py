@@ -1,0 +1,74 @@
+"""The command line as a script sees it: exit codes, stdout, stderr."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+
+
+def qstress(*arguments: str, **env: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "qstress", *arguments], capture_output=True, text=True, check=False, cwd=ROOT,
+        env={**os.environ, **env},
+    )  # fmt: skip
+
+
+def test_help_and_version_import_nothing_heavy() -> None:
+    code = "import sys; sys.argv = ['qstress', '--help']\nfrom qstress.cli import main\n"
+    code += "try: main()\nexcept SystemExit: pass\n"
+    code += "print([m for m in ('pydantic', 'anyio', 'rich', 'sqlite3', 'yaml', 'asyncio') if m in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT)
+    assert done.stdout.splitlines()[-1] == "[]"
+    assert "soak" in done.stdout
+    assert qstress("--version").stdout.startswith("qstress, version ")
+
+
+@pytest.mark.parametrize(
+    "arguments", [("no-such-command",), ("soak",), ("soak", "-c", "/nonexistent.yaml"), ("repro", "/nonexistent")]
+)
+def test_bad_usage_is_2_and_starts_nothing(arguments: tuple[str, ...]) -> None:
+    done = qstress(*arguments)
+    assert done.returncode == 2
+    assert done.stdout == ""
+    assert done.stderr
+
+
+def test_a_configuration_is_refused_with_its_place(tmp_path: Path) -> None:
+    path = tmp_path / "bad.yaml"
+    path.write_text("version: 1\nname: x\nbuilds: {a: {binary: qemu-system-x86_64}}\nguest:\n  smp: [2, sixteen]\n")
+    done = qstress("config", "check", str(path))
+    assert done.returncode == 2
+    assert f"{path}:5:12: guest.smp[1]: 'sixteen' is not a whole number from 1 to 4096" in done.stderr
+
+
+@pytest.mark.parametrize("name", ["quickstart", "smp64"])
+def test_the_shipped_configurations_are_fine(name: str) -> None:
+    done = qstress("config", "check", f"configs/{name}.yaml")
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+@pytest.mark.qemu
+def test_show_prints_the_resolved_form_and_later_settings_win() -> None:
+    done = qstress("config", "show", "configs/quickstart.yaml", "--set", "lanes=7", QSTRESS_LANES="3", QSTRESS_SEED="9")
+    shown = json.loads(done.stdout)
+    assert (shown["lanes"], shown["seed"]) == (7, 9)
+    assert shown["builds"][0]["binary"].startswith("/")
+
+
+def test_the_schema_is_the_committed_one() -> None:
+    assert json.loads(qstress("config", "schema").stdout) == json.loads((ROOT / "docs/config.schema.json").read_text())
+
+
+@pytest.mark.qemu
+def test_doctor_says_whether_the_main_job_can_run() -> None:
+    report = json.loads(qstress("doctor", "--format", "json").stdout)
+    assert report["can_run"] is True
+    none = qstress("doctor", PATH="/nonexistent")
+    assert none.returncode == 4
