@@ -19,6 +19,7 @@ from qstress.errors import GuestError, RigError, rig_error_in
 from qstress.guest import fault
 from qstress.guest.live import Guest, MonitorEars, live_guest
 from qstress.guest.placement import place_bsp_alone
+from qstress.guest.qmp import MonitorClosed
 from qstress.hammer.drive import Hammer
 from qstress.model import (
     Confidence,
@@ -126,10 +127,7 @@ class Bringup:
                 await fault.expect_one_more(guest, timeout_s=self.limits.reply_s)
             if shape.placement == "bsp-alone":
                 await self._place(guest)
-            try:
-                self.began_s = guest.console.last_output_s = await guest.cont()
-            except GuestError as error:
-                raise RigError(f"QEMU did not start its guest: {error}", reason="qemu-start") from error
+            await self._start(guest)
             async with anyio.create_task_group() as tasks:
                 self.verdict = await self._watch(guest, tasks)
                 tasks.cancel_scope.cancel()
@@ -138,6 +136,15 @@ class Bringup:
                 hammer.release()
             self.said = guest.process.said()
             await guest.end(polite=self.verdict.outcome is not Outcome.OK)
+
+    async def _start(self, guest: Guest) -> None:
+        self.began_s = guest.console.last_output_s = time.monotonic()
+        try:
+            await guest.cont()
+        except MonitorClosed:
+            pass  # it ended while it was told to run: that is a trial's outcome, and the watch will see it
+        except GuestError as error:
+            raise RigError(f"QEMU did not start its guest: {error}", reason="qemu-start") from error
 
     async def _watch(self, guest: Guest, tasks: TaskGroup) -> Verdict:
         to_inject = self.trial.inject_lost_ap

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import os
 import socket
-import time
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, ExitStack, asynccontextmanager
 from dataclasses import dataclass, field
@@ -51,11 +50,12 @@ class Guest:
     resets: int = 0
     asked_to_end: bool = False
 
-    async def cont(self) -> float:
-        """Let the guest run; return the monotonic time just before it was told to."""
-        at_s = time.monotonic()
+    async def cont(self) -> None:
+        """Let the guest run.
+
+        :raises GuestError: QEMU does not answer, or ends at that moment.
+        """
         await self.control.execute("cont", timeout_s=START_TIMEOUT_S)
-        return at_s
 
     async def vcpu_threads(self, *, timeout_s: float) -> dict[int, int]:
         """Return thread id by vCPU index; disturbs no vCPU (``query-cpus-fast``)."""

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from qstress.model import Accel, FindingClass, Outcome, Smm
 from qstress.report.gate import GateResult
 from qstress.report.summary import RunFacts, repro_line
-from qstress.report.wording import classes_text, duration, evidence, printable, rate, shape_text
+from qstress.report.wording import classes_text, duration, evidence, per_s, printable, rate, shape_text
 from qstress.stats.cells import CellTally
 from qstress.stats.compare import ALWAYS, Comparison, Contrast, Decision
 from qstress.stats.tally import Finding, Tally
@@ -122,8 +122,9 @@ def _cell(cell: CellTally) -> str:
     shown = [c for c, count in cell.classes.items() if count or c in ALWAYS]
     parts = [", ".join(f"{c} {rate(cell.classes[c], cell.n)}" for c in shown)]
     if cell.hammered_s:
-        asked = f" of {cell.due / cell.hammered_s:.3g} asked" if cell.due > cell.sent else ""
-        parts.append(f"{cell.sent / cell.hammered_s:.3g} commands/s{asked}")
+        sent, due = cell.sent / cell.hammered_s, cell.due / cell.hammered_s
+        asked = f" of {per_s(due)} asked" if due > 1.01 * sent else ""
+        parts.append(f"{per_s(sent)} commands/s{asked}")
     p50, p99 = cell.boot.quantile(0.5), cell.boot.quantile(0.99)
     if p50 is not None and p99 is not None:
         parts.append(f"boot p50 {duration(p50)}, p99 {duration(p99)}")

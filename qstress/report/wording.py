@@ -42,6 +42,11 @@ def _percent(share: float, rounded: Callable[[float], int]) -> str:
     return f"{rounded(round(percent * 10**decimals, 6)) / 10**decimals:.{decimals}f}"
 
 
+def per_s(rate_hz: float) -> str:
+    """Return a rate of commands for people: ``1,410``, ``62.5``."""
+    return f"{rate_hz:,.0f}" if rate_hz >= 100 else f"{rate_hz:.3g}"
+
+
 def evidence(log10: float) -> str:
     """Return the odds of an e-value: ``10^7.1 : 1``. Rounded down: never more than there is."""
     return f"10^{math.floor(log10 * 10.0) / 10.0:.1f} : 1"
