@@ -19,7 +19,7 @@ from qstress.errors import GuestError, RigError, rig_error_in
 from qstress.guest import fault
 from qstress.guest.live import Guest, MonitorEars, live_guest
 from qstress.guest.placement import place_bsp_alone
-from qstress.guest.qmp import MonitorClosed
+from qstress.guest.qmp import MonitorClosed, MonitorSilent
 from qstress.hammer.drive import Hammer
 from qstress.model import (
     Confidence,
@@ -135,14 +135,14 @@ class Bringup:
             for hammer in self.hammers:
                 hammer.release()
             self.said = guest.process.said()
-            await guest.end(polite=self.verdict.outcome is not Outcome.OK)
+            await guest.end(polite=self.verdict.outcome is Outcome.HANG)  # then the hammers have come to rest
 
     async def _start(self, guest: Guest) -> None:
         self.began_s = guest.console.last_output_s = time.monotonic()
         try:
-            await guest.cont()
-        except MonitorClosed:
-            pass  # it ended while it was told to run: that is a trial's outcome, and the watch will see it
+            await guest.cont(timeout_s=self.limits.reply_s)
+        except (MonitorClosed, MonitorSilent):
+            pass  # it ended or stalled while it was told to run: a trial's outcome, and the watch will see it
         except GuestError as error:
             raise RigError(f"QEMU did not start its guest: {error}", reason="qemu-start") from error
 
@@ -235,7 +235,6 @@ class Bringup:
             return None
         for hammer in self.hammers:
             hammer.abandon()
-        guest.asked_to_end = True  # it does not listen: no politeness
         return stalled(state, oob_answers=oob, waited_s=waited_s, log=guest.console.log)
 
     async def _ended(self, guest: Guest) -> bool:

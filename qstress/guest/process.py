@@ -87,13 +87,15 @@ class Process:
         """Wait until the process has ended, reap it and set :attr:`exited`. One task a process runs this."""
         await self._ended()
 
-    async def end(self, *, grace_s: float = 2.0) -> None:
-        """End the process for certain: TERM, then KILL after *grace_s*.
+    async def end(self, *, grace_s: float | None = 2.0) -> None:
+        """End the process for certain: TERM, then KILL after *grace_s*; KILL at once when that is None.
 
         A stopped (SIGSTOP) QEMU does not see TERM; KILL ends that one too. Needs no other task to run, so that it
         also works while everything is being cancelled.
         """
         for number, wait_s in ((signal.SIGTERM, grace_s), (signal.SIGKILL, None)):
+            if number is signal.SIGTERM and grace_s is None:
+                continue
             self.send_signal(number)
             with anyio.move_on_after(wait_s):
                 await self._ended()

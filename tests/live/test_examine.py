@@ -55,4 +55,3 @@ async def test_a_stopped_qemu_answers_neither_in_band_nor_out_of_band() -> None:
         short = Limits(0.1, 0.1, 0.1, 0.2, 1.0)
         with pytest.raises(GuestError):
             await examine(guest, short, clock_zero_s=0.0)
-        guest.asked_to_end = True
