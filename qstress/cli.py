@@ -173,6 +173,31 @@ def schema() -> int:
     return 0
 
 
+@cli.group()
+def firmware() -> None:
+    """Our own firmware."""
+
+
+@firmware.command(name="list")
+def list_firmware() -> int:
+    """Print each ROM: name, path, sha256, and whether it is the committed one."""
+    from qstress.guest.firmware import available
+
+    for rom in available():
+        click.echo(f"{rom.name}  {rom.path}  {rom.sha256}  {'intact' if rom.intact else 'NOT the committed one'}")
+    return 0
+
+
+@firmware.command()
+@click.argument("out", type=click.Path(path_type=Path))
+def build(out: Path) -> int:
+    """Assemble smpscan into the file OUT (needs nasm and a checkout)."""
+    from qstress.guest.firmware import build as assemble
+
+    click.echo(assemble(out))
+    return 0
+
+
 def _loaded(path: Path, overrides: tuple[str, ...], options: Mapping[str, object]) -> Any:
     import os
 

@@ -40,9 +40,21 @@ class BootLog:
         return before != (self.milestone, self.banners, self.checkins, self.resumed)
 
     @property
-    def restarted(self) -> bool:
-        """Whether the firmware ran from its start a second time inside this bring-up."""
-        return self.banners > 1 or self.resumed
+    def clean(self) -> bool:
+        """Whether exactly one banner came, as in an undisturbed boot."""
+        return self.banners == 1
+
+    @property
+    def restart_signs(self) -> tuple[str, ...]:
+        """What shows that the firmware ran from its start a second time inside this bring-up."""
+        banners = (f"{self.banners} SeaBIOS banners before Found",) if self.banners > 1 else ()
+        resumed = ("SeaBIOS says In resume: a CPU entered it at the reset vector",) if self.resumed else ()
+        return banners + resumed
+
+    @property
+    def stuck(self) -> bool:
+        """SeaBIOS never says that it waits in vain."""
+        return False
 
     def _line(self, line: bytes) -> None:
         if b"handle_smp: apic_id=" in line:

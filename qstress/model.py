@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from enum import IntEnum, StrEnum
+from typing import Protocol
 
 
 class Accel(StrEnum):
@@ -98,6 +99,33 @@ class Milestone(IntEnum):
     BOOT = 5  # ``Booting from`` or ``No bootable device``
 
 
+class BootProgress(Protocol):
+    """What a firmware's console has said of one bring-up; each firmware that is understood has a reader of its own.
+
+    ``checkins`` counts the APs that reported, ``found`` is how many vCPUs the boot CPU says are up (None before that),
+    ``clean`` whether what was said fits one undisturbed bring-up, ``restart_signs`` why it looks as if a CPU ran the
+    firmware again (empty: it does not), ``stuck`` whether the firmware itself says that it waits in vain.
+    """
+
+    @property
+    def milestone(self) -> Milestone: ...
+    @property
+    def checkins(self) -> int: ...
+    @property
+    def found(self) -> int | None: ...
+    @property
+    def clean(self) -> bool: ...
+    @property
+    def restart_signs(self) -> tuple[str, ...]: ...
+    @property
+    def stuck(self) -> bool: ...
+    @property
+    def last_line(self) -> str: ...
+
+    def feed(self, data: bytes) -> bool:
+        """Take in the next bytes of the console; return whether the boot came further, got stuck or restarted."""
+
+
 @dataclass(frozen=True, slots=True)
 class Rate:
     """How often a hammer sends.
@@ -168,7 +196,7 @@ class Shape:
     machine: str
     accel: Accel
     memory_bytes: int
-    firmware: str  # "seabios" or an absolute path given to -bios
+    firmware: str  # "seabios", "smpscan" (ours) or an absolute path given to -bios
     args: tuple[str, ...] = ()
     placement: str = "none"  # none | bsp-alone
 
@@ -196,7 +224,9 @@ class Cell:
     @property
     def tier(self) -> Tier:
         """How far this cell's numbers are from production."""
-        return Tier.T4 if self.build.lost_ap_share else Tier.T1
+        if self.build.lost_ap_share:
+            return Tier.T4
+        return Tier.T3 if self.stratum.shape.firmware == "smpscan" else Tier.T1
 
 
 @dataclass(frozen=True, slots=True)

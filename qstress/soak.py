@@ -36,7 +36,7 @@ from qstress.stats.compare import Comparison, compare, decided
 from qstress.stats.tally import Tally
 from qstress.store.read import open_run
 from qstress.store.rows import as_stored
-from qstress.store.write import RunStore
+from qstress.store.write import RunStore, call_qstress
 from qstress.trial import Bench, run_trial
 
 INTERRUPTED_EXIT = {signal.SIGINT: 130, signal.SIGTERM: 143}
@@ -218,6 +218,8 @@ def trial_runner(settings: Settings) -> TrialRunner:
 
 def repro_script(result: TrialResult, evidence: Evidence) -> str:
     """Return ``repro.sh`` of a finding."""
+    if result.trial.cell.stratum.shape.firmware == "smpscan":
+        return call_qstress(result, evidence)  # only qstress reads smpscan's console
     source = interposer.SOURCE.read_text() if result.trial.cell.build.interposed else None
     return script(
         result.trial, evidence.argv, evidence.env, source, found=result.verdict.title, kernel=platform.release()

@@ -123,7 +123,7 @@ class Bringup:
             self.guest = guest
             for hammer, wire in zip(self.hammers, guest.wires, strict=True):
                 hammer.attach(wire)
-            if self.trial.inject_lost_ap:
+            if self._plugs_the_lost_one:
                 await fault.expect_one_more(guest, timeout_s=self.limits.reply_s)
             if shape.placement == "bsp-alone":
                 await self._place(guest)
@@ -147,7 +147,7 @@ class Bringup:
             raise RigError(f"QEMU did not start its guest: {error}", reason="qemu-start") from error
 
     async def _watch(self, guest: Guest, tasks: TaskGroup) -> Verdict:
-        to_inject = self.trial.inject_lost_ap
+        to_inject = self._plugs_the_lost_one
         while True:
             if to_inject and await fault.is_due(guest, quiet_s=self.limits.settle_s):
                 to_inject = False
@@ -163,6 +163,11 @@ class Bringup:
                 continue
             self._steer(guest.console.log.milestone, tasks)
             await self._bell.wait_until(next_look_s(situation, self.limits))
+
+    @property
+    def _plugs_the_lost_one(self) -> bool:
+        """Whether the fault is made by us; smpscan leaves an AP out by itself."""
+        return self.trial.inject_lost_ap and self.trial.cell.stratum.shape.firmware != "smpscan"
 
     def _situation(self, guest: Guest) -> Situation:
         waiting = [hammer.waiting_since_s for hammer in self.hammers if hammer.waiting_since_s is not None]

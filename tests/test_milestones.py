@@ -33,7 +33,9 @@ def fed(text: bytes) -> BootLog:
 def test_a_healthy_boot_has_one_banner_and_no_restart() -> None:
     log = fed(HEALTHY)
     assert (log.milestone, log.banners, log.checkins, log.found) == (Milestone.BOOT, 1, 3, 4)
-    assert not log.restarted
+    assert log.clean
+    assert not log.restart_signs
+    assert not log.stuck
     assert log.last_line == "No bootable device."
 
 
@@ -59,13 +61,13 @@ def test_only_found_cpus_counts_as_found() -> None:
 
 def test_a_second_banner_before_found_is_a_restart() -> None:
     before = HEALTHY[: HEALTHY.index(b"Found 4 cpu(s)")]
-    assert not fed(before).restarted
-    assert fed(before + b"SeaBIOS (version 1.16.2-debian-1.16.2-1)\n").restarted
+    assert not fed(before).restart_signs
+    assert fed(before + b"SeaBIOS (version 1.16.2-debian-1.16.2-1)\n").restart_signs
 
 
 @pytest.mark.parametrize("line", [b"In resume (status=0)\n", b"Attempting a hard reboot\n"])
 def test_a_resume_is_a_restart(line: bytes) -> None:
-    assert fed(HEALTHY[:200] + b"\n" + line).restarted
+    assert fed(HEALTHY[:200] + b"\n" + line).restart_signs
 
 
 def test_feed_tells_when_something_changed() -> None:

@@ -157,13 +157,13 @@ def _spec(hammer: Hammer, rate: Rate) -> HammerSpec:
 
 
 def _firmware(config: Config, base: Path) -> str:
-    """Return ``seabios`` or the absolute path of a firmware file that can be read."""
+    """Return ``seabios``, ``smpscan`` or the absolute path of a firmware file that can be read."""
     firmware = config.guest.firmware
-    if firmware == "seabios":
+    if firmware in ("seabios", "smpscan"):
         return firmware
     path = os.path.abspath(base / os.path.expanduser(firmware))
     if not os.path.isfile(path):
-        raise _refused(config, ("guest", "firmware"), f"{path} is neither 'seabios' nor a file")
+        raise _refused(config, ("guest", "firmware"), f"{path} is neither 'seabios', 'smpscan' nor a file")
     if not os.access(path, os.R_OK):
         raise _refused(config, ("guest", "firmware"), f"{path} cannot be read")
     return path

@@ -91,7 +91,7 @@ class Guest(Section):
     machine: OneOrMore[Machine] = written("pc", "one or a list (an axis)")
     smp: OneOrMore[Smp] = written(4, "number of vCPUs, one or a list (an axis)")
     memory: units.Size = written("32M", "the guest's memory")
-    firmware: units.Firmware = Field("seabios", description="seabios, or a path to a BIOS image")
+    firmware: units.Firmware = Field("seabios", description="seabios, smpscan, or a path to a BIOS image")
     restart: Annotated[RestartWord, among(RestartWord, later=("reset",))] = Field(
         "process", description="how the next trial of a lane begins: a new process"
     )

@@ -116,9 +116,7 @@ def lanes(value: object) -> int | None:
 
 
 def firmware(value: object) -> str:
-    """Check a firmware: ``seabios`` or a path."""
-    if value == "smpscan":
-        raise wrong("'smpscan' is not yet supported; this version knows: seabios, or a path to a BIOS image")
+    """Check a firmware: ``seabios``, ``smpscan`` or a path."""
     return line(value)
 
 

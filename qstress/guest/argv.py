@@ -27,13 +27,15 @@ class Channels:
     console_fd: int
 
 
-def guest_arguments(build: Build, shape: Shape, *, lost_ap: bool = False) -> tuple[str, ...]:
+def guest_arguments(
+    build: Build, shape: Shape, *, firmware: Sequence[str] = (), lost_ap: bool = False
+) -> tuple[str, ...]:
     """Return binary and arguments that define the guest, without monitors and console.
 
-    With *lost_ap* the last vCPU is left out, to be hot-plugged later (:mod:`qstress.guest.fault`).
+    :param firmware: the arguments that choose it (:func:`qstress.guest.firmware.chosen`).
+    :param lost_ap: leave out the last vCPU, to be hot-plugged later (:mod:`qstress.guest.fault`).
     """
     smp = f"{shape.smp - 1},maxcpus={shape.smp}" if lost_ap else str(shape.smp)
-    firmware = () if shape.firmware == "seabios" else ("-bios", shape.firmware)
     memory_mib = shape.memory_bytes // (1 << 20)
     return (
         build.binary,

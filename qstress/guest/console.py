@@ -8,26 +8,25 @@ from collections.abc import Callable
 
 import anyio
 
-from qstress.milestones import BootLog
-from qstress.model import Milestone
+from qstress.model import BootProgress, Milestone
 
 #: How much of a console is kept for the evidence; a guest that floods its console keeps its first bytes.
 KEPT_BYTES = 256 * 1024
 
 
 class Console:
-    """The reading end of one guest's console. *on_milestone* is called when the boot came further or restarted.
+    """The reading end of one guest's console, read into *log*; *on_milestone* is called when that says something new.
 
     ``reached_s`` holds when each milestone was seen, ``last_output_s`` when anything was printed (monotonic).
     """
 
-    def __init__(self, on_milestone: Callable[[], None]) -> None:
+    def __init__(self, log: BootProgress, on_milestone: Callable[[], None]) -> None:
         self._read_fd, self.write_fd = os.pipe2(os.O_CLOEXEC)
         os.set_blocking(self._read_fd, False)
         self._on_milestone = on_milestone
         self._kept = bytearray()
         self._heard = anyio.Event()
-        self.log = BootLog()
+        self.log = log
         self.last_output_s = time.monotonic()
         self.reached_s: dict[Milestone, float] = {}
 

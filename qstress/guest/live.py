@@ -16,12 +16,15 @@ from functools import partial
 import anyio
 
 from qstress.errors import GuestError, RigError
+from qstress.guest import firmware
 from qstress.guest.argv import Channels, connection_arguments, guest_arguments
 from qstress.guest.console import Console
 from qstress.guest.process import Process
 from qstress.guest.qmp import Control
 from qstress.guest.wire import Wire
+from qstress.milestones import BootLog
 from qstress.model import Accel, Build, Shape
+from qstress.smpscan import SmpscanProgress
 
 #: How long QEMU may take from its start to a greeting on every monitor. Generous: a loaded host is not a fault.
 START_TIMEOUT_S = 60.0
@@ -99,14 +102,16 @@ async def live_guest(
     :raises RigError: QEMU cannot be started, refuses its arguments or does not greet; carries QEMU's own words.
     """
     with ExitStack() as stack:
-        console = Console(on_change)
+        ours_speaks = shape.firmware == "smpscan"
+        console = Console(SmpscanProgress() if ours_speaks else BootLog(), on_change)
         stack.callback(console.close)
         pairs = [socket.socketpair() for _ in range(1 + len(ears))]
         for ours, theirs in pairs:
             stack.callback(ours.close)
             stack.callback(theirs.close)
         theirs_fds = [theirs.fileno() for _, theirs in pairs]
-        argv = guest_arguments(build, shape, lost_ap=lost_ap)
+        bios = firmware.chosen(shape, lost_ap=lost_ap)
+        argv = guest_arguments(build, shape, firmware=bios, lost_ap=lost_ap and not ours_speaks)
         channels = Channels(theirs_fds[0], tuple(theirs_fds[1:]), console.write_fd)
         command_line = (*argv, *connection_arguments(channels, sandbox=sandbox))
         fds = (*theirs_fds, console.write_fd, *pass_fds)

@@ -22,6 +22,7 @@ from qstress.registers import (
     parse_xp_word,
     wait_loop_count_address,
 )
+from qstress.smpscan import TABLE, TABLE_BYTES, Place, place
 from qstress.verdict.hang import Examination
 from qstress.verdict.limits import Limits
 
@@ -82,18 +83,32 @@ async def _dump(guest: Guest, limits: Limits, clock_zero_s: float) -> tuple[str,
 
 
 async def _wait_loop(guest: Guest, seen: Observation, text: str, limits: Limits) -> WaitLoop | None:
-    """Look for SeaBIOS's ``smp_scan`` loop around the boot CPU's EIP; EBX holds the count it waits for.
+    """Tell whether the boot CPU waits for its APs; EBX holds the count it waits for, in SeaBIOS and in smpscan.
 
-    Source: facts, qemu.md 3.3 (the same 37 bytes in SeaBIOS 1.16.2, 1.16.3 and 1.17.0).
+    Source: facts, qemu.md 3.3 (the same bytes in SeaBIOS 1.16.2, 1.16.3 and 1.17.0); ``firmware/smpscan.asm``.
     """
-    if not seen.vcpus or seen.vcpus[0].index != 0:
+    expected = general_register(text.encode(), 0, "EBX")
+    if not seen.vcpus or seen.vcpus[0].index != 0 or expected is None:
         return None
-    eip = seen.vcpus[0].eip
+    boot_cpu = seen.vcpus[0]
+    if guest.shape.firmware == "smpscan":
+        found = await _smpscan_table(guest, limits) if place(boot_cpu) is Place.WAITING else None
+    else:
+        found = await _seabios_count(guest, boot_cpu.eip, limits)
+    return None if found is None else WaitLoop(expected & 0xFFFF, found, boot_cpu.eip)
+
+
+async def _seabios_count(guest: Guest, eip: int, limits: Limits) -> int | None:
+    """Read how many CPUs came up, if *eip* lies in SeaBIOS's ``smp_scan`` loop."""
     start = max(0, eip - WAIT_LOOP_BYTES)
     code = parse_xp(await guest.control.hmp(f"xp /{2 * WAIT_LOOP_BYTES}xb {start:#x}", timeout_s=limits.reply_s))
     address = wait_loop_count_address(code, start, eip)
-    expected = general_register(text.encode(), 0, "EBX")
-    if address is None or expected is None:
+    if address is None:
         return None
-    found = parse_xp_word(await guest.control.hmp(f"xp /1xw {address:#x}", timeout_s=limits.reply_s))
-    return None if found is None else WaitLoop(expected & 0xFFFF, found, eip)
+    return parse_xp_word(await guest.control.hmp(f"xp /1xw {address:#x}", timeout_s=limits.reply_s))
+
+
+async def _smpscan_table(guest: Guest, limits: Limits) -> int | None:
+    """Count the CPUs that smpscan's table has, a byte each by APIC id."""
+    table = parse_xp(await guest.control.hmp(f"xp /{TABLE_BYTES}xb {TABLE:#x}", timeout_s=limits.reply_s))
+    return sum(byte != 0 for byte in table) if len(table) == TABLE_BYTES else None

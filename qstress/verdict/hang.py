@@ -10,8 +10,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from qstress.milestones import BootLog
 from qstress.model import (
+    BootProgress,
     Confidence,
     FindingClass,
     Milestone,
@@ -48,7 +48,7 @@ class Examination:
     wait_loop: WaitLoop | None
 
 
-def diagnose(examination: Examination, log: BootLog) -> Verdict:
+def diagnose(examination: Examination, log: BootProgress) -> Verdict:
     """Return the verdict on a guest whose console fell silent before all vCPUs were up."""
     before, after = examination.before.vcpus, examination.after.vcpus
     if not examination.running:
@@ -89,7 +89,7 @@ def _moved(before: Sequence[VcpuState], after: Sequence[VcpuState]) -> bool:
     )
 
 
-def _moving(examination: Examination, log: BootLog, was_lost: bool) -> Verdict:
+def _moving(examination: Examination, log: BootProgress, was_lost: bool) -> Verdict:
     if not was_lost:
         return Verdict(Outcome.UNKNOWN, "still moving", confidence=Confidence.INCONCLUSIVE)
     return Verdict(
@@ -102,7 +102,7 @@ def _moving(examination: Examination, log: BootLog, was_lost: bool) -> Verdict:
     )
 
 
-def _lost_init(examination: Examination, log: BootLog, lost: tuple[int, ...]) -> Verdict:
+def _lost_init(examination: Examination, log: BootProgress, lost: tuple[int, ...]) -> Verdict:
     usage = {thread.index: thread for thread in examination.usage}
     spinner = usage.get(0)
     asleep = [index for index in lost if index in usage and usage[index].share < SLEEPS_BELOW]
@@ -117,7 +117,7 @@ def _lost_init(examination: Examination, log: BootLog, lost: tuple[int, ...]) ->
         _usage_line(examination.usage),
     ]
     if loop is not None:
-        because.append(f"CPU#0 is in SeaBIOS's smp_scan loop: it waits for {loop.expected} vCPUs and has {loop.found}")
+        because.append(f"CPU#0 is in its firmware's wait loop: it waits for {loop.expected} vCPUs and has {loop.found}")
     if log.milestone < Milestone.PCI and not counted:
         return Verdict(
             Outcome.HANG,
@@ -137,7 +137,7 @@ def _lost_init(examination: Examination, log: BootLog, lost: tuple[int, ...]) ->
     )
 
 
-def _bsp_spin(examination: Examination, log: BootLog, loop: WaitLoop) -> Verdict:
+def _bsp_spin(examination: Examination, log: BootProgress, loop: WaitLoop) -> Verdict:
     return Verdict(
         Outcome.HANG,
         f"CPU#0 waits for {loop.expected} vCPUs and has {loop.found}, but none is at the reset vector",

@@ -5,8 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 
-from qstress.milestones import BootLog
-from qstress.model import Confidence, FindingClass, Outcome, Verdict
+from qstress.model import BootProgress, Confidence, FindingClass, Outcome, Verdict
 from qstress.verdict import crash
 from qstress.verdict.limits import Limits
 from qstress.verdict.signature import signature
@@ -39,7 +38,7 @@ class Situation:
     silent_since_s: float | None
 
 
-def assess(situation: Situation, log: BootLog, limits: Limits) -> Verdict | Doubt | None:
+def assess(situation: Situation, log: BootProgress, limits: Limits) -> Verdict | Doubt | None:
     """Return the verdict if the facts suffice, a doubt if they have to be looked at, None to go on.
 
     The worst wins: a QEMU that ended, a guest that panicked or restarted are told before a boot that came through.
@@ -50,7 +49,7 @@ def assess(situation: Situation, log: BootLog, limits: Limits) -> Verdict | Doub
     if situation.panicked:
         title = f"the guest panicked at {where}"
         return Verdict(Outcome.GUEST_PANIC, title, FindingClass.GUEST_PANIC, f"guest-panic/{where}")
-    if log.restarted or situation.resets:
+    if log.restart_signs or situation.resets:
         return _restart(situation, log)
     if log.found is not None:
         return _came_up(situation.expected, log)
@@ -61,7 +60,7 @@ def assess(situation: Situation, log: BootLog, limits: Limits) -> Verdict | Doub
         )
     if situation.silent_since_s is not None and situation.now_s >= situation.silent_since_s + limits.reply_s:
         return Doubt.SILENT_MONITOR
-    if situation.now_s >= situation.last_output_s + limits.quiet_s:
+    if log.stuck or situation.now_s >= situation.last_output_s + limits.quiet_s:
         return Doubt.NO_PROGRESS
     return None
 
@@ -74,7 +73,7 @@ def next_look_s(situation: Situation, limits: Limits) -> float:
     return min(looks)
 
 
-def stalled(process_state: str, *, oob_answers: bool, waited_s: float, log: BootLog) -> Verdict:
+def stalled(process_state: str, *, oob_answers: bool, waited_s: float, log: BootProgress) -> Verdict:
     """Return the verdict on a living QEMU whose monitor does not answer.
 
     Told apart: the process is stopped (state T), the main loop is blocked (not even out-of-band commands are
@@ -96,25 +95,21 @@ def stalled(process_state: str, *, oob_answers: bool, waited_s: float, log: Boot
     )
 
 
-def _came_up(expected: int, log: BootLog) -> Verdict:
-    """``ok`` needs exactly one banner and every vCPU; anything else that printed Found is not understood."""
-    if log.banners == 1 and log.found == expected:
+def _came_up(expected: int, log: BootProgress) -> Verdict:
+    """``ok`` needs one clean bring-up and every vCPU; anything else that says it is up is not understood."""
+    if log.clean and log.found == expected:
         return Verdict(Outcome.OK, f"Found {log.found} cpu(s)")
     return Verdict(
         Outcome.UNKNOWN,
-        f"Found {log.found} cpu(s) of {expected} after {log.banners} banner(s)",
+        f"Found {log.found} cpu(s) of {expected}, {'' if log.clean else 'not '}after one clean start",
         confidence=Confidence.INCONCLUSIVE,
     )
 
 
-def _restart(situation: Situation, log: BootLog) -> Verdict:
+def _restart(situation: Situation, log: BootProgress) -> Verdict:
     """A second banner, ``In resume`` or an unasked reset inside one bring-up: an AP ran the firmware from the reset
     vector as if it were the boot CPU (facts: race.md, "The second race")."""
-    seen = []
-    if log.banners > 1:
-        seen.append(f"{log.banners} SeaBIOS banners before Found")
-    if log.resumed:
-        seen.append("SeaBIOS says In resume: a CPU entered it at the reset vector")
+    seen = list(log.restart_signs)
     if situation.resets:
         seen.append(f"{situation.resets} RESET event(s) that nobody asked for")
     return Verdict(
@@ -122,6 +117,6 @@ def _restart(situation: Situation, log: BootLog) -> Verdict:
         "replayed INIT: the firmware ran again from the reset vector inside one bring-up",
         FindingClass.REPLAYED_INIT,
         signature(FindingClass.REPLAYED_INIT, (), log.milestone),
-        Confidence.CERTAIN if log.restarted else Confidence.LIKELY,
+        Confidence.CERTAIN if log.restart_signs else Confidence.LIKELY,
         tuple(seen),
     )

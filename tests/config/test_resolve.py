@@ -222,7 +222,7 @@ def test_firmware_that_is_no_file(folder: Path, firmware: str) -> None:
     with pytest.raises(ConfigError) as caught:
         resolved(folder, ("guest:", f"guest:\n  firmware: {firmware}"))
     path = folder / "seabois" if firmware == "seabois" else folder
-    assert str(caught.value) == f"sample.yaml:7:13: guest.firmware: {path} is neither 'seabios' nor a file"
+    assert str(caught.value) == f"sample.yaml:7:13: guest.firmware: {path} is neither 'seabios', 'smpscan' nor a file"
 
 
 def test_compare_gate_and_metrics_as_configured(folder: Path) -> None:

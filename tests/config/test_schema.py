@@ -115,7 +115,6 @@ def test_it_is_frozen_and_pickles() -> None:
         ({"guest": {"smp": []}}, ("guest", "smp"), "is empty; name at least one"),
         ({"guest": {"smp": [2, 2]}}, ("guest", "smp", 1), "2 is listed twice"),
         ({"guest": {"memory": 32}}, ("guest", "memory"), "32 has no unit"),
-        ({"guest": {"firmware": "smpscan"}}, ("guest", "firmware"), "'smpscan' is not yet supported"),
         ({"guest": {"restart": "reset"}}, ("guest", "restart"), "'reset' is not yet supported"),
         ({"guest": {"placement": "all"}}, ("guest", "placement"), "'all' is not one of: none, bsp-alone"),
         ({"hammer": [{"command": "a\nb"}]}, ("hammer", 0, "command"), "has more than one line"),

@@ -100,11 +100,6 @@ def test_the_other_forms() -> None:
         (units.lanes, 1025, "1025 is neither auto nor a whole number from 1 to 1024"),
         (units.lanes, "04", "'04' is neither auto nor a whole number from 1 to 1024"),
         (units.lanes, True, "true is neither auto nor a whole number from 1 to 1024"),
-        (
-            units.firmware,
-            "smpscan",
-            ("'smpscan' is not yet supported; this version knows: seabios, or a path to a BIOS image"),
-        ),
         (units.firmware, 5, "5 is not text; put it in quotes"),
     ],
 )

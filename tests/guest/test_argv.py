@@ -27,10 +27,8 @@ def test_the_users_arguments_come_last_so_that_they_win() -> None:
     assert arguments.index("64M") > arguments.index("32M")
 
 
-def test_another_firmware_is_given_as_bios() -> None:
-    from dataclasses import replace
-
-    assert ("-bios", "/tmp/x.bin") in pairs(guest_arguments(build(), replace(shape(), firmware="/tmp/x.bin")))
+def test_the_firmware_is_what_was_chosen() -> None:
+    assert ("-bios", "/tmp/x.bin") in pairs(guest_arguments(build(), shape(), firmware=("-bios", "/tmp/x.bin")))
 
 
 def test_a_lost_ap_is_left_out_to_be_plugged_later() -> None:

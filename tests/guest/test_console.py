@@ -5,12 +5,13 @@ import os
 import anyio
 
 from qstress.guest.console import KEPT_BYTES, Console
+from qstress.milestones import BootLog
 from qstress.model import Milestone
 
 
 async def test_it_folds_what_is_written_until_the_end_of_file() -> None:
     rang: list[Milestone] = []
-    console = Console(lambda: rang.append(console.log.milestone))
+    console = Console(BootLog(), lambda: rang.append(console.log.milestone))
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(console.pump)
         writer = os.dup(console.write_fd)
@@ -26,13 +27,13 @@ async def test_it_folds_what_is_written_until_the_end_of_file() -> None:
 
 
 async def test_silence_is_told() -> None:
-    console = Console(lambda: None)
+    console = Console(BootLog(), lambda: None)
     assert not await console.output(0.01)
     console.close()
 
 
 async def test_a_flood_is_drained_and_its_beginning_kept() -> None:
-    console = Console(lambda: None)
+    console = Console(BootLog(), lambda: None)
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(console.pump)
         os.write(console.write_fd, b"first\n")
@@ -46,6 +47,6 @@ async def test_a_flood_is_drained_and_its_beginning_kept() -> None:
 
 def test_no_descriptor_is_left() -> None:
     before = set(os.listdir("/proc/self/fd"))
-    console = Console(lambda: None)
+    console = Console(BootLog(), lambda: None)
     console.close()
     assert set(os.listdir("/proc/self/fd")) == before

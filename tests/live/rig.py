@@ -49,7 +49,7 @@ def planned(
     **shape: Any,
 ) -> Trial:
     """One trial as the plan would make it."""
-    made = Shape(smp, "pc", accel, 32 << 20, "seabios", **shape)
+    made = Shape(smp, "pc", accel, 32 << 20, **{"firmware": "seabios", **shape})
     return Trial(number, number, 0, Cell(build or stock(), Stratum(made, hammers)), number + 1, lost_ap)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import stat
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,7 +13,8 @@ import anyio
 import pytest
 
 from qstress.guest.live import Guest
-from qstress.model import Accel, Confidence, FindingClass, Milestone, Outcome, TrialResult
+from qstress.guest.qmp import MonitorClosed
+from qstress.model import Accel, Confidence, FindingClass, Milestone, Outcome, Tier, TrialResult
 from qstress.trial import Bench, Bringup
 from tests.live.rig import HAMMER, planned, pretending, run, stock
 
@@ -83,6 +85,39 @@ async def test_an_injected_lost_ap_is_found_and_named(accel: Accel, smp: int) ->
     assert (evidence.wait_loop.expected, evidence.wait_loop.found) == (smp, smp - 1)
 
 
+@pytest.mark.parametrize("smp", [1, 4, 64])
+@pytest.mark.parametrize("accel", ACCELS)
+async def test_smpscan_comes_up_when_nothing_hammers(accel: Accel, smp: int) -> None:
+    result, _ = await run(planned(accel, smp, hammers=(), firmware="smpscan"))
+    healthy(result)
+    assert result.trial.cell.tier is Tier.T3
+
+
+@pytest.mark.parametrize("smp", [2, 64])
+@pytest.mark.parametrize("accel", ACCELS)
+async def test_an_ap_that_smpscan_leaves_out_is_found_and_named(accel: Accel, smp: int) -> None:
+    result, evidence = await run(planned(accel, smp, hammers=(), lost_ap=True, firmware="smpscan"))
+    assert result.verdict.finding_class is FindingClass.LOST_INIT, result.verdict
+    assert result.verdict.confidence is Confidence.CERTAIN
+    assert f"CPU#{smp - 1} " in result.verdict.title
+    assert evidence is not None
+    assert evidence.wait_loop is not None
+    assert (evidence.wait_loop.expected, evidence.wait_loop.found) == (smp, smp - 1)
+
+
+@pytest.mark.kvm
+async def test_smpscan_shows_the_race_and_the_imitated_fix_does_not() -> None:
+    found: dict[bool, set[FindingClass | None]] = {False: set(), True: set()}
+    for number in range(100):
+        for fixed, classes in found.items():
+            trial = planned(Accel.KVM, build=pretending(fixed=fixed), number=number, firmware="smpscan")
+            classes.add((await run(trial))[0].verdict.finding_class)
+        if FindingClass.LOST_INIT in found[False] and number >= 10:
+            break
+    assert FindingClass.LOST_INIT in found[False]
+    assert FindingClass.LOST_INIT not in found[True]
+
+
 async def _with_guest(bringup: Bringup, act: str) -> None:
     """Run *bringup* and do *act* to its QEMU once it has booted a little."""
 
@@ -138,7 +173,8 @@ async def test_a_reset_that_nobody_asked_for_is_a_restart() -> None:
     async def reset() -> None:
         while bringup.guest is None or bringup.guest.console.log.milestone < Milestone.BANNER:
             await anyio.sleep(0.001)
-        await bringup.guest.control.execute("system_reset", timeout_s=10)
+        with suppress(MonitorClosed):  # the verdict may end the guest before the reply is there
+            await bringup.guest.control.execute("system_reset", timeout_s=10)
 
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(reset)

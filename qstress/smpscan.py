@@ -1,0 +1,224 @@
+"""smpscan's console protocol, folded into bring-ups (pure: bytes in, facts out), and the places where it leaves CPUs.
+
+The ROM (``firmware/smpscan.asm``) prints on port 0x402, as little as it can::
+
+    console   = { byte | line | replay }          in any order; a replay may fall inside a line
+    byte      = "("                               a bring-up begins: INIT and SIPI follow
+              | ")"                               the bring-up is over, every AP is accounted for
+              | "."                               so is one more round (all woken again without a reset)
+              | "+"                               so is the bring-up or round whose missing APs had been reported
+    line      = "smpscan 1 cpus=4 ids=4 khz=2600000 rounds=0" LF          once a process, before the first "("
+              | "missing 2: 1 3" LF               no check-in for the deadline: how many, and which APIC ids (hex)
+    replay    = [ 11hhhhhh ] 10llllll             an AP entered at the reset vector: APIC id hhhhhhllllll (default 0)
+
+Only replayed APs print bytes from 0x80 on, one AP at a time, so they can be told from the boot CPU's at any place.
+``ids`` is QEMU's APIC id limit. Where it is above ``cpus`` there are ids without a CPU, and a ``missing`` line then
+names these too: the count before the colon is exact, the list holds the missing APs and the ids that do not exist.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field, replace
+from enum import StrEnum
+
+from qstress.model import Milestone, VcpuState
+
+_ABOUT = re.compile(rb"smpscan 1 cpus=(\d{1,5}) ids=(\d{1,5}) khz=(\d{1,10}) rounds=(\d{1,10})$")
+_MISSING = re.compile(rb"missing (\d{1,5}):((?: [0-9a-f]{1,4})*)$")
+#: The longest line: "missing" with every id that the ROM's table holds, 4096 times five bytes.
+_LINE_BYTES = 32 * 1024
+
+
+class End(StrEnum):
+    """How far a bring-up or round has come."""
+
+    UNDERWAY = "underway"
+    ALL_IN = "all-in"  # every AP checked in or was reported as replayed
+    MISSING = "missing"  # some have not been seen
+    CUT = "cut"  # the next bring-up began before it was over: somebody reset the guest
+
+
+@dataclass(frozen=True, slots=True)
+class Bringup:
+    """What is known of one bring-up, or of one round after it.
+
+    ``number`` counts the bring-ups of the process from 1. ``round`` is 0 for the bring-up itself, a trial; from 1 on it
+    is a round without a reset, never a trial. ``lost`` is how many APs are missing, ``missing`` their APIC ids (see
+    the module for ids without a CPU), ``replayed`` the APIC ids of those that entered at the reset vector.
+    ``late``: all came in, but only after some had been reported as missing.
+    """
+
+    number: int
+    round: int = 0
+    end: End = End.UNDERWAY
+    lost: int = 0
+    missing: tuple[int, ...] = ()
+    replayed: tuple[int, ...] = ()
+    late: bool = False
+
+    @property
+    def ok(self) -> bool:
+        """All in, in time, each through the right door."""
+        return self.end is End.ALL_IN and not self.replayed and not self.late
+
+
+@dataclass(slots=True)
+class SmpscanLog:
+    """What the console of one QEMU process has said so far.
+
+    ``cpus``, ``ids`` and ``tsc_khz`` come from the line at the start (None before it); ``started`` counts the bring-ups
+    that began, ``current`` is the latest bring-up or round, under way or over.
+    """
+
+    cpus: int | None = None
+    ids: int | None = None
+    tsc_khz: int | None = None
+    rounds_a_bringup: int = 0
+    started: int = 0
+    current: Bringup | None = None
+    _line: bytearray | None = field(default=None, repr=False)
+    _id_high: int = field(default=0, repr=False)
+
+    @property
+    def underway(self) -> bool:
+        """Whether a bring-up or round has begun and is not over (not even by a report of missing APs)."""
+        return self.current is not None and self.current.end is End.UNDERWAY
+
+    def feed(self, data: bytes) -> list[Bringup]:
+        """Take in the next bytes, cut anywhere; return what is over now, in order.
+
+        The same ``(number, round)`` again takes the place of what was returned before: missing APs came in late, or
+        an AP entered at the reset vector after the end. Never raises; bytes that mean nothing are passed over.
+        """
+        over: list[Bringup] = []
+        for byte in data:
+            if byte >= 0xC0:
+                self._id_high = byte & 0x3F
+            elif byte >= 0x80:
+                self._replayed(self._id_high << 6 | byte & 0x3F, over)
+                self._id_high = 0
+            elif byte == 0x28:  # "(", also inside a line: a reset cut that short
+                self._begin(over)
+            elif self._line is not None:
+                self._in_line(byte, over)
+            elif 0x61 <= byte <= 0x7A:  # a small letter begins a line
+                self._line = bytearray((byte,))
+            elif byte in b").+":
+                self._all_in(byte, over)
+        return over
+
+    def _begin(self, over: list[Bringup]) -> None:
+        if self.current is not None and self.current.end is End.UNDERWAY:
+            over.append(replace(self.current, end=End.CUT))
+        self._line = None
+        self.started += 1
+        self.current = Bringup(self.started)
+
+    def _all_in(self, byte: int, over: list[Bringup]) -> None:
+        now = self.current
+        if now is None:
+            return
+        expected = {End.MISSING: "+", End.UNDERWAY: "." if now.round else ")"}.get(now.end)
+        if chr(byte) != expected:
+            return
+        over.append(replace(now, end=End.ALL_IN, lost=0, missing=(), late=expected == "+"))
+        more = now.round < self.rounds_a_bringup
+        self.current = Bringup(now.number, now.round + 1) if more else over[-1]
+
+    def _replayed(self, apic_id: int, over: list[Bringup]) -> None:
+        if self.current is None:
+            return
+        self.current = replace(self.current, replayed=tuple(sorted({*self.current.replayed, apic_id})))
+        if self.current.end is not End.UNDERWAY:
+            over.append(self.current)
+
+    def _in_line(self, byte: int, over: list[Bringup]) -> None:
+        assert self._line is not None
+        if byte != 0x0A:
+            if len(self._line) < _LINE_BYTES:
+                self._line.append(byte)
+            return
+        line, self._line = bytes(self._line), None
+        if about := _ABOUT.search(line):
+            self.cpus, self.ids, self.tsc_khz, self.rounds_a_bringup = map(int, about.groups())
+        elif (report := _MISSING.search(line)) and self.underway and self.current is not None:
+            missing = tuple(int(word, 16) for word in report[2].split())
+            self.current = replace(self.current, end=End.MISSING, lost=int(report[1]), missing=missing)
+            over.append(self.current)
+
+
+class SmpscanProgress:
+    """The first bring-up of a process, seen as a boot (``model.BootProgress``)."""
+
+    def __init__(self) -> None:
+        self._log = SmpscanLog()
+        self.milestone = Milestone.START
+        self.checkins = 0  # APs do not announce themselves
+        self.last_line = ""
+
+    def feed(self, data: bytes) -> bool:
+        """Take in the next bytes of the console; return whether the boot came further, got stuck or restarted."""
+        before = (self.milestone, self._log.current, self._log.started)
+        self._log.feed(data)
+        if self._log.cpus is not None:
+            self.milestone, self.last_line = Milestone.BANNER, f"smpscan 1 cpus={self._log.cpus}"
+        if (now := self._log.current) is not None:
+            self.milestone = Milestone.FOUND if now.end is End.ALL_IN else Milestone.PCI
+            missing = " ".join(f"{apic_id:x}" for apic_id in now.missing)
+            self.last_line = f"missing {now.lost}: {missing}" if now.end is End.MISSING else f"bring-up {now.end}"
+        return before != (self.milestone, self._log.current, self._log.started)
+
+    @property
+    def found(self) -> int | None:
+        """All CPUs, once every AP is accounted for."""
+        return self._log.cpus if self.milestone is Milestone.FOUND else None
+
+    @property
+    def clean(self) -> bool:
+        """Whether one bring-up began, and nothing was cut short."""
+        return self._log.started == 1
+
+    @property
+    def restart_signs(self) -> tuple[str, ...]:
+        """APs that entered the ROM at the reset vector, and bring-ups that nobody asked for."""
+        now = self._log.current
+        ids = ", ".join(f"{apic_id:x}" for apic_id in now.replayed) if now is not None else ""
+        replayed = (f"APs entered at the reset vector without the BSP flag, APIC ids {ids}",) if ids else ()
+        return replayed + ((f"{self._log.started} bring-ups began",) if self._log.started > 1 else ())
+
+    @property
+    def stuck(self) -> bool:
+        """Whether APs have been reported missing and have not come since."""
+        return self._log.current is not None and self._log.current.end is End.MISSING
+
+
+#: Where the ROM keeps its table, a byte a CPU by APIC id: 0 not seen, 1 checked in, 2 replayed.
+TABLE, TABLE_BYTES = 0x20000, 4096
+
+
+class Place(StrEnum):
+    """Where a CPU can be while smpscan runs, from the addresses that the ROM keeps fixed."""
+
+    RESET_VECTOR = "reset-vector"  # not woken, or its INIT was lost
+    WAITING = "waiting"  # the boot CPU, for APs
+    STOPPED = "stopped"  # the boot CPU, done
+    CHECKED_IN = "checked-in"  # an AP, done
+    REPLAYED = "replayed"  # an AP that entered at the reset vector, reported and parked
+
+
+#: Linear addresses (CS base + EIP) of the ROM's pages; a halted CPU shows the address after its HLT.
+PLACES = {
+    Place.WAITING: range(0xF1000, 0xF1100),
+    Place.STOPPED: range(0xF1100, 0xF1200),
+    Place.CHECKED_IN: range(0xF1200, 0xF1300),
+    Place.REPLAYED: range(0xFFFF1300, 0xFFFF1400),
+}
+
+
+def place(vcpu: VcpuState) -> Place | None:
+    """Return where a dump shows *vcpu*, or None while it is somewhere in between."""
+    if vcpu.at_reset_vector:
+        return Place.RESET_VECTOR
+    address = vcpu.cs_base + vcpu.eip
+    return next((place for place, addresses in PLACES.items() if address in addresses), None)
