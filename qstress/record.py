@@ -5,13 +5,10 @@ from __future__ import annotations
 import json
 import time
 from dataclasses import asdict
-from typing import TYPE_CHECKING
 
+from qstress.bringup import Bringup
 from qstress.model import LATENCY_BUCKETS_S, Evidence, Milestone, TrialResult
 from qstress.observe.usage import host_load
-
-if TYPE_CHECKING:
-    from qstress.trial import Bringup
 
 
 def result_of(bringup: Bringup) -> TrialResult:

@@ -16,13 +16,14 @@ from statistics import median
 
 import anyio
 
+from qstress.bringup import Bench, Bringup
 from qstress.config.kvm import probe
 from qstress.guest.argv import guest_arguments
 from qstress.guest.live import MonitorEars, live_guest
 from qstress.hammer.drive import Hammer
 from qstress.model import Accel, Outcome, Shape
 from qstress.registers import parse
-from qstress.trial import Bench, Bringup, run_trial
+from qstress.trial import run_trial
 from tests.live.rig import HAMMER, planned, stock
 
 _BARE = re.compile(r"CPU#(\d+)\r\n.*?[ER]IP=([0-9a-f]+) .*?HLT=(\d).*?CS =([0-9a-f]{4}) ([0-9a-f]+)", re.DOTALL)

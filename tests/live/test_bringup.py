@@ -1,0 +1,101 @@
+"""Bring-ups of real guests that somebody meddles with: killed, stopped, paused, reset, cancelled."""
+
+from __future__ import annotations
+
+import os
+import signal
+from contextlib import suppress
+from pathlib import Path
+
+import anyio
+import pytest
+
+from qstress.bringup import Bench, Bringup
+from qstress.guest.live import Guest
+from qstress.guest.qmp import MonitorClosed
+from qstress.model import Accel, FindingClass, Milestone, Outcome
+from tests.live.rig import planned
+
+pytestmark = [pytest.mark.qemu, pytest.mark.timeout(120)]
+
+ACCELS = [
+    pytest.param(Accel.TCG, id="tcg"),
+    pytest.param(Accel.KVM, id="kvm", marks=pytest.mark.kvm),
+]
+
+
+async def _with_guest(bringup: Bringup, act: str) -> None:
+    """Run *bringup* and do *act* to its QEMU once it has booted a little."""
+
+    async def meddle() -> None:
+        while bringup.guest is None or bringup.guest.console.log.milestone < Milestone.BANNER:
+            await anyio.sleep(0.001)
+        process = bringup.guest.process
+        process.send_signal(signal.SIGSTOP if act == "stop" else signal.SIGKILL)
+
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(meddle)
+        await bringup.run()
+
+
+@pytest.mark.parametrize("accel", ACCELS)
+async def test_a_qemu_killed_mid_boot_is_a_crash(accel: Accel) -> None:
+    bringup = Bringup(planned(accel, 64), Bench())
+    await _with_guest(bringup, "kill")
+    assert bringup.verdict.outcome is Outcome.CRASH, bringup.verdict
+    assert "SIGKILL" in bringup.verdict.title
+
+
+@pytest.mark.parametrize("accel", ACCELS)
+async def test_a_qemu_stopped_mid_hammer_is_a_monitor_stall_and_is_ended(accel: Accel) -> None:
+    bringup = Bringup(planned(accel, 64), Bench())
+    await _with_guest(bringup, "stop")
+    assert bringup.verdict.outcome is Outcome.MONITOR_STALL, bringup.verdict
+    assert "stopped" in bringup.verdict.title
+    guest: Guest | None = bringup.guest
+    assert guest is not None
+    assert guest.process.returncode == -signal.SIGKILL
+
+
+async def test_a_paused_guest_is_not_called_hung() -> None:
+    """A guest that somebody else pauses stands still, and that is all that can be said of it."""
+    bringup = Bringup(planned(Accel.TCG, 64, hammers=()), Bench())
+
+    async def pause() -> None:
+        while bringup.guest is None or bringup.guest.console.log.milestone < Milestone.BANNER:
+            await anyio.sleep(0.001)
+        await bringup.guest.control.execute("stop", timeout_s=10)
+
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(pause)
+        await bringup.run()
+    assert bringup.verdict.outcome is Outcome.UNKNOWN, bringup.verdict
+    assert "paused" in bringup.verdict.title
+
+
+async def test_a_reset_that_nobody_asked_for_is_a_restart() -> None:
+    bringup = Bringup(planned(Accel.TCG, 64, hammers=()), Bench())
+
+    async def reset() -> None:
+        while bringup.guest is None or bringup.guest.console.log.milestone < Milestone.BANNER:
+            await anyio.sleep(0.001)
+        with suppress(MonitorClosed):  # the verdict may end the guest before the reply is there
+            await bringup.guest.control.execute("system_reset", timeout_s=10)
+
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(reset)
+        await bringup.run()
+    assert (bringup.verdict.outcome, bringup.verdict.finding_class) == (Outcome.RESTART, FindingClass.REPLAYED_INIT)
+
+
+async def test_nothing_is_left_of_a_cancelled_trial() -> None:
+    before = set(os.listdir("/proc/self/fd"))
+    bringup = Bringup(planned(Accel.TCG, 64), Bench())
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(bringup.run)
+        while bringup.guest is None:
+            await anyio.sleep(0.001)
+        pid = bringup.guest.process.pid
+        tasks.cancel_scope.cancel()
+    assert not Path(f"/proc/{pid}").exists()
+    assert set(os.listdir("/proc/self/fd")) == before
