@@ -1,23 +1,28 @@
-"""The interposer in a real QEMU under KVM, with QEMU's sandbox on: who asks for the SMM part, and what gets through.
+"""The interposer in a real QEMU under KVM, with QEMU's sandbox on: who asks for the SMM part, what gets through, and a
+hold that is let go.
 
-The guest is looked at only once all its vCPUs are up, so that the race itself cannot occur here.
+Where flags are counted the guest is looked at only once all its vCPUs are up, so that the race itself cannot occur.
 """
 
 from __future__ import annotations
 
 import os
+from functools import partial
 
 import anyio
 import pytest
 
 from qstress.config.kvm import probe
-from qstress.guest.interpose.build import Counters, environment, open_log, read_counters
+from qstress.guest.interpose.build import Hold, environment
+from qstress.guest.interpose.log import Counters, copy_log, open_log, read_counters, set_holding
 from qstress.guest.live import live_guest
 from qstress.model import Accel, Build, Milestone
+from qstress.windows import Kind, read_log
 from tests.live.rig import planned, pretending, stock
 
 pytestmark = [pytest.mark.qemu, pytest.mark.kvm, pytest.mark.timeout(120)]
 LOOKS = 5
+AGES = 1000.0
 
 
 async def counted(build: Build) -> Counters:
@@ -61,3 +66,35 @@ async def test_the_imitated_fix_takes_it_out_on_the_way() -> None:
 async def test_without_pretending_qemu_sees_what_kvm_has() -> None:
     seen = await counted(stock())
     assert seen.runtime_asked == seen.runtime_passed == (seen.runtime if probe().smm else 0)
+
+
+@pytest.mark.parametrize(
+    "hold", [Hold(write_s=AGES), Hold(read_s=AGES), Hold(until_checkin_s=AGES)], ids=["write", "read", "until-checkin"]
+)
+async def test_a_hold_that_is_let_go_does_not_delay_quit(hold: Hold, monkeypatch: pytest.MonkeyPatch) -> None:
+    """``quit`` suffices: the first rung of the ladder. Without the release only KILL would end this guest."""
+
+    def held() -> bool:
+        """Whether a vCPU is in a hold at this moment."""
+        last = {record.vcpu: record.kind for record in read_log(copy_log(log)).records}
+        return Kind.HELD in last.values()
+
+    log = open_log()
+    try:
+        build = stock()
+        shape = planned(Accel.KVM, 4, build=build).cell.stratum.shape
+        env = environment(build, log, hold)
+        async with live_guest(build, shape, env=env, on_change=lambda: None, pass_fds=(log,)) as guest:
+            set_holding(log, True)
+            await guest.cont()
+            async with anyio.create_task_group() as tasks:
+                tasks.start_soon(partial(guest.control.hmp, "info registers -a", timeout_s=60))
+                while not held():
+                    await anyio.sleep(0.001)
+                set_holding(log, False)
+            with monkeypatch.context() as patch:
+                patch.setattr(guest.process, "end", lambda grace_s: pytest.fail("quit did not suffice"))
+                await guest.end()
+            assert guest.process.returncode == 0
+    finally:
+        os.close(log)

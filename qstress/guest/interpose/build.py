@@ -1,10 +1,9 @@
-"""Builds the interposer on first use, and says how a QEMU gets it: environment variables, and a log to count into."""
+"""Builds the interposer on first use, and says how a QEMU gets it: environment variables, and a log (see ``log``)."""
 
 from __future__ import annotations
 
 import hashlib
 import os
-import struct
 import subprocess
 import tempfile
 from contextlib import suppress
@@ -18,36 +17,42 @@ SOURCE = Path(__file__).with_name("interpose.c")
 
 _COMPILE = ("cc", "-shared", "-fPIC", "-O2", "-Wall", "-Wextra", "-Werror")
 _COMPILE_TIMEOUT_S = 120.0
-_MAGIC = b"qstrlog1"
-_LOG = struct.Struct("=8s4Q")  # struct counters in interpose.c
 
 
 @dataclass(frozen=True, slots=True)
-class Counters:
-    """How often one QEMU wrote vCPU events back (``KVM_SET_VCPU_EVENTS``).
+class Hold:
+    """How long an AP that waits for its INIT is kept, in seconds; tier T2. 0: not at all.
 
-    ``runtime``: at run time; ``runtime_asked``: of these, with the SMM part as QEMU made them (so its write-back is
-    unguarded); ``runtime_passed``: of these, with the SMM part as KVM got them; ``reset``: at reset level or above.
+    ``write_s``: between reading its state and writing it back at run time, which raises ``lost-init``; ``read_s``:
+    before reading it, which raises ``replayed-init``. ``until_checkin_s``: beyond ``write_s``, the first AP that is
+    about to write back is kept until another one was woken by its INIT, at most so long. The boot CPU, an AP that has
+    had its INIT and a write at reset level are never held.
     """
 
-    runtime: int
-    runtime_asked: int
-    runtime_passed: int
-    reset: int
+    write_s: float = 0.0
+    read_s: float = 0.0
+    until_checkin_s: float = 0.0
+
+    def variables(self) -> dict[str, str]:
+        """Return the interposer's variables for it: nanoseconds, only what is not 0."""
+        named = {"WRITE": self.write_s, "READ": self.read_s, "UNTIL_CHECKIN": self.until_checkin_s}
+        return {f"QSTRESS_INTERPOSE_HOLD_{name}_NS": str(round(s * 1e9)) for name, s in named.items() if s > 0}
 
 
-def environment(build: Build, log_fd: int | None = None) -> dict[str, str]:
+def environment(build: Build, log_fd: int | None = None, hold: Hold | None = None) -> dict[str, str]:
     """Return what to add to QEMU's environment for *build*; empty when the interposer has nothing to do.
 
     The library goes behind what is preloaded already (a sanitizer insists on being first).
 
-    :param log_fd: a log (:func:`open_log`) that QEMU inherits under this number.
+    :param log_fd: a log (:func:`qstress.guest.interpose.log.open_log`) that QEMU inherits under this number.
+    :param hold: what to delay while the log says so; without a log always, as nobody could then let go.
     :raises RigError: the library cannot be built, see :func:`library`.
     """
-    if not build.interposed and log_fd is None:
+    holds = hold.variables() if hold else {}
+    if not build.interposed and log_fd is None and not holds:
         return {}
     others = dict(build.env).get("LD_PRELOAD", os.environ.get("LD_PRELOAD"))
-    variables = {"LD_PRELOAD": f"{others}:{library()}" if others else str(library())}
+    variables = {"LD_PRELOAD": f"{others}:{library()}" if others else str(library()), **holds}
     if build.smm is Smm.PRETENDED:
         variables["QSTRESS_INTERPOSE_SMM"] = "pretend"
     if build.smm_writeback is SmmWriteback.RESET_ONLY:
@@ -55,25 +60,6 @@ def environment(build: Build, log_fd: int | None = None) -> dict[str, str]:
     if log_fd is not None:
         variables["QSTRESS_INTERPOSE_LOG_FD"] = str(log_fd)
     return variables
-
-
-def open_log() -> int:
-    """Return a descriptor of a new log, all zero: memory only, one for each QEMU; the caller closes it."""
-    fd = os.memfd_create("qstress-interpose", os.MFD_CLOEXEC)
-    os.pwrite(fd, _LOG.pack(_MAGIC, 0, 0, 0, 0), 0)
-    return fd
-
-
-def read_counters(fd: int) -> Counters:
-    """Return what has been counted so far into the log *fd*, also while QEMU counts.
-
-    :raises RigError: reason ``no-log``: it is no log of :func:`open_log`.
-    """
-    data = os.pread(fd, _LOG.size, 0)
-    if len(data) != _LOG.size or not data.startswith(_MAGIC):
-        raise RigError(f"descriptor {fd} is not an interposer's log", reason="no-log")
-    _, *numbers = _LOG.unpack(data)
-    return Counters(*numbers)
 
 
 def library() -> Path:

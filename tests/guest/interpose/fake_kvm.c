@@ -1,4 +1,5 @@
-/* A KVM without SMM for test_build.py: answers the calls that the interposer changes, on any descriptor. */
+/* A KVM without SMM for the tests here: answers the calls that the interposer sees, on any descriptor. What a vCPU is
+ * asked for stays as the caller made it: the caller is the guest as well. */
 #include <errno.h>
 #include <linux/kvm.h>
 #include <stdarg.h>
@@ -10,6 +11,10 @@
 uint32_t got_flags;
 uint32_t got_writes;
 struct kvm_msr_entry got[512];
+
+/* What KVM_RUN ends with: an error number, or 0. caller.py sets it. */
+int run_ends_with;
+static int vcpus;
 
 static int msr_list(struct kvm_msr_list *list)
 {
@@ -59,6 +64,17 @@ int ioctl(int fd, unsigned long request, ...)
     case KVM_SET_VCPU_EVENTS:
         got_flags = ((struct kvm_vcpu_events *)argument)->flags;
         return 0;
+    case KVM_CREATE_VCPU:
+        return 100 + 2 * __atomic_fetch_add(&vcpus, 1, __ATOMIC_RELAXED);
+    case KVM_GET_VCPU_EVENTS:
+    case KVM_GET_MP_STATE:
+    case KVM_SET_REGS:
+    case KVM_SET_SREGS:
+    case 0x4140aecd: /* KVM_SET_SREGS2 */
+        return 0;
+    case KVM_RUN:
+        errno = run_ends_with;
+        return run_ends_with ? -1 : 0;
     }
     errno = ENOTTY;
     return -1;

@@ -2,57 +2,27 @@
 
 from __future__ import annotations
 
-import json
 import os
 import shutil
 import stat
 import subprocess
-import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from qstress.errors import RigError
 from qstress.guest.interpose import build as interposer
-from qstress.guest.interpose.build import Counters, environment, library, open_log, read_counters
+from qstress.guest.interpose.build import Hold, environment, library
+from qstress.guest.interpose.log import Counters, open_log, read_counters
 from qstress.model import Smm, SmmWriteback
+from qstress.windows import LOG_BYTES
+from tests.guest.interpose.fake import calls
 from tests.samples import build
 
-HERE = Path(__file__).parent
 needs_compiler = pytest.mark.skipif(shutil.which("cc") is None, reason="no C compiler")
 PRETENDING = build(smm=Smm.PRETENDED)
 FIXED = build(smm=Smm.PRETENDED, smm_writeback=SmmWriteback.RESET_ONLY)
-
-
-@pytest.fixture
-def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """An empty user's cache."""
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-    monkeypatch.delenv("LD_PRELOAD", raising=False)
-    return tmp_path / "cache" / "qstress"
-
-
-@pytest.fixture(scope="module")
-def fake_kvm(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A library whose ioctl() is a small KVM; see ``fake_kvm.c``."""
-    path = tmp_path_factory.mktemp("fake") / "fake.so"
-    subprocess.run(["cc", "-shared", "-fPIC", "-o", str(path), str(HERE / "fake_kvm.c")], check=True)
-    return path
-
-
-def calls(fake: Path, env: dict[str, str], *lines: list[Any], log_fd: int | None = None) -> list[Any]:
-    """Make ioctl calls in a process of its own, through the interposer (if *env* preloads it) into the fake KVM."""
-    preload = ":".join(filter(None, (env.get("LD_PRELOAD"), str(fake))))
-    done = subprocess.run(
-        [sys.executable, str(HERE / "caller.py")], env={**os.environ, **env, "LD_PRELOAD": preload},
-        input=json.dumps(lines), stdout=subprocess.PIPE, text=True, check=True,
-        pass_fds=() if log_fd is None else (log_fd,),
-    )  # fmt: skip
-    answers = json.loads(done.stdout)
-    assert isinstance(answers, list)
-    return answers
 
 
 @needs_compiler
@@ -152,14 +122,20 @@ def test_what_is_preloaded_already_stays_in_front(cache: Path, monkeypatch: pyte
     assert environment(own)["LD_PRELOAD"] == f"/sanitizer.so:{library()}"
 
 
-def test_a_log_counts_from_zero_and_nothing_else_is_a_log(tmp_path: Path) -> None:
-    fd = open_log()
-    try:
-        assert read_counters(fd) == Counters(0, 0, 0, 0)
-    finally:
-        os.close(fd)
-    with (tmp_path / "other").open("w+b") as other, pytest.raises(RigError, match="not an interposer's log"):
-        read_counters(other.fileno())
+@needs_compiler
+def test_a_hold_is_given_in_nanoseconds_and_needs_no_log(cache: Path) -> None:
+    path = str(library())
+    assert environment(build(), hold=Hold()) == {}
+    assert environment(build(), hold=Hold(write_s=1e-3)) == {
+        "LD_PRELOAD": path,
+        "QSTRESS_INTERPOSE_HOLD_WRITE_NS": "1000000",
+    }
+    assert environment(build(), 9, Hold(read_s=0.0001, until_checkin_s=2)) == {
+        "LD_PRELOAD": path,
+        "QSTRESS_INTERPOSE_LOG_FD": "9",
+        "QSTRESS_INTERPOSE_HOLD_READ_NS": "100000",
+        "QSTRESS_INTERPOSE_HOLD_UNTIL_CHECKIN_NS": "2000000000",
+    }
 
 
 @needs_compiler
@@ -225,7 +201,7 @@ class TestCalls:
         env = {**environment(FIXED), "QSTRESS_INTERPOSE_LOG_FD": number}
         assert calls(fake_kvm, env, ["events", 8]) == [[0, 0, 8]]
 
-    @pytest.mark.parametrize("content", [b"", b"qstrlog1", b"somebody's file, long enough to be mapped and spoiled"])
+    @pytest.mark.parametrize("content", [b"", b"qstrlog2", b"qstrlog1" + bytes(LOG_BYTES), b"x" * LOG_BYTES])
     def test_a_file_that_is_no_log_is_left_alone(self, fake_kvm: Path, tmp_path: Path, content: bytes) -> None:
         path = tmp_path / "file"
         path.write_bytes(content)

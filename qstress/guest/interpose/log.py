@@ -1,0 +1,81 @@
+"""The interposer's log: memory shared with one QEMU, in which it counts and records, and from which it takes orders.
+
+The layout is in :mod:`qstress.windows`, which reads the records. The futex below is how a vCPU that is being held wakes
+at once when it is let go.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import mmap
+import os
+from dataclasses import dataclass
+
+from qstress.errors import RigError
+from qstress.windows import BELL_AT, HEADER, HOLDING_AT, LOG_BYTES, MAGIC, RECORD, RECORDS
+
+_SYS_FUTEX, _FUTEX_WAKE = 202, 1  # x86-64, where alone there is something to interpose
+_libc = ctypes.CDLL(None, use_errno=True)
+
+
+@dataclass(frozen=True, slots=True)
+class Counters:
+    """How often one QEMU wrote vCPU events back (``KVM_SET_VCPU_EVENTS``).
+
+    ``runtime``: at run time; ``runtime_asked``: of these, with the SMM part as QEMU made them (so its write-back is
+    unguarded); ``runtime_passed``: of these, with the SMM part as KVM got them; ``reset``: at reset level or above.
+    """
+
+    runtime: int
+    runtime_asked: int
+    runtime_passed: int
+    reset: int
+
+
+def open_log() -> int:
+    """Return a descriptor of a new, empty log in which nothing is held: memory only (it takes what is used of 8 MiB),
+    one for each QEMU; the caller closes it."""
+    fd = os.memfd_create("qstress-interpose", os.MFD_CLOEXEC)
+    os.truncate(fd, LOG_BYTES)
+    os.pwrite(fd, MAGIC, 0)
+    return fd
+
+
+def read_counters(fd: int) -> Counters:
+    """Return what has been counted so far into the log *fd*, also while QEMU counts.
+
+    :raises RigError: reason ``no-log``: it is no log of :func:`open_log`.
+    """
+    data = os.pread(fd, HEADER.size, 0)
+    if len(data) != HEADER.size or not data.startswith(MAGIC):
+        raise RigError(f"descriptor {fd} is not an interposer's log", reason="no-log")
+    _, *numbers = HEADER.unpack(data)
+    return Counters(*numbers[:4])
+
+
+def copy_log(fd: int) -> bytes:
+    """Return what is used of the log's memory, for :func:`qstress.windows.read_log`; QEMU may go on.
+
+    Who reads often maps *fd* instead and gives ``memoryview(map)`` and *since*: then only what is new costs time.
+
+    :raises RigError: reason ``no-log``: it is no log of :func:`open_log`.
+    """
+    read_counters(fd)
+    head: int = HEADER.unpack(os.pread(fd, HEADER.size, 0))[5]
+    return os.pread(fd, HEADER.size + min(head, RECORDS) * RECORD.size, 0)
+
+
+def set_holding(fd: int, holding: bool) -> None:
+    """Allow holds (from before ``cont``), or let go whom they hold, at once, and hold nobody any more (before ``quit``
+    and ``system_reset``).
+
+    :raises RigError: reason ``no-log``: it is no log of :func:`open_log`.
+    """
+    read_counters(fd)
+    with mmap.mmap(fd, HEADER.size) as memory:
+        word, bell = (ctypes.c_uint32.from_buffer(memory, at) for at in (HOLDING_AT, BELL_AT))
+        word.value = int(holding)
+        bell.value += 1  # may lose against QEMU's own: the number changes all the same
+        _libc.syscall(ctypes.c_long(_SYS_FUTEX), ctypes.byref(bell), ctypes.c_int(_FUTEX_WAKE),
+                      ctypes.c_int(0x7FFFFFFF), None, None, ctypes.c_int(0))  # fmt: skip
+        del word, bell

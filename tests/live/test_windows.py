@@ -1,0 +1,132 @@
+"""The window log of real boots under KVM, and what a hold does to both races. Nothing here measures time: what a hold
+makes likely is waited for, within many boots."""
+
+from __future__ import annotations
+
+import os
+
+import pytest
+
+import qstress.bringup
+from qstress.bringup import Bench, Bringup
+from qstress.guest.interpose.build import Hold, environment
+from qstress.guest.interpose.log import copy_log, open_log, set_holding
+from qstress.guest.live import live_guest
+from qstress.model import Accel, Build, FindingClass, Outcome
+from qstress.windows import Bracket, Kind, Log, causal_line, init_bracket, read_log, timing, windows
+from tests.live.rig import planned, pretending, stock
+
+pytestmark = [pytest.mark.qemu, pytest.mark.kvm, pytest.mark.timeout(180)]
+NONE = Hold()
+WRITE, READ, UNTIL = Hold(write_s=1e-3), Hold(read_s=1e-3), Hold(until_checkin_s=10.0)
+
+
+class Boot:
+    """One trial that is over, with its window log."""
+
+    def __init__(self, bringup: Bringup, log: Log) -> None:
+        assert bringup.began_s is not None
+        self.bringup, self.log = bringup, log
+        self.verdict = bringup.verdict
+        self.zero_ns = round(bringup.began_s * 1e9)
+
+    @property
+    def bracket(self) -> Bracket | None:
+        return init_bracket(self.log, self.zero_ns)
+
+    def line(self, vcpu: int) -> str:
+        return causal_line(self.log, vcpu, self.zero_ns) or ""
+
+    @property
+    def lost(self) -> list[int]:
+        """The APs that the dumps show at the reset vector."""
+        assert self.bringup.look is not None
+        return [vcpu.index for vcpu in self.bringup.look.examination.after.vcpus if vcpu.at_reset_vector]
+
+
+async def boot(build: Build, hold: Hold, *, smp: int = 4) -> Boot:
+    """Run one hammered trial with a log and the hold, released when it is over."""
+    log = open_log()
+    try:
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(qstress.bringup, "live_guest", lambda *a, **k: live_guest(*a, **k, pass_fds=(log,)))
+            set_holding(log, True)
+            bringup = Bringup(planned(Accel.KVM, smp, build=build), Bench(env=environment(build, log, hold)))
+            await bringup.run()
+        return Boot(bringup, read_log(copy_log(log)))
+    finally:
+        os.close(log)
+
+
+async def until(found: FindingClass, build: Build, hold: Hold, boots: int) -> Boot:
+    """Boot until that is found."""
+    others = []
+    for _ in range(boots):
+        seen = await boot(build, hold)
+        if seen.verdict.finding_class is found:
+            return seen
+        others.append(seen.verdict.title)
+    pytest.fail(f"no {found} in {boots} boots: {others}")
+
+
+async def test_a_hammered_boot_has_windows_and_an_init_between_them() -> None:
+    seen = await boot(stock(), NONE)
+    assert seen.log.torn == 0
+    bracket = seen.bracket
+    assert bracket is not None
+    assert bracket.lower_ns is not None
+    assert seen.zero_ns < bracket.lower_ns <= bracket.upper_ns
+    measured = timing(seen.log, seen.zero_ns, bracket.upper_ns)
+    print(measured)
+    assert 0.0 < measured.duty_cycle < 1.0
+    assert measured.windows > 3
+    assert measured.cycle_s is not None
+    complete = [window for window in windows(seen.log) if window.run_ns is not None and window.written is not None]
+    assert all(window.read_ns < window.written.ns < window.run_ns for window in complete)  # type: ignore[operator, union-attr]
+    assert {window.vcpu for window in complete} == {0, 1, 2, 3}
+
+
+async def test_vcpus_are_counted_as_qemu_does() -> None:
+    """With sockets of three, APIC ids have gaps and cpu-indexes have none."""
+    build = stock(args=("-smp", "6,sockets=2,cores=3"))
+    seen = await boot(build, NONE, smp=6)
+    assert {record.vcpu for record in seen.log.records} == set(range(6))
+
+
+async def test_a_held_write_back_loses_inits_and_the_log_says_how() -> None:
+    seen = await until(FindingClass.LOST_INIT, pretending(), WRITE, boots=20)
+    assert seen.lost
+    for vcpu in seen.lost:
+        line = seen.line(vcpu)
+        assert line.startswith(f"AP {vcpu} was read at ")
+        assert "INIT was sent between" in line
+    guilty = [window for window in windows(seen.log) if window.vcpu == seen.lost[0] and window.written]
+    bracket = seen.bracket
+    assert bracket is not None
+    assert any(
+        window.read_ns <= bracket.upper_ns and window.written.ns >= (bracket.lower_ns or 0)
+        for window in guilty
+        if window.written
+    )
+
+
+async def test_the_imitated_fix_loses_none_under_the_same_hold() -> None:
+    boots = [await boot(pretending(fixed=True), WRITE) for _ in range(8)]
+    assert all(any(record.kind is Kind.HELD for record in seen.log.records) for seen in boots)
+    assert FindingClass.LOST_INIT not in [seen.verdict.finding_class for seen in boots]
+    assert not any("INIT was sent between" in seen.line(vcpu) for seen in boots for vcpu in range(4))
+
+
+async def test_an_ap_that_is_kept_until_a_checkin_loses_its_init_at_once() -> None:
+    """Three tries, because a sibling may fall to the other race, ``replayed-init``, and restart the boot."""
+    seen = await until(FindingClass.LOST_INIT, pretending(), UNTIL, boots=3)
+    (kept,) = {record.vcpu for record in seen.log.records if record.kind is Kind.HELD}
+    assert kept in seen.lost
+    assert "INIT was sent between" in seen.line(kept)
+
+
+async def test_a_held_read_replays_inits_without_smm_and_the_log_says_how() -> None:
+    seen = await until(FindingClass.REPLAYED_INIT, stock(), READ, boots=40)
+    assert seen.verdict.outcome in (Outcome.RESTART, Outcome.HANG)
+    lines = [seen.line(vcpu) for vcpu in (1, 2, 3)]
+    assert any("with latched_init=1, then" in line and line.endswith("at f000:fff0") for line in lines)
