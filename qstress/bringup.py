@@ -17,6 +17,7 @@ from anyio.abc import TaskGroup
 
 from qstress.errors import GuestError, RigError
 from qstress.guest import fault
+from qstress.guest.interpose.log import WindowLog
 from qstress.guest.live import Guest, MonitorEars, live_guest
 from qstress.guest.placement import place_bsp_alone
 from qstress.guest.qmp import MonitorClosed, MonitorSilent
@@ -33,9 +34,11 @@ from qstress.model import (
 from qstress.observe import usage
 from qstress.observe.examine import ClosedLook, examine, out_of_band_answers
 from qstress.registers import parse
+from qstress.verdict.causes import duty_cycle, explained
 from qstress.verdict.hang import diagnose
 from qstress.verdict.judge import Doubt, Situation, assess, next_look_s, stalled
 from qstress.verdict.limits import Limits, limits
+from qstress.windows import Log
 
 #: How many of the hammer's last replies are kept whole, and how many parsed observations.
 KEPT_REPLIES, KEPT_OBSERVATIONS = 8, 512
@@ -87,6 +90,7 @@ class Bringup:
         self.said = ""
         self.look: ClosedLook | None = None
         self.rig_reason = ""
+        self.duty_cycle: float | None = None
         self.verdict = Verdict(Outcome.UNKNOWN, "the trial did not come to a verdict")
         self._bell = _Bell()
 
@@ -99,26 +103,42 @@ class Bringup:
         """Boot the guest and stay with it until there is a verdict."""
         cell, shape = self.trial.cell, self.trial.cell.stratum.shape
         ears = [MonitorEars(hammer.replied, hammer.connection_lost) for hammer in self.hammers]
-        async with live_guest(
-            cell.build, shape, ears=ears, env={**dict(cell.build.env), **(self.bench.env or {})},
-            sandbox=self.bench.sandbox, lost_ap=self.trial.inject_lost_ap, on_change=self._bell.ring,
-        ) as guest:  # fmt: skip
-            self.guest = guest
-            for hammer, wire in zip(self.hammers, guest.wires, strict=True):
-                hammer.attach(wire)
-            if self._plugs_the_lost_one:
-                await fault.expect_one_more(guest, timeout_s=self.limits.reply_s)
-            if shape.placement == "bsp-alone":
-                await self._place(guest)
-            await self._start(guest)
-            async with anyio.create_task_group() as tasks:
-                self.verdict = await self._watch(guest, tasks)
-                tasks.cancel_scope.cancel()
-            self.decided_s = time.monotonic()
-            for hammer in self.hammers:
-                hammer.release()
-            self.said = guest.process.said()
-            await guest.end(polite=self.verdict.outcome is Outcome.HANG)  # then the hammers have come to rest
+        env = {**dict(cell.build.env), **(self.bench.env or {})}
+        with WindowLog(env) as log:
+            async with live_guest(
+                cell.build, shape, ears=ears, env=log.env, pass_fds=log.pass_fds, sandbox=self.bench.sandbox,
+                lost_ap=self.trial.inject_lost_ap, on_change=self._bell.ring,
+            ) as guest:  # fmt: skip
+                self.guest = guest
+                for hammer, wire in zip(self.hammers, guest.wires, strict=True):
+                    hammer.attach(wire)
+                await self._bring_up(guest, log)
+            if (recorded := log.read()) is not None:
+                self._ask(recorded)
+
+    async def _bring_up(self, guest: Guest, log: WindowLog) -> None:
+        if self._plugs_the_lost_one:
+            await fault.expect_one_more(guest, timeout_s=self.limits.reply_s)
+        if guest.shape.placement == "bsp-alone":
+            await self._place(guest)
+        log.hold(True)
+        await self._start(guest)
+        async with anyio.create_task_group() as tasks:
+            self.verdict = await self._watch(guest, tasks)
+            tasks.cancel_scope.cancel()
+        self.decided_s = time.monotonic()
+        for hammer in self.hammers:
+            hammer.release()
+        log.hold(False)
+        self.said = guest.process.said()
+        await guest.end(polite=self.verdict.outcome is Outcome.HANG)  # then the hammers have come to rest
+
+    def _ask(self, log: Log) -> None:
+        """Ask the window log, as a second witness, what became of the APs."""
+        zero_ns, end_ns = (round((at_s or 0.0) * 1e9) for at_s in (self.began_s, self.decided_s))
+        smp = self.trial.cell.stratum.shape.smp
+        self.duty_cycle = duty_cycle(log, zero_ns=zero_ns, end_ns=end_ns)
+        self.verdict = explained(self.verdict, log, smp=smp, zero_ns=zero_ns)
 
     async def _start(self, guest: Guest) -> None:
         self.began_s = guest.console.last_output_s = time.monotonic()

@@ -133,15 +133,44 @@ def doctor(builds: tuple[str, ...], form: str) -> int:
     return 0 if report.can_run else EXIT_ENVIRONMENT
 
 
+@cli.command()
+@click.option("--build", "binary", default="qemu-system-x86_64", show_default=True, help="the QEMU to look at")
+@click.option("--accel", type=click.Choice(["auto", "kvm", "tcg"]), default="auto", show_default=True)
+@click.option("--machine", default="pc", show_default=True)
+@click.option("--arg", "arguments", multiple=True, help="one more argument for QEMU; repeatable")
+@click.option("--pretend-smm", is_flag=True, help="tell QEMU that KVM has SMM")
+@click.option("--bringups", type=click.IntRange(min=0), default=40, show_default=True)
+@format_option
+def check(
+    binary: str, accel: str, machine: str, arguments: tuple[str, ...], pretend_smm: bool, bringups: int, form: str
+) -> int:
+    """Say in a few boots whether a QEMU guards its SMI write-back and replays an INIT."""
+    import json
+
+    import anyio
+
+    from qstress.host import check as job
+
+    build, chosen = job.subject(binary, accel, arguments, pretend_smm=pretend_smm)
+    answers = anyio.run(partial(job.check, build, chosen, machine=machine, bringups=bringups))
+    code = job.exit_code(answers)
+    if form == "json":
+        lines = [{"bad": answer.bad, "line": answer.line} for answer in answers]
+        click.echo(json.dumps({"binary": build.binary, "version": build.version, "answers": lines, "exit_code": code}))
+    else:
+        click.echo("\n".join([f"{build.binary}: QEMU {build.version}", *(answer.line for answer in answers)]))
+    return code
+
+
 @cli.group()
 def config() -> None:
     """Check, show or describe a configuration."""
 
 
-@config.command()
+@config.command(name="check")
 @click.argument("file", type=click.Path(path_type=Path))
 @set_option
-def check(file: Path, overrides: tuple[str, ...]) -> int:
+def check_config(file: Path, overrides: tuple[str, ...]) -> int:
     """Validate FILE; print nothing but its problems."""
     _loaded(file, overrides, {})
     click.echo(f"{file}: fine")

@@ -164,7 +164,8 @@ class Build:
     """One QEMU under test, resolved: what runs, what it says it is, and what the interposer does to it.
 
     ``binary`` is an absolute path, ``sha256`` its hash, ``version`` the x.y.z it prints. ``lost_ap_share`` is the
-    share of trials in which a fault is injected that looks like a lost AP (0: none; tier T4).
+    share of trials in which a fault is injected that looks like a lost AP (0: none; tier T4). ``hold_write_s`` and
+    ``hold_read_s`` say how long the interposer keeps an AP before its state is written back or read (0: not; tier T2).
     """
 
     name: str
@@ -176,11 +177,18 @@ class Build:
     smm: Smm = Smm.NONE
     smm_writeback: SmmWriteback = SmmWriteback.AS_IS
     lost_ap_share: float = 0.0
+    hold_write_s: float = 0.0
+    hold_read_s: float = 0.0
 
     @property
     def interposed(self) -> bool:
         """Whether the LD_PRELOAD interposer has to be loaded into this QEMU."""
-        return self.smm is Smm.PRETENDED or self.smm_writeback is not SmmWriteback.AS_IS
+        return self.smm is Smm.PRETENDED or self.smm_writeback is not SmmWriteback.AS_IS or self.held
+
+    @property
+    def held(self) -> bool:
+        """Whether APs are kept between the reading and the writing back of their state, or before the reading."""
+        return self.hold_write_s > 0 or self.hold_read_s > 0
 
     @property
     def fix_imitated(self) -> bool:
@@ -226,7 +234,9 @@ class Cell:
         """How far this cell's numbers are from production."""
         if self.build.lost_ap_share:
             return Tier.T4
-        return Tier.T3 if self.stratum.shape.firmware == "smpscan" else Tier.T1
+        if self.stratum.shape.firmware == "smpscan":
+            return Tier.T3
+        return Tier.T2 if self.build.held else Tier.T1
 
 
 @dataclass(frozen=True, slots=True)
@@ -328,7 +338,8 @@ class Verdict:
 class TrialResult:
     """One trial, done. ``boot_s`` is from ``cont`` to all vCPUs up (None if that never came), ``detection_s`` from the
     last sign of progress to the verdict (None unless a finding), ``latencies`` counts replies per bucket of
-    :data:`LATENCY_BUCKETS_S` (one more for the rest).
+    :data:`LATENCY_BUCKETS_S` (one more for the rest). ``duty_cycle`` is the share of the time up to the INIT in which
+    some AP's state was read and not yet written back (None where the window log did not run).
     """
 
     trial: Trial
@@ -340,6 +351,7 @@ class TrialResult:
     commands: tuple[CommandCount, ...] = ()
     latencies: tuple[int, ...] = ()
     rig_reason: str = ""
+    duty_cycle: float | None = None
 
 
 #: Upper bounds of the reply-latency buckets, in seconds.

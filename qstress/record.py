@@ -30,6 +30,7 @@ def result_of(bringup: Bringup) -> TrialResult:
         commands=tuple(hammer.count() for hammer in bringup.hammers),
         latencies=tuple(latencies) if latencies else (0,) * (len(LATENCY_BUCKETS_S) + 1),
         rig_reason=bringup.rig_reason,
+        duty_cycle=bringup.duty_cycle,
     )
 
 
@@ -63,7 +64,12 @@ def evidence_of(bringup: Bringup) -> Evidence:
         env=tuple(sorted((bringup.bench.env or {}).items())),
         stderr=bringup.said,
         events=tuple(guest.events),
-        notes={"limits": asdict(bringup.limits), "milestones_s": reached, "host": host_load()},
+        notes={
+            "limits": asdict(bringup.limits),
+            "milestones_s": reached,
+            "host": host_load(),
+            "duty_cycle": bringup.duty_cycle,
+        },
     )
 
 

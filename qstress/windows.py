@@ -240,6 +240,12 @@ def causal_line(log: Log, vcpu: int, zero_ns: int) -> str | None:
     return _lost_unseen(waits, vcpu) if waits else None
 
 
+def replayed(log: Log, zero_ns: int) -> tuple[int, ...]:
+    """Return the APs that were written back at the reset vector after their INIT had been read, since *zero_ns*."""
+    since = windows(replace(log, records=tuple(record for record in log.records if record.ns >= zero_ns)))
+    return tuple(sorted({window.vcpu for window in since if _is_replay(window)}))
+
+
 def _lost(waits: Sequence[Window], bracket: Bracket, zero_ns: int) -> str | None:
     lower_ns = zero_ns if bracket.lower_ns is None else bracket.lower_ns
     guilty = [

@@ -89,6 +89,7 @@ def _builds(config: Config, accel: Accel, kvm: KvmFacts, base: Path) -> tuple[Bu
     builds = []
     for name, entry in config.builds.items():
         share = _lost_ap_share(config, name, entry, accel)
+        held = entry.hold if accel is Accel.KVM else None
         try:
             path, env = binary.find_binary(entry.binary, base), tuple(entry.env.items())
             if (path, env) not in versions:
@@ -108,6 +109,8 @@ def _builds(config: Config, accel: Accel, kvm: KvmFacts, base: Path) -> tuple[Bu
                 smm=_smm(entry, accel, kvm),
                 smm_writeback=SmmWriteback(entry.smm_writeback if accel is Accel.KVM else "as-is"),
                 lost_ap_share=share,
+                hold_write_s=(held.write or 0.0) if held else 0.0,
+                hold_read_s=(held.read or 0.0) if held else 0.0,
             )
         )
     return tuple(builds)

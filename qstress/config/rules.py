@@ -12,6 +12,7 @@ def broken(config: Config) -> Iterator[tuple[Loc, str]]:
     """Yield what is wrong between the sections of *config*, each with the place of the key to change."""
     yield from _stop(config)
     yield from _gate(config)
+    yield from _hold(config)
 
 
 def gated_build(config: Config) -> str | None:
@@ -30,6 +31,15 @@ def _stop(config: Config) -> Iterator[tuple[Loc, str]]:
         yield ("stop", "trials"), f"{stop.trials} is fewer than the {len(config.builds)} builds"
     if stop.decided and config.compare is None and config.gate is None:
         yield ("stop", "decided"), "needs compare or gate: there is nothing to decide"
+
+
+def _hold(config: Config) -> Iterator[tuple[Loc, str]]:
+    if config.compare is None:
+        return
+    baseline = config.compare.baseline
+    for candidate in config.compare.candidate:
+        if config.builds[candidate].hold != config.builds[baseline].hold:
+            yield ("builds", candidate), f"must have the same hold as {baseline}, or the comparison says nothing"
 
 
 def _gate(config: Config) -> Iterator[tuple[Loc, str]]:

@@ -10,7 +10,16 @@ from __future__ import annotations
 import re
 from typing import Annotated, Any, Literal, Self, TypeAlias
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PrivateAttr, ValidationInfo, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    PrivateAttr,
+    ValidationInfo,
+    model_validator,
+)
 
 from qstress.config import units
 from qstress.config.checked import OneOrMore, among, closest, named, share, whole, wrong
@@ -18,7 +27,7 @@ from qstress.config.tree import Node, Place, shown
 from qstress.config.units import Text
 
 #: Keys that interface.md has for later versions: refused as "not yet supported" instead of "unknown".
-LATER_KEYS = frozenset({"hold", "record", "churn", "observe"})
+LATER_KEYS = frozenset({"record", "churn", "observe"})
 
 _NAME = named("[A-Za-z0-9][A-Za-z0-9._-]{0,63}", "letters, digits and . _ - (at most 64, the first no sign)")
 
@@ -69,6 +78,13 @@ class Inject(Section):
     )
 
 
+class HoldEntry(Section):
+    """How long the interposer keeps an AP that waits for its INIT; raises the odds of the race (tier T2)."""
+
+    write: units.Duration | None = Field(None, description="between reading its state and writing it back (lost-init)")
+    read: units.Duration | None = Field(None, description="before reading its state (replayed-init)")
+
+
 class BuildEntry(Section):
     """One QEMU under test."""
 
@@ -80,6 +96,9 @@ class BuildEntry(Section):
     )
     smm_writeback: Annotated[WritebackWord, among(WritebackWord)] = Field(
         "as-is", description="reset-only: imitate the upstream fix on any binary"
+    )
+    hold: Annotated[HoldEntry | None, BeforeValidator(lambda value: None if value == 0 else value)] = Field(
+        None, description="keep APs between the reading and the writing back of their state"
     )
     inject: Inject | None = Field(None, description="inject a fault instead of waiting for the race")
 
@@ -202,6 +221,7 @@ class Config(Section):
 SECTIONS: dict[tuple[str, ...], type[Section]] = {
     (): Config,
     ("builds", "*"): BuildEntry,
+    ("builds", "*", "hold"): HoldEntry,
     ("builds", "*", "inject"): Inject,
     ("guest",): Guest,
     ("hammer", "*"): Hammer,

@@ -97,6 +97,7 @@ def _cell(tally: CellTally, facts: RunFacts) -> dict[str, object]:
         },
         "commands": tally.sent,
         "commands_per_s": rounded(tally.sent / tally.hammered_s) if tally.hammered_s else None,
+        "duty_cycle": rounded(tally.duty_cycle),
         "boot_s": _quantiles(tally.boot),
         "first_hang_s": rounded(tally.first_hang_s),
         "detection_s": _quantiles(tally.detection) if tally.detection.count else None,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 
-from qstress.model import Accel, FindingClass, Outcome, Smm
+from qstress.model import Accel, Build, FindingClass, Outcome, Smm
 from qstress.report.gate import GateResult
 from qstress.report.summary import RunFacts, repro_line
 from qstress.report.wording import classes_text, duration, evidence, per_s, printable, rate, shape_text
@@ -73,9 +73,16 @@ def notes(tally: Tally) -> list[str]:
         for build in builds
         if build.lost_ap_share
     ]
+    lines += [_held_text(build) for build in builds if build.held]
     if _under_tcg(tally):
         lines.append(NO_RACE + _injected_text(tally))
     return lines
+
+
+def _held_text(build: Build) -> str:
+    kept = [(build.hold_write_s, "written back"), (build.hold_read_s, "read")]
+    each = " and ".join(f"{seconds * 1e3:g} ms before their state was {what}" for seconds, what in kept if seconds)
+    return f"held (tier T2): in {build.name} the interposer kept APs {each}; no rate here is production's"
 
 
 def _under_tcg(tally: Tally) -> bool:
@@ -125,6 +132,8 @@ def _cell(cell: CellTally) -> str:
         sent, due = cell.sent / cell.hammered_s, cell.due / cell.hammered_s
         asked = f" of {per_s(due)} asked" if due > 1.01 * sent else ""
         parts.append(f"{per_s(sent)} commands/s{asked}")
+    if cell.duty_cycle is not None:
+        parts.append(f"D {cell.duty_cycle:.2g}")
     p50, p99 = cell.boot.quantile(0.5), cell.boot.quantile(0.99)
     if p50 is not None and p99 is not None:
         parts.append(f"boot p50 {duration(p50)}, p99 {duration(p99)}")

@@ -74,6 +74,13 @@ class CellTally:
     detection: Histogram = field(default_factory=Histogram)
     first_hang_s: float | None = None
     lost_init_injected: int = 0  # of the lost-init findings, those whose trial had the fault injected
+    duty_sum: float = 0.0
+    duty_trials: int = 0
+
+    @property
+    def duty_cycle(self) -> float | None:
+        """The mean duty cycle of the trials that had a window log; None without any."""
+        return self.duty_sum / self.duty_trials if self.duty_trials else None
 
     @property
     def n(self) -> int:
@@ -121,6 +128,9 @@ class CellTally:
         self.hammered_s += max((count.hammered_s for count in result.commands), default=0.0)
         for bucket, replies in enumerate(result.latencies):
             self.latencies[bucket] += replies
+        if result.duty_cycle is not None:
+            self.duty_sum += result.duty_cycle
+            self.duty_trials += 1
         if result.boot_s is not None:
             self.boot.add(result.boot_s)
         if result.detection_s is not None:

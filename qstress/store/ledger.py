@@ -66,7 +66,7 @@ class Ledger:
     def add_trials(self, results: Iterable[tuple[TrialResult, int | None]]) -> None:
         """Add trials, each with the id of its verdict, or None if none was added yet; a known number is replaced."""
         trial_rows = [self._trial_row(result, verdict_id) for result, verdict_id in results]
-        self._db.executemany("INSERT OR REPLACE INTO trial VALUES (?, ?, ?, ?, ?, ?, ?, ?)", trial_rows)
+        self._db.executemany("INSERT OR REPLACE INTO trial VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)", trial_rows)
 
     def set_reason(self, reason: str) -> None:
         """Note why the session ends."""

@@ -19,7 +19,7 @@ from qstress.model import Trial, TrialResult, Verdict
 from qstress.store import database, rows
 
 _RESULTS = """
-    SELECT t.number, t.block, t.verdict, t.started_us, t.duration_us, t.boot_us, t.detection_us, t.tallies,
+    SELECT t.number, t.block, t.verdict, t.started_us, t.duration_us, t.boot_us, t.detection_us, t.duty_ppm, t.tallies,
            v.outcome, v.class, v.signature, v.title, v.confidence, v.because, v.rig_reason
     FROM trial t LEFT JOIN verdict v ON v.id = t.verdict ORDER BY t.number"""
 _FINDINGS = """
@@ -124,8 +124,8 @@ class RunRecord:
         if trial.block != block:
             raise ConfigError(f"{self.path}: trial {number} is of block {block}, of {trial.block} in this plan")
         try:
-            words = None if verdict_id is None else row[8:]
-            return rows.trial_result(row[:8], words, trial, commands.__getitem__)
+            words = None if verdict_id is None else row[9:]
+            return rows.trial_result(row[:9], words, trial, commands.__getitem__)
         except (ValueError, KeyError) as error:
             raise ConfigError(f"{self.path}/trials.db: trial {number} is damaged: {error}") from error
 

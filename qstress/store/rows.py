@@ -15,8 +15,9 @@ from typing import TypeAlias
 
 from qstress.model import CommandCount, Confidence, FindingClass, Outcome, Trial, TrialResult, Verdict
 
-#: The columns of ``trial``: number, block, verdict id, started_us, duration_us, boot_us, detection_us, tallies.
-TrialRow: TypeAlias = tuple[int, int, int | None, int, int, int | None, int | None, bytes]
+#: The columns of ``trial``: number, block, verdict id, started_us, duration_us, boot_us, detection_us, duty_ppm,
+#: tallies.
+TrialRow: TypeAlias = tuple[int, int, int | None, int, int, int | None, int | None, int | None, bytes]
 #: The words in ``verdict``: outcome, class, signature, title, confidence, because, rig_reason.
 Words: TypeAlias = tuple[str, str | None, str, str, str, str, str]
 
@@ -86,6 +87,7 @@ def trial_row(result: TrialResult, verdict_id: int | None, command_id: Callable[
         _us(result.duration_s),
         None if result.boot_s is None else _us(result.boot_s),
         None if result.detection_s is None else _us(result.detection_s),
+        None if result.duty_cycle is None else _us(result.duty_cycle),
         pack([*numbers, *result.latencies]),
     )
 
@@ -95,7 +97,7 @@ def trial_result(row: TrialRow, words: Words | None, trial: Trial, command_text:
 
     :raises ValueError: the row's tallies are damaged.
     """
-    _number, _block, _verdict, started_us, duration_us, boot_us, detection_us, tallies = row
+    _number, _block, _verdict, started_us, duration_us, boot_us, detection_us, duty_ppm, tallies = row
     n_commands, *numbers = unpack(tallies)
     if len(numbers) < 7 * n_commands:
         raise ValueError("packed numbers are cut off")
@@ -115,6 +117,7 @@ def trial_result(row: TrialRow, words: Words | None, trial: Trial, command_text:
         commands=commands,
         latencies=tuple(numbers[7 * n_commands :]),
         rig_reason="" if words is None else words[6],
+        duty_cycle=None if duty_ppm is None else duty_ppm / 1e6,
     )
 
 

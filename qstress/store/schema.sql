@@ -39,6 +39,7 @@ CREATE TABLE trial (               -- one row for each trial of a finished block
     duration_us  INTEGER NOT NULL,     -- from start to verdict
     boot_us      INTEGER,              -- NULL: not all vCPUs came up
     detection_us INTEGER,              -- NULL: not a finding
+    duty_ppm     INTEGER,              -- the window log's duty cycle in millionths; NULL: no window log
     tallies      BLOB NOT NULL         -- command counts and reply latencies, packed as in store/rows.py
 ) STRICT;
 

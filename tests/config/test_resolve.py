@@ -257,3 +257,20 @@ def test_the_shipped_configurations_mean_something_anywhere(folder: Path, path: 
     assert fixed.fix_imitated == kvm.usable
     assert unpatched.smm is {KVM: Smm.REAL, NO_SMM: Smm.PRETENDED, NO_KVM: Smm.NONE}[kvm]
     assert settings.lanes == 1
+
+
+@pytest.mark.parametrize(
+    ("hold", "kvm", "seconds"),
+    [
+        ("0", KVM, (0.0, 0.0)),
+        ("{write: 1ms}", KVM, (0.001, 0.0)),
+        ("{read: 100us, write: 2ms}", KVM, (0.002, 0.0001)),
+        ("{write: 1ms}", NO_KVM, (0.0, 0.0)),
+    ],
+)
+def test_a_hold_is_the_same_for_both_arms_and_needs_kvm(
+    folder: Path, hold: str, kvm: KvmFacts, seconds: tuple[float, float]
+) -> None:
+    stock = ("stock: {binary: qemu-system-x86_64", f"stock: {{binary: qemu-system-x86_64, hold: {hold}")
+    settings = resolved(folder, stock, ("fixed: {", f"fixed: {{hold: {hold}, "), kvm=kvm)
+    assert {(build.hold_write_s, build.hold_read_s) for build in settings.builds} == {seconds}

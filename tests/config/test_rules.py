@@ -19,6 +19,10 @@ SECOND = ("  fixed:", "  other: {binary: x}\n  fixed:")
             [("{trials: 100, duration: 30m, decided: true}", "{decided: false}")],
             "sample.yaml:11:1: stop: nothing would end this run; add for example  stop: {trials: 400, duration: 10m}",
         ),
+        (
+            [("fixed: {", "fixed: {hold: {write: 1ms}, ")],
+            "sample.yaml:5:3: builds.fixed: must have the same hold as stock, or the comparison says nothing",
+        ),
         ([("trials: 100", "trials: 1")], "sample.yaml:11:16: stop.trials: 1 is fewer than the 2 builds"),
         (
             [

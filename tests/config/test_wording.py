@@ -21,7 +21,6 @@ from tests.config.samples import good
         ),
         ("rate:", "frm:", "sample.yaml:10:34: hammer[0].frm: unknown key; did you mean 'from'?"),
         ("fixed: {", "fixed: {binry: x, ", "sample.yaml:5:11: builds.fixed.binry: unknown key; did you mean 'binary'?"),
-        ("fixed: {", "fixed: {hold: 0, ", "sample.yaml:5:11: builds.fixed.hold: is not yet supported"),
         ("version: 1\n", "version: 1\nrecord: x\n", "sample.yaml:2:1: record: is not yet supported"),
         ("  smp:", "  churn: 1\n  smp:", "sample.yaml:7:3: guest.churn: is not yet supported"),
         ("version: 1\n", "version: 1\nobserve: x\n", "sample.yaml:2:1: observe: is not yet supported"),

@@ -99,6 +99,21 @@ async def test_an_ap_that_smpscan_leaves_out_is_found_and_named(accel: Accel, sm
 
 
 @pytest.mark.kvm
+async def test_a_held_build_shows_the_race_in_its_first_trials_with_its_cause() -> None:
+    held = replace(pretending(), hold_write_s=0.001)
+    for number in range(20):
+        result, evidence = await run(planned(Accel.KVM, build=held, number=number, firmware="smpscan"))
+        if result.verdict.finding_class is FindingClass.LOST_INIT:
+            break
+    assert result.verdict.finding_class is FindingClass.LOST_INIT
+    assert any("was read at" in reason and "written back at" in reason for reason in result.verdict.because)
+    assert result.duty_cycle is not None
+    assert 0 < result.duty_cycle <= 1
+    assert evidence is not None
+    assert replace(result.trial.cell, stratum=planned(Accel.KVM).cell.stratum).tier is Tier.T2
+
+
+@pytest.mark.kvm
 async def test_smpscan_shows_the_race_and_the_imitated_fix_does_not() -> None:
     found: dict[bool, set[FindingClass | None]] = {False: set(), True: set()}
     for number in range(100):

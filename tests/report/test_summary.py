@@ -56,6 +56,7 @@ CELL: dict[str, Any] = {
     "hang_rate": {"estimate": MAYBE, "lower": MAYBE, "upper": MAYBE, "confidence": {0.95}},
     "commands": int,
     "commands_per_s": MAYBE,
+    "duty_cycle": MAYBE,
     "boot_s": QUANTILES,
     "first_hang_s": MAYBE,
     "detection_s": [QUANTILES, type(None)],

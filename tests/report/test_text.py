@@ -163,3 +163,10 @@ def test_no_valid_trial_has_no_percentages() -> None:
 )
 def test_the_exit_codes_meaning(code: int, gated: bool, compared: bool, words: str) -> None:
     assert meaning(code, gated, compared) == words
+
+
+def test_a_hold_is_said() -> None:
+    held = build("unpatched", hold_write_s=0.001, hold_read_s=0.0005)
+    (line,) = [line for line in shown(Tally(cells(held))) if "kept APs" in line]
+    assert "1 ms before their state was written back and 0.5 ms before their state was read" in line
+    assert "tier T2" in line

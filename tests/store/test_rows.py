@@ -55,6 +55,6 @@ def test_several_hammers_and_no_latencies_come_back_apart() -> None:
 
 
 def test_a_row_with_too_few_numbers_is_damaged() -> None:
-    row = (*rows.trial_row(result(1), None, lambda _: 1)[:7], rows.pack([3, 1]))
+    row = (*rows.trial_row(result(1), None, lambda _: 1)[:8], rows.pack([3, 1]))
     with pytest.raises(ValueError, match="cut off"):
         rows.trial_result(row, None, result(1).trial, str)

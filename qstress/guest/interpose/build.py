@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from qstress.errors import RigError
+from qstress.guest.interpose.log import LOG_VARIABLE
 from qstress.model import Build, Smm, SmmWriteback
 
 SOURCE = Path(__file__).with_name("interpose.c")
@@ -45,10 +46,10 @@ def environment(build: Build, log_fd: int | None = None, hold: Hold | None = Non
     The library goes behind what is preloaded already (a sanitizer insists on being first).
 
     :param log_fd: a log (:func:`qstress.guest.interpose.log.open_log`) that QEMU inherits under this number.
-    :param hold: what to delay while the log says so; without a log always, as nobody could then let go.
+    :param hold: what to delay, in place of what *build* says; while the log says so, and without a log always.
     :raises RigError: the library cannot be built, see :func:`library`.
     """
-    holds = hold.variables() if hold else {}
+    holds = (hold or Hold(build.hold_write_s, build.hold_read_s)).variables()
     if not build.interposed and log_fd is None and not holds:
         return {}
     others = dict(build.env).get("LD_PRELOAD", os.environ.get("LD_PRELOAD"))
@@ -58,7 +59,7 @@ def environment(build: Build, log_fd: int | None = None, hold: Hold | None = Non
     if build.smm_writeback is SmmWriteback.RESET_ONLY:
         variables["QSTRESS_INTERPOSE_WRITEBACK"] = "reset-only"
     if log_fd is not None:
-        variables["QSTRESS_INTERPOSE_LOG_FD"] = str(log_fd)
+        variables[LOG_VARIABLE] = str(log_fd)
     return variables
 
 

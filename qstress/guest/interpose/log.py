@@ -9,12 +9,17 @@ from __future__ import annotations
 import ctypes
 import mmap
 import os
+from collections.abc import Mapping
 from dataclasses import dataclass
+from types import TracebackType
+from typing import Self
 
 from qstress.errors import RigError
-from qstress.windows import BELL_AT, HEADER, HOLDING_AT, LOG_BYTES, MAGIC, RECORD, RECORDS
+from qstress.windows import BELL_AT, HEADER, HOLDING_AT, LOG_BYTES, MAGIC, RECORD, RECORDS, Log, read_log
 
 _SYS_FUTEX, _FUTEX_WAKE = 202, 1  # x86-64, where alone there is something to interpose
+#: The variable by which QEMU is told its log.
+LOG_VARIABLE = "QSTRESS_INTERPOSE_LOG_FD"
 _libc = ctypes.CDLL(None, use_errno=True)
 
 
@@ -30,6 +35,34 @@ class Counters:
     runtime_asked: int
     runtime_passed: int
     reset: int
+
+
+class WindowLog:
+    """The window log of one QEMU; a context manager. Where *env* does not load the interposer it is not there at all:
+    nothing is added, nothing is read."""
+
+    def __init__(self, env: Mapping[str, str]) -> None:
+        self._fd = open_log() if "LD_PRELOAD" in env else -1
+        self.env = {**env, **({LOG_VARIABLE: str(self._fd)} if self._fd >= 0 else {})}
+        self.pass_fds = (self._fd,) if self._fd >= 0 else ()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._fd >= 0:
+            os.close(self._fd)
+
+    def hold(self, holding: bool) -> None:
+        """Allow holds, or let go whom they hold; see :func:`set_holding`."""
+        if self._fd >= 0:
+            set_holding(self._fd, holding)
+
+    def read(self) -> Log | None:
+        """Return what was recorded, None where there is no log."""
+        return read_log(copy_log(self._fd)) if self._fd >= 0 else None
 
 
 def open_log() -> int:

@@ -1,0 +1,157 @@
+"""``qstress check``: a verdict on one QEMU binary without statistics, in one boot and a few forced bring-ups.
+
+Two questions. *SMI write-back*: does a run-time ``KVM_SET_VCPU_EVENTS`` carry the SMM part, which makes the kernel
+forget a pending INIT (``lost-init``)? One boot with a few forced synchronisations shows the flags of every write.
+*INIT replay*: does an AP run the firmware from the reset vector when INIT and SIPI arrive just before its state is
+read? Bring-ups with the reads held back raise the odds. Neither answer ever says "fixed": only what was seen.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import anyio
+
+from qstress.bringup import Bench
+from qstress.config.binary import find_binary, qemu_version
+from qstress.config.kvm import probe
+from qstress.errors import GuestError, RigError
+from qstress.guest.interpose import build as interposer
+from qstress.guest.interpose.log import Counters, open_log, read_counters
+from qstress.guest.live import live_guest
+from qstress.host.sandbox import has_sandbox
+from qstress.model import (
+    Accel,
+    Build,
+    Cell,
+    FindingClass,
+    HammerSpec,
+    Outcome,
+    Rate,
+    Shape,
+    Smm,
+    Stratum,
+    Trial,
+)
+from qstress.report.wording import percent_up, rate
+from qstress.stats.intervals import upper_limit
+from qstress.trial import run_trial
+
+SYNCHRONISATIONS = 20
+READ_HOLD_S = 0.001
+_BOOT_TIMEOUT_S = 60.0
+_NO_SMM = "this host's KVM has no SMM, so QEMU never sets the flag; --pretend-smm would ask QEMU's own code"
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What was found out about one question: ``bad`` None means that it could not be told; ``line`` says it all."""
+
+    bad: bool | None
+    line: str
+
+
+def subject(binary: str, accel: str, arguments: Sequence[str], *, pretend_smm: bool) -> tuple[Build, Accel]:
+    """Return the build to check and the accelerator to do it with (``auto``: KVM where it can be used).
+
+    :raises RigError: there is no such QEMU, or KVM is asked for and cannot be used.
+    """
+    kvm = probe()
+    if accel == "kvm" and not kvm.usable:
+        raise RigError(f"KVM cannot be used: {kvm.reason}", reason="no-kvm")
+    chosen = Accel.KVM if kvm.usable and accel != "tcg" else Accel.TCG
+    smm = Smm.PRETENDED if pretend_smm else Smm.REAL if kvm.smm else Smm.NONE
+    path = find_binary(binary, Path.cwd())
+    build = Build("checked", str(path), qemu_version(path, {}), "", tuple(arguments), (), smm)
+    return build, chosen
+
+
+def smi_answer(counters: Counters | None, accel: Accel, smm: Smm) -> Answer:
+    """Return what the run-time writes of one boot say.
+
+    :param counters: of that boot, None where KVM had no part in it.
+    :param smm: what QEMU believed of SMM in KVM.
+    """
+    told = "SMI write-back: "
+    if accel is not Accel.KVM or counters is None:
+        return Answer(None, told + "cannot tell: without KVM there is no state to write back")
+    if counters.reset == 0:
+        return Answer(None, told + "cannot tell: the interposer saw nothing (a static or setuid binary?)")
+    if counters.runtime == 0:
+        return Answer(None, told + "cannot tell: no state was written back at run time (kernel-irqchip=off?)")
+    pretended = " (SMM pretended)" if smm is Smm.PRETENDED else ""
+    seen = f"{counters.runtime_passed} of {counters.runtime} run-time writes carried the SMM part{pretended}"
+    if counters.runtime_passed:
+        return Answer(True, f"{told}unguarded: {seen}")
+    if smm is Smm.NONE:
+        return Answer(None, f"{told}cannot tell: {_NO_SMM}")
+    return Answer(False, f"{told}guarded: {seen}")
+
+
+def replay_answer(seen: int, bringups: int) -> Answer:
+    """Return what *bringups* forced bring-ups say, of which *seen* replayed an INIT."""
+    if not bringups:
+        return Answer(None, "INIT replay: cannot tell: no bring-up came to an end, or there is no KVM")
+    if seen:
+        return Answer(True, f"INIT replay: seen {rate(seen, bringups)}")
+    return Answer(False, f"INIT replay: not seen in {bringups} (< {percent_up(upper_limit(0, bringups, 0.05))} %)")
+
+
+def exit_code(answers: tuple[Answer, ...]) -> int:
+    """Return 1 when either is bad, 0 when both are good, 5 when one cannot be told."""
+    if any(answer.bad for answer in answers):
+        return 1
+    return 5 if any(answer.bad is None for answer in answers) else 0
+
+
+async def check(build: Build, accel: Accel, *, machine: str = "pc", bringups: int = 40) -> tuple[Answer, ...]:
+    """Boot *build* once and then *bringups* times with held reads; return both answers.
+
+    :raises RigError: it cannot be booted here at all.
+    """
+    shape = Shape(2, machine, accel, 32 << 20, "smpscan")
+    if accel is not Accel.KVM:
+        return smi_answer(None, accel, build.smm), replay_answer(0, 0)
+    sandbox = has_sandbox(build)
+    counters = await _one_boot(build, shape, sandbox)
+    return smi_answer(counters, accel, build.smm), await _forced(build, shape, sandbox, bringups)
+
+
+async def _one_boot(build: Build, shape: Shape, sandbox: bool) -> Counters:
+    log_fd = open_log()
+    try:
+        env = {**dict(build.env), **interposer.environment(build, log_fd)}
+        changed = [anyio.Event()]
+        async with live_guest(
+            build, shape, env=env, sandbox=sandbox, on_change=lambda: changed[0].set(), pass_fds=(log_fd,)
+        ) as guest:
+            await guest.cont()
+            with anyio.move_on_after(_BOOT_TIMEOUT_S):
+                while guest.console.log.found is None and guest.process.returncode is None:
+                    await changed[0].wait()
+                    changed[0] = anyio.Event()
+            for _ in range(SYNCHRONISATIONS):
+                await guest.control.hmp("info registers -a", timeout_s=_BOOT_TIMEOUT_S)
+            return read_counters(log_fd)
+    except* GuestError as group:
+        raise RigError(f"{build.binary}: it does not stay alive for a check: {group.exceptions[0]}") from group
+    finally:
+        os.close(log_fd)
+
+
+async def _forced(build: Build, shape: Shape, sandbox: bool, bringups: int) -> Answer:
+    env = interposer.environment(build, hold=interposer.Hold(read_s=READ_HOLD_S))
+    bench = Bench(env=env, sandbox=sandbox)
+    hammer = HammerSpec("info registers -a", "hmp", Rate(None, "max"))
+    cell = Cell(build, Stratum(shape, (hammer,)))
+    seen = valid = 0
+    for number in range(bringups):
+        result, _ = await run_trial(Trial(number, number, 0, cell, number), bench)
+        if result.verdict.outcome is Outcome.RIG and number == 0:
+            raise RigError(result.verdict.title, reason=result.rig_reason)
+        valid += result.verdict.outcome.counted
+        seen += result.verdict.finding_class is FindingClass.REPLAYED_INIT
+    return replay_answer(seen, valid)

@@ -1,0 +1,83 @@
+from __future__ import annotations
+
+import pytest
+
+from qstress.errors import RigError
+from qstress.guest.interpose.log import Counters
+from qstress.host.check import Answer, check, exit_code, replay_answer, smi_answer, subject
+from qstress.model import Accel, Smm
+
+ALL, NONE = Counters(40, 40, 40, 6), Counters(40, 0, 0, 6)
+
+
+@pytest.mark.parametrize(
+    ("counters", "smm", "bad", "words"),
+    [
+        (ALL, Smm.REAL, True, "unguarded: 40 of 40"),
+        (ALL, Smm.PRETENDED, True, "(SMM pretended)"),
+        (NONE, Smm.REAL, False, "guarded: 0 of 40"),
+        (NONE, Smm.PRETENDED, False, "guarded: 0 of 40"),
+        (NONE, Smm.NONE, None, "--pretend-smm would ask"),
+        (Counters(40, 40, 0, 6), Smm.PRETENDED, False, "guarded"),
+        (Counters(0, 0, 0, 6), Smm.REAL, None, "kernel-irqchip=off"),
+        (Counters(0, 0, 0, 0), Smm.REAL, None, "saw nothing"),
+    ],
+)
+def test_the_flags_of_one_boot_decide(counters: Counters, smm: Smm, bad: bool | None, words: str) -> None:
+    answer = smi_answer(counters, Accel.KVM, smm)
+    assert answer.bad is bad
+    assert words in answer.line
+    assert "fixed" not in answer.line
+
+
+def test_without_kvm_nothing_can_be_told() -> None:
+    assert smi_answer(None, Accel.TCG, Smm.NONE).bad is None
+    assert replay_answer(0, 0).bad is None
+
+
+def test_a_replay_is_bad_and_none_in_n_has_its_limit() -> None:
+    assert replay_answer(3, 40) == Answer(True, "INIT replay: seen 3/40 (1.5-20.4 %)")
+    assert replay_answer(0, 40) == Answer(False, "INIT replay: not seen in 40 (< 7.3 %)")
+
+
+@pytest.mark.parametrize(
+    ("bads", "code"),
+    [((False, False), 0), ((True, False), 1), ((None, True), 1), ((None, False), 5), ((False, None), 5)],
+)
+def test_the_exit_code(bads: tuple[bool | None, ...], code: int) -> None:
+    assert exit_code(tuple(Answer(bad, "") for bad in bads)) == code
+
+
+def test_a_missing_qemu_is_a_rig_error() -> None:
+    with pytest.raises(RigError, match="no-such-qemu"):
+        subject("no-such-qemu", "auto", (), pretend_smm=False)
+
+
+@pytest.mark.qemu
+@pytest.mark.kvm
+@pytest.mark.timeout(60)
+@pytest.mark.parametrize(
+    ("arguments", "machine", "pretend", "bad"),
+    [
+        ((), "pc", True, True),
+        ((), "pc,smm=off", True, True),
+        (("-cpu", "qemu64,kvm-no-smi-migration=on"), "pc", True, False),
+        ((), "pc-i440fx-2.3", True, False),
+        ((), "pc,kernel-irqchip=split", True, True),
+    ],
+)
+async def test_a_real_qemu_is_told_by_its_own_writes(
+    arguments: tuple[str, ...], machine: str, pretend: bool, bad: bool
+) -> None:
+    build, accel = subject("qemu-system-x86_64", "kvm", arguments, pretend_smm=pretend)
+    if not build.version.startswith("7."):
+        pytest.skip(f"QEMU {build.version} has neither the property nor these machine types")
+    answers = await check(build, accel, machine=machine, bringups=0)
+    assert answers[0].bad is bad, answers
+    assert answers[1].bad is None
+
+
+@pytest.mark.qemu
+async def test_under_tcg_it_cannot_tell() -> None:
+    build, accel = subject("qemu-system-x86_64", "tcg", (), pretend_smm=False)
+    assert exit_code(await check(build, accel)) == 5

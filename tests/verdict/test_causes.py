@@ -1,0 +1,48 @@
+"""Window logs made by hand; real ones are in tests/live/test_windows.py."""
+
+from __future__ import annotations
+
+import pytest
+
+from qstress.model import Confidence, FindingClass, Outcome, Verdict
+from qstress.verdict.causes import duty_cycle, explained
+from qstress.windows import Kind, Log
+from tests.test_windows import RESET_VECTOR, RUNNABLE, log, look
+
+LOST = Verdict(Outcome.HANG, "lost INIT: CPU#1", FindingClass.LOST_INIT, "lost-init/x", Confidence.CERTAIN, ("seen",))
+SPIN = Verdict(Outcome.HANG, "CPU#0 waits", FindingClass.BSP_SPIN, "bsp-spin/x", Confidence.CERTAIN)
+#: AP 1 is between read and write-back when AP 2 is woken, and waits on; AP 2 was read before and came up.
+A_LOST_INIT = log(*look(2, 10, 20), *look(1, 100, 200), (150, 2, Kind.WOKEN, 0), *look(1, 300, 310))
+#: AP 1's read consumes its INIT, and its write-back puts it at the reset vector.
+A_REPLAY = log(*look(1, 100, 200, latched=1, mp=RUNNABLE, where=RESET_VECTOR))
+
+
+def test_a_lost_init_gets_its_cause() -> None:
+    verdict = explained(LOST, A_LOST_INIT, smp=4, zero_ns=0)
+    assert verdict.because[0] == "seen"
+    (line,) = verdict.because[1:]
+    assert "AP 1 was read at 0.000100 s and written back at 0.000200 s" in line
+    assert (verdict.finding_class, verdict.title) == (LOST.finding_class, LOST.title)
+
+
+def test_a_spin_whose_log_shows_a_replay_is_a_replay() -> None:
+    verdict = explained(SPIN, A_REPLAY, smp=4, zero_ns=0)
+    assert (verdict.outcome, verdict.finding_class) == (Outcome.HANG, FindingClass.REPLAYED_INIT)
+    assert verdict.signature == "replayed-init/x"
+    assert "CPU#1" in verdict.title
+    assert explained(SPIN, Log(), smp=4, zero_ns=0) == SPIN
+
+
+@pytest.mark.parametrize("outcome", [Outcome.OK, Outcome.UNKNOWN, Outcome.RIG])
+def test_what_is_no_finding_stays_as_it_is(outcome: Outcome) -> None:
+    verdict = Verdict(outcome, "x")
+    assert explained(verdict, A_REPLAY, smp=4, zero_ns=0) is verdict
+
+
+def test_the_duty_cycle_ends_at_the_first_sign_of_the_init() -> None:
+    exposed = duty_cycle(A_LOST_INIT, zero_ns=0, end_ns=10**9)
+    assert exposed == pytest.approx((10 + 50) / 150)
+    quiet = log(*look(1, 100, 200))
+    assert duty_cycle(quiet, zero_ns=0, end_ns=1_000_000) == pytest.approx(0.1)
+    assert duty_cycle(Log(), zero_ns=0, end_ns=10) is None
+    assert duty_cycle(quiet, zero_ns=5, end_ns=5) is None
