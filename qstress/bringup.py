@@ -90,6 +90,7 @@ class Bringup:
         self.said = ""
         self.look: ClosedLook | None = None
         self.rig_reason = ""
+        self.recorded: Log | None = None
         self.duty_cycle: float | None = None
         self.verdict = Verdict(Outcome.UNKNOWN, "the trial did not come to a verdict")
         self._bell = _Bell()
@@ -113,8 +114,9 @@ class Bringup:
                 for hammer, wire in zip(self.hammers, guest.wires, strict=True):
                     hammer.attach(wire)
                 await self._bring_up(guest, log)
-            if (recorded := log.read()) is not None:
-                self._ask(recorded)
+            self.recorded = log.read()
+        if self.recorded is not None:
+            self._ask(self.recorded)
 
     async def _bring_up(self, guest: Guest, log: WindowLog) -> None:
         if self._plugs_the_lost_one:

@@ -79,5 +79,7 @@ class Console:
             self._kept += data[: max(0, KEPT_BYTES - len(self._kept))]
             self._heard.set()
             if self.log.feed(data):
-                self.reached_s.setdefault(self.log.milestone, self.last_output_s)
+                for milestone in Milestone:  # one read may hold several
+                    if Milestone.START < milestone <= self.log.milestone:
+                        self.reached_s.setdefault(milestone, self.last_output_s)
                 self._on_milestone()

@@ -21,6 +21,7 @@ async def test_it_folds_what_is_written_until_the_end_of_file() -> None:
         os.write(writer, b"Found 2 cpu(s) max supported 2 cpu(s)\n")
         os.close(writer)
     assert rang == [Milestone.BANNER, Milestone.FOUND]
+    assert set(console.reached_s) == set(Milestone) - {Milestone.START, Milestone.BOOT}
     assert console.reached_s[Milestone.BANNER] <= console.reached_s[Milestone.FOUND] == console.last_output_s
     assert console.text.startswith(b"SeaBIOS")
     console.close()

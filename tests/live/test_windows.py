@@ -3,17 +3,12 @@ makes likely is waited for, within many boots."""
 
 from __future__ import annotations
 
-import os
-
 import pytest
 
-import qstress.bringup
 from qstress.bringup import Bench, Bringup
 from qstress.guest.interpose.build import Hold, environment
-from qstress.guest.interpose.log import copy_log, open_log, set_holding
-from qstress.guest.live import live_guest
 from qstress.model import Accel, Build, FindingClass, Outcome
-from qstress.windows import Bracket, Kind, Log, causal_line, init_bracket, read_log, timing, windows
+from qstress.windows import Bracket, Kind, Log, causal_line, init_bracket, timing, windows
 from tests.live.rig import planned, pretending, stock
 
 pytestmark = [pytest.mark.qemu, pytest.mark.kvm, pytest.mark.timeout(180)]
@@ -46,16 +41,10 @@ class Boot:
 
 async def boot(build: Build, hold: Hold, *, smp: int = 4) -> Boot:
     """Run one hammered trial with a log and the hold, released when it is over."""
-    log = open_log()
-    try:
-        with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(qstress.bringup, "live_guest", lambda *a, **k: live_guest(*a, **k, pass_fds=(log,)))
-            set_holding(log, True)
-            bringup = Bringup(planned(Accel.KVM, smp, build=build), Bench(env=environment(build, log, hold)))
-            await bringup.run()
-        return Boot(bringup, read_log(copy_log(log)))
-    finally:
-        os.close(log)
+    bringup = Bringup(planned(Accel.KVM, smp, build=build), Bench(env=environment(build, 0, hold)))
+    await bringup.run()
+    assert bringup.recorded is not None
+    return Boot(bringup, bringup.recorded)
 
 
 async def until(found: FindingClass, build: Build, hold: Hold, boots: int) -> Boot:
