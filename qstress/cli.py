@@ -167,26 +167,40 @@ def config() -> None:
     """Check, show or describe a configuration."""
 
 
+file_argument = click.argument("file", type=click.Path(path_type=Path), required=False)
+file_option = click.option("-c", "--config", "option", type=click.Path(path_type=Path), help="the same as FILE")
+
+
+def _one(file: Path | None, option: Path | None) -> Path:
+    """Return the one configuration that was named, as an argument or with -c."""
+    if (path := file or option) is None or (file and option):
+        raise click.UsageError("name one configuration: FILE, or -c FILE")
+    return path
+
+
 @config.command(name="check")
-@click.argument("file", type=click.Path(path_type=Path))
+@file_argument
+@file_option
 @set_option
-def check_config(file: Path, overrides: tuple[str, ...]) -> int:
+def check_config(file: Path | None, option: Path | None, overrides: tuple[str, ...]) -> int:
     """Validate FILE; print nothing but its problems."""
+    file = _one(file, option)
     _loaded(file, overrides, {})
     click.echo(f"{file}: fine")
     return 0
 
 
 @config.command()
-@click.argument("file", type=click.Path(path_type=Path))
+@file_argument
+@file_option
 @set_option
-def show(file: Path, overrides: tuple[str, ...]) -> int:
+def show(file: Path | None, option: Path | None, overrides: tuple[str, ...]) -> int:
     """Print FILE as resolved on this host, every default filled in."""
     import json
 
     from qstress.config.settings import resolved_document
 
-    settings, _ = _settings(file, overrides, {})
+    settings, _ = _settings(_one(file, option), overrides, {})
     click.echo(json.dumps(resolved_document(settings), indent=1))
     return 0
 

@@ -31,7 +31,15 @@ def test_help_and_version_import_nothing_heavy() -> None:
 
 
 @pytest.mark.parametrize(
-    "arguments", [("no-such-command",), ("soak",), ("soak", "-c", "/nonexistent.yaml"), ("repro", "/nonexistent")]
+    "arguments",
+    [
+        ("no-such-command",),
+        ("soak",),
+        ("soak", "-c", "/nonexistent.yaml"),
+        ("config", "check"),
+        ("config", "show", "a", "-c", "b"),
+        ("repro", "/nonexistent"),
+    ],
 )
 def test_bad_usage_is_2_and_starts_nothing(arguments: tuple[str, ...]) -> None:
     done = qstress(*arguments)
@@ -50,8 +58,9 @@ def test_a_configuration_is_refused_with_its_place(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", ["quickstart", "smp64", "race-hold"])
 def test_the_shipped_configurations_are_fine(name: str) -> None:
-    done = qstress("config", "check", f"configs/{name}.yaml")
-    assert (done.returncode, done.stderr) == (0, "")
+    for arguments in ([f"configs/{name}.yaml"], ["-c", f"configs/{name}.yaml"]):
+        done = qstress("config", "check", *arguments)
+        assert (done.returncode, done.stderr) == (0, "")
 
 
 @pytest.mark.qemu
