@@ -14,6 +14,7 @@ import anyio
 import pytest
 
 from qstress.errors import RigError
+from qstress.guest.argv import guarded
 from qstress.guest.process import Process
 
 
@@ -77,6 +78,12 @@ async def test_no_descriptor_is_left() -> None:
 async def test_a_host_without_setpriv_is_a_rig_error_that_names_the_package() -> None:
     with pytest.raises(RigError, match="util-linux"):
         Process(("true",), env={"PATH": "/nonexistent"}, pass_fds=())
+
+
+def test_whoever_lost_its_parent_before_it_could_be_guarded_does_not_start() -> None:
+    for parent_pid, said in ((os.getpid(), "ran\n"), (os.getppid(), "")):
+        argv = guarded(("echo", "ran"), parent_pid=parent_pid)
+        assert subprocess.run(argv, capture_output=True, text=True, check=False).stdout == said
 
 
 @pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGTERM])
