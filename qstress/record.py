@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import json
 import time
+from collections import Counter
+from collections.abc import Iterable
 from dataclasses import asdict
 
 from qstress.bringup import Bringup
-from qstress.model import LATENCY_BUCKETS_S, Evidence, Milestone, TrialResult
+from qstress.model import LATENCY_BUCKETS_S, Evidence, Milestone, Observation, TrialResult
 from qstress.observe.usage import host_load
+from qstress.verdict.signature import state_word
 
 
 def result_of(bringup: Bringup) -> TrialResult:
@@ -69,8 +72,19 @@ def evidence_of(bringup: Bringup) -> Evidence:
             "milestones_s": reached,
             "host": host_load(),
             "duty_cycle": bringup.duty_cycle,
+            "states": states_over_time(bringup.observations),
         },
     )
+
+
+def states_over_time(observations: Iterable[Observation]) -> list[tuple[float, dict[str, int]]]:
+    """Return when (seconds after ``cont``) the hammer's last replies began to show how many vCPUs in which state."""
+    changes: list[tuple[float, dict[str, int]]] = []
+    for seen in observations:
+        counts = dict(sorted(Counter(state_word(vcpu) for vcpu in seen.vcpus).items()))
+        if not changes or changes[-1][1] != counts:
+            changes.append((round(seen.at_s, 6), counts))
+    return changes
 
 
 def _reply_text(reply: bytes) -> str:

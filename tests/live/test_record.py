@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from qstress.model import LATENCY_BUCKETS_S, Accel, Outcome
+from qstress.record import states_over_time
 from tests.live.rig import HAMMER, planned, run
+from tests.samples import at_reset, running, seen
 
 pytestmark = [pytest.mark.qemu, pytest.mark.timeout(60)]
 
@@ -18,6 +22,12 @@ async def test_a_healthy_trial_is_counted_and_leaves_no_evidence() -> None:
     assert sum(result.latencies) == sum(count.returned for count in result.commands)
     assert result.boot_s is not None
     assert 0 < result.boot_s < result.duration_s
+
+
+async def test_only_changes_of_the_vcpus_states_are_told() -> None:
+    early, late = seen(running(0), at_reset(1), at_s=1.0), seen(running(0), running(1, halted=True), at_s=3.0)
+    told = states_over_time([early, replace(early, at_s=2.0), late])
+    assert told == [(1.0, {"reset-vector": 1, "running": 1}), (3.0, {"halted": 1, "running": 1})]
 
 
 async def test_a_finding_brings_everything_that_was_seen() -> None:
@@ -34,5 +44,5 @@ async def test_a_finding_brings_everything_that_was_seen() -> None:
     assert evidence.threads[0].share > 10 * evidence.threads[2].share
     assert "-smp" in evidence.argv
     assert not any("fd=" in argument for argument in evidence.argv)
-    assert set(evidence.notes) == {"limits", "milestones_s", "host", "duty_cycle"}
+    assert set(evidence.notes) == {"limits", "milestones_s", "host", "duty_cycle", "states"}
     assert [event["event"] for event in evidence.events][0] == "RESUME"
