@@ -1,4 +1,4 @@
-"""One bring-up of one guest: boot, hammer, watch; on suspicion stop hammering, wait, look closer, decide.
+"""One bring-up of one guest: start, hammer, watch; on suspicion stop hammering, wait, look closer, decide.
 
 The guest ending, a monitor falling silent, a console with no progress are observations that end it with a verdict.
 Only what is our host's or our own fault is an exception.
@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import Mapping
-from contextlib import suppress
-from dataclasses import dataclass
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass, field
+from enum import Enum
 
 import anyio
 from anyio.abc import TaskGroup
@@ -18,27 +19,31 @@ from anyio.abc import TaskGroup
 from qstress.errors import GuestError, RigError
 from qstress.guest import fault
 from qstress.guest.interpose.log import WindowLog
-from qstress.guest.live import Guest, MonitorEars, live_guest
-from qstress.guest.placement import place_bsp_alone
+from qstress.guest.live import Guest, live_guest
+from qstress.guest.placement import place
 from qstress.guest.qmp import MonitorClosed, MonitorSilent
 from qstress.hammer.drive import Hammer
 from qstress.model import (
+    LATENCY_BUCKETS_S,
+    CommandCount,
     Confidence,
     FindingClass,
     Milestone,
     Observation,
     Outcome,
     Trial,
+    TrialResult,
     Verdict,
 )
 from qstress.observe import usage
 from qstress.observe.examine import ClosedLook, examine, out_of_band_answers
+from qstress.polled import PolledBoot
 from qstress.registers import parse
 from qstress.verdict.causes import duty_cycle, explained
 from qstress.verdict.hang import diagnose
 from qstress.verdict.judge import Doubt, Situation, assess, next_look_s, stalled
 from qstress.verdict.limits import Limits, limits
-from qstress.windows import Log
+from qstress.windows import Log, bringup_began_ns
 
 #: How many of the hammer's last replies are kept whole, and how many parsed observations.
 KEPT_REPLIES, KEPT_OBSERVATIONS = 8, 512
@@ -47,28 +52,66 @@ KEPT_REPLIES, KEPT_OBSERVATIONS = 8, 512
 @dataclass(frozen=True, slots=True)
 class Bench:
     """What a trial needs from its surroundings: which lane it runs on, when the run began (monotonic seconds), what the
-    interposer adds to QEMU's environment, whether this QEMU has a sandbox, how much slower than idle this host is."""
+    interposer adds to QEMU's environment, whether this QEMU has a sandbox, how much slower than idle this host is,
+    whether anybody wants the evidence of a finding, and the classes that cells have shown so far."""
 
     lane: int = 0
     run_began_s: float = 0.0
     env: Mapping[str, str] | None = None
     sandbox: bool = True
     slowness: float = 1.0
+    wants_evidence: Callable[[TrialResult], bool] = lambda result: True
+    known: set[tuple[int, FindingClass | None]] = field(default_factory=set)
 
 
-class _Bell:
+class Start(Enum):
+    """How a bring-up begins."""
+
+    CONT = "cont"  # the guest is new, and let run
+    RESET = "reset"  # it has booted before, and is reset
+    RUNNING = "running"  # it resets itself, and has already
+
+
+class Bell:
     """Wakes the trial when something happened; a ring between two waits is not lost."""
 
     def __init__(self) -> None:
         self._rung = anyio.Event()
 
     def ring(self) -> None:
+        """Wake who waits, or the next one who will."""
         self._rung.set()
 
     async def wait_until(self, deadline_s: float) -> None:
+        """Wait for a ring, at most until *deadline_s* (monotonic)."""
         with anyio.CancelScope(deadline=deadline_s):
             await self._rung.wait()
         self._rung = anyio.Event()
+
+
+@dataclass(frozen=True, slots=True)
+class Machine:
+    """What bring-ups happen on: a live guest, its window log, and the bell that rings when something happened."""
+
+    guest: Guest
+    log: WindowLog
+    bell: Bell
+
+
+@asynccontextmanager
+async def machine(trial: Trial, bench: Bench, *, lost_every: int = 0) -> AsyncIterator[Machine]:
+    """Start the guest of *trial*, paused; when the block is left nothing of it is there any more.
+
+    :param lost_every: see :func:`qstress.guest.live.live_guest`.
+    :raises RigError: as that, in an ``ExceptionGroup``.
+    """
+    cell, bell = trial.cell, Bell()
+    with WindowLog({**dict(cell.build.env), **(bench.env or {})}) as log:
+        async with live_guest(
+            cell.build, cell.stratum.shape, monitors=len(cell.stratum.hammers), env=log.env, pass_fds=log.pass_fds,
+            sandbox=bench.sandbox, lost_every=lost_every, on_change=bell.ring,
+        ) as guest:  # fmt: skip
+            yield Machine(guest, log, bell)
 
 
 class Bringup:
@@ -90,10 +133,19 @@ class Bringup:
         self.said = ""
         self.look: ClosedLook | None = None
         self.rig_reason = ""
-        self.recorded: Log | None = None
         self.duty_cycle: float | None = None
+        self.recorded: Log | None = None
         self.verdict = Verdict(Outcome.UNKNOWN, "the trial did not come to a verdict")
-        self._bell = _Bell()
+        self._bell = Bell()
+
+    def commands(self) -> tuple[CommandCount, ...]:
+        """Return what became of each hammer's commands."""
+        return tuple(hammer.count() for hammer in self.hammers)
+
+    def latencies(self) -> tuple[int, ...]:
+        """Return the replies of all hammers per bucket of ``LATENCY_BUCKETS_S``, one more for the rest."""
+        columns = zip(*(hammer.latencies for hammer in self.hammers), strict=True)
+        return tuple(map(sum, columns)) or (0,) * (len(LATENCY_BUCKETS_S) + 1)
 
     def fail(self, error: RigError) -> None:
         """Book the trial as ``rig``."""
@@ -101,51 +153,66 @@ class Bringup:
         self.verdict = Verdict(Outcome.RIG, str(error))
 
     async def run(self) -> None:
-        """Boot the guest and stay with it until there is a verdict."""
-        cell, shape = self.trial.cell, self.trial.cell.stratum.shape
-        ears = [MonitorEars(hammer.replied, hammer.connection_lost) for hammer in self.hammers]
-        env = {**dict(cell.build.env), **(self.bench.env or {})}
-        with WindowLog(env) as log:
-            async with live_guest(
-                cell.build, shape, ears=ears, env=log.env, pass_fds=log.pass_fds, sandbox=self.bench.sandbox,
-                lost_ap=self.trial.inject_lost_ap, on_change=self._bell.ring,
-            ) as guest:  # fmt: skip
-                self.guest = guest
-                for hammer, wire in zip(self.hammers, guest.wires, strict=True):
-                    hammer.attach(wire)
-                await self._bring_up(guest, log)
-            self.recorded = log.read()
-        if self.recorded is not None:
-            self._ask(self.recorded)
+        """Boot a guest of its own and stay with it until there is a verdict."""
+        async with machine(self.trial, self.bench, lost_every=int(self.trial.inject_lost_ap)) as made:
+            await self.on(made)
+            for hammer in self.hammers:
+                hammer.release()
+            await made.guest.end(polite=self.verdict.outcome is Outcome.HANG)  # then the hammers have come to rest
+            self.ask(made.log.read())
 
-    async def _bring_up(self, guest: Guest, log: WindowLog) -> None:
-        if self._plugs_the_lost_one:
-            await fault.expect_one_more(guest, timeout_s=self.limits.reply_s)
-        if guest.shape.placement == "bsp-alone":
-            await self._place(guest)
-        log.hold(True)
-        await self._start(guest)
+    async def on(self, made: Machine, start: Start = Start.CONT) -> None:
+        """Boot the guest of *made* and stay with it until there is a verdict; the guest stays as it is then."""
+        self.guest, self._bell = made.guest, made.bell
+        for hammer, wire in zip(self.hammers, made.guest.wires, strict=True):
+            hammer.attach(wire)
+        if start is Start.CONT:
+            await self._prepare(made.guest)
+        made.log.hold(True)
+        await self._start(made.guest, start)
         async with anyio.create_task_group() as tasks:
-            self.verdict = await self._watch(guest, tasks)
+            self.verdict = await self._watch(made.guest, tasks)
             tasks.cancel_scope.cancel()
         self.decided_s = time.monotonic()
         for hammer in self.hammers:
-            hammer.release()
-        log.hold(False)
-        self.said = guest.process.said()
-        await guest.end(polite=self.verdict.outcome is Outcome.HANG)  # then the hammers have come to rest
+            hammer.stop()
+        made.log.hold(False)
+        self.said = made.guest.process.said()
 
-    def _ask(self, log: Log) -> None:
-        """Ask the window log, as a second witness, what became of the APs."""
-        zero_ns, end_ns = (round((at_s or 0.0) * 1e9) for at_s in (self.began_s, self.decided_s))
+    async def _prepare(self, guest: Guest) -> None:
+        if self._plugs_the_lost_one:
+            await fault.expect_one_more(guest, timeout_s=self.limits.reply_s)
+        if guest.shape.placement != "none":
+            await self._place(guest)
+
+    def ask(self, log: Log | None) -> None:
+        """Ask the window log, as a second witness, what became of the APs; there is none without the interposer."""
+        if log is None:
+            return
         smp = self.trial.cell.stratum.shape.smp
-        self.duty_cycle = duty_cycle(log, zero_ns=zero_ns, end_ns=end_ns)
-        self.verdict = explained(self.verdict, log, smp=smp, zero_ns=zero_ns)
+        self.recorded = log
+        self.duty_cycle = self.exposure(log)
+        self.verdict = explained(self.verdict, log, smp=smp, zero_ns=self.zero_ns)
 
-    async def _start(self, guest: Guest) -> None:
-        self.began_s = guest.console.last_output_s = time.monotonic()
+    def exposure(self, log: Log) -> float | None:
+        """Return the duty cycle D of the window log from the begin of the bring-up, or its last reset, to its INIT."""
+        zero_ns = max(self.zero_ns, bringup_began_ns(log, 0))
+        return duty_cycle(log, zero_ns=zero_ns, end_ns=round((self.decided_s or 0.0) * 1e9))
+
+    @property
+    def zero_ns(self) -> int:
+        """When the bring-up began, on the window log's clock."""
+        return round((self.began_s or 0.0) * 1e9)
+
+    async def _start(self, guest: Guest, start: Start) -> None:
+        self.began_s = guest.console.last_output_s = guest.console.progressed_s = time.monotonic()
+        if guest.shape.observe == "none":
+            self.began_s = self.entered_s  # it has been running since
         try:
-            await guest.cont(timeout_s=self.limits.reply_s)
+            if start is Start.RESET:
+                await guest.boot_again(timeout_s=self.limits.reply_s)
+            elif start is Start.CONT and guest.shape.observe == "console":
+                await guest.cont(timeout_s=self.limits.reply_s)
         except (MonitorClosed, MonitorSilent):
             pass  # it ended or stalled while it was told to run: a trial's outcome, and the watch will see it
         except GuestError as error:
@@ -259,7 +326,13 @@ class Bringup:
             threads = await guest.vcpu_threads(timeout_s=self.limits.reply_s)
         except GuestError as error:
             raise RigError(f"cannot learn the guest's threads: {error}", reason="placement") from error
-        place_bsp_alone(guest.process.pid, threads, self.bench.lane)
+        place(guest.shape.placement, guest.process.pid, threads, self.bench.lane)
+
+    def _progress(self, observation: Observation) -> None:
+        """Where there is no console, a dump is what shows progress."""
+        console = self.guest.console if self.guest is not None else None
+        if console is not None and isinstance(console.log, PolledBoot) and console.log.saw(observation):
+            console.progressed()
 
     def _replied(self, reply: bytes, at_s: float) -> None:
         self.replies.append((at_s, reply))
@@ -267,3 +340,4 @@ class Bringup:
             observation = parse(reply, at_s - (self.began_s or at_s))
             if observation.vcpus:
                 self.observations.append(observation)
+                self._progress(observation)

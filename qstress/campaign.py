@@ -1,6 +1,6 @@
 """Lanes of trials until a stop rule: what runs when, what counts, and how it ends.
 
-A lane takes whole blocks and runs their trials one after another. Outcomes enter the statistics in planned order,
+A lane takes whole blocks and runs their process-runs one after another. Outcomes enter the statistics in planned order,
 block by block, whatever the order in which lanes finish (hangs end later than oks, so order of arrival biases). Every
 result goes to the recorder before the lane's next trial starts; a block counts once all of it is there.
 """
@@ -22,8 +22,11 @@ from qstress.plan.schedule import Plan
 #: So many rig results in a row end the run: the host cannot do it. More are borne once a trial has worked.
 HOPELESS_AFTER, HOPELESS_LATER = 5, 50
 
-#: Runs one trial on a lane; raises only for defects of qstress itself.
-TrialRunner = Callable[[Trial, int], Awaitable[tuple[TrialResult, Evidence | None]]]
+#: Takes results as they come, with the evidence of findings; returns whether to go on.
+Deliver = Callable[[Sequence[tuple[TrialResult, Evidence | None]]], bool]
+#: Runs the trials of one process-run on a lane and delivers each before the next begins; raises what that raised, else
+#: only for defects of qstress itself.
+TrialRunner = Callable[[Sequence[Trial], int, Deliver], Awaitable[None]]
 
 
 class Reason(StrEnum):
@@ -109,11 +112,13 @@ class Campaign:
 
     async def _lane(self, lane: int) -> None:
         while (block := self._take()) is not None:
-            results = []
-            for trial in self.plan.block(block):
+            results: list[TrialResult] = []
+            for trials in self.plan.runs(block):
                 if self._draining:
                     return
-                results.append(await self._trial(trial, lane))
+                await self._run(trials, lane, results)
+            if len(results) < self.plan.block_trials:
+                return
             self._finish(block, results)
 
     def _take(self) -> int | None:
@@ -126,16 +131,20 @@ class Campaign:
         self._next += 1
         return self._next - 1
 
-    async def _trial(self, trial: Trial, lane: int) -> TrialResult:
+    async def _run(self, trials: Sequence[Trial], lane: int, results: list[TrialResult]) -> None:
+        def deliver(done: Sequence[tuple[TrialResult, Evidence | None]]) -> bool:
+            for result, evidence in done:
+                place = self.recorder.record(result, evidence)
+                self.on_result(result, place)
+                results.append(result)
+                self._give_up_if_hopeless(result)
+            return not self._draining
+
         self.running += 1
         try:
-            result, evidence = await self.runner(trial, lane)
+            await self.runner(trials, lane, deliver)
         finally:
             self.running -= 1
-        place = self.recorder.record(result, evidence)
-        self.on_result(result, place)
-        self._give_up_if_hopeless(result)
-        return result
 
     def _finish(self, block: int, results: list[TrialResult]) -> None:
         self._done[block] = results

@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from dataclasses import asdict
 
 from qstress.bringup import Bringup
-from qstress.model import LATENCY_BUCKETS_S, Evidence, Milestone, Observation, TrialResult
+from qstress.model import Evidence, Milestone, Observation, TrialResult
 from qstress.observe.usage import host_load
 from qstress.verdict.signature import state_word
 
@@ -21,8 +21,7 @@ def result_of(bringup: Bringup) -> TrialResult:
     found_s = guest.console.reached_s.get(Milestone.FOUND) if guest else None
     detection_s = None
     if guest is not None and bringup.verdict.outcome.finding and bringup.decided_s is not None:
-        detection_s = bringup.decided_s - guest.console.last_output_s
-    latencies = [sum(column) for column in zip(*(hammer.latencies for hammer in bringup.hammers), strict=True)]
+        detection_s = bringup.decided_s - guest.console.progressed_s
     return TrialResult(
         trial=bringup.trial,
         verdict=bringup.verdict,
@@ -30,8 +29,8 @@ def result_of(bringup: Bringup) -> TrialResult:
         duration_s=ended_s - bringup.entered_s,
         boot_s=found_s - began_s if found_s is not None and began_s is not None else None,
         detection_s=detection_s,
-        commands=tuple(hammer.count() for hammer in bringup.hammers),
-        latencies=tuple(latencies) if latencies else (0,) * (len(LATENCY_BUCKETS_S) + 1),
+        commands=bringup.commands(),
+        latencies=bringup.latencies(),
         rig_reason=bringup.rig_reason,
         duty_cycle=bringup.duty_cycle,
     )

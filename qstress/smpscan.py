@@ -19,12 +19,14 @@ names these too: the count before the colon is exact, the list holds the missing
 from __future__ import annotations
 
 import re
+from collections import deque
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 
 from qstress.model import Milestone, VcpuState
 
 _ABOUT = re.compile(rb"smpscan 1 cpus=(\d{1,5}) ids=(\d{1,5}) khz=(\d{1,10}) rounds=(\d{1,10})$")
+_HEALTHY = re.compile(rb"\)?(?:\(\))*\(?")
 _MISSING = re.compile(rb"missing (\d{1,5}):((?: [0-9a-f]{1,4})*)$")
 #: The longest line: "missing" with every id that the ROM's table holds, 4096 times five bytes.
 _LINE_BYTES = 32 * 1024
@@ -84,6 +86,22 @@ class SmpscanLog:
     def underway(self) -> bool:
         """Whether a bring-up or round has begun and is not over (not even by a report of missing APs)."""
         return self.current is not None and self.current.end is End.UNDERWAY
+
+    def skim(self, data: bytes) -> int | None:
+        """Take in *data* if it speaks of nothing but healthy bring-ups, and return how many of them ended in it; None
+        where it holds anything else, or what came before does: then :meth:`feed` it.
+
+        At up to 5,000 bring-ups a second it matters that :meth:`feed` costs 3.6 us each and this 0.1 to 0.7.
+        """
+        now = self.current
+        if now is None or self._line is not None or self.rounds_a_bringup or not _HEALTHY.fullmatch(data):
+            return None
+        underway = now.end is End.UNDERWAY and not now.replayed
+        if not (underway or now.ok) or data.startswith(b")") is not underway:
+            return None
+        self.started += data.count(b"(")
+        self.current = Bringup(self.started, end=End.ALL_IN if data.endswith(b")") else End.UNDERWAY)
+        return data.count(b")")
 
     def feed(self, data: bytes) -> list[Bringup]:
         """Take in the next bytes, cut anywhere; return what is over now, in order.
@@ -148,49 +166,126 @@ class SmpscanLog:
             over.append(self.current)
 
 
-class SmpscanProgress:
-    """The first bring-up of a process, seen as a boot (``model.BootProgress``)."""
+@dataclass(slots=True)
+class SmpscanBoot:
+    """One bring-up, seen as a boot (``model.BootProgress``): ``now`` is what is known of it, ``begun`` how many began
+    where one was expected."""
 
-    def __init__(self) -> None:
-        self._log = SmpscanLog()
-        self.milestone = Milestone.START
-        self.checkins = 0  # APs do not announce themselves
-        self.last_line = ""
+    cpus: int | None = None
+    now: Bringup | None = None
+    begun: int = 0
 
-    def feed(self, data: bytes) -> bool:
-        """Take in the next bytes of the console; return whether the boot came further, got stuck or restarted."""
-        before = (self.milestone, self._log.current, self._log.started)
-        self._log.feed(data)
-        if self._log.cpus is not None:
-            self.milestone, self.last_line = Milestone.BANNER, f"smpscan 1 cpus={self._log.cpus}"
-        if (now := self._log.current) is not None:
-            self.milestone = Milestone.FOUND if now.end is End.ALL_IN else Milestone.PCI
-            missing = " ".join(f"{apic_id:x}" for apic_id in now.missing)
-            self.last_line = f"missing {now.lost}: {missing}" if now.end is End.MISSING else f"bring-up {now.end}"
-        return before != (self.milestone, self._log.current, self._log.started)
+    @property
+    def milestone(self) -> Milestone:
+        """How far it has come; APs do not announce themselves."""
+        if self.now is not None:
+            return Milestone.FOUND if self.now.end is End.ALL_IN else Milestone.PCI
+        return Milestone.START if self.cpus is None else Milestone.BANNER
+
+    @property
+    def checkins(self) -> int:
+        """How many APs announced themselves: none ever does."""
+        return 0
 
     @property
     def found(self) -> int | None:
         """All CPUs, once every AP is accounted for."""
-        return self._log.cpus if self.milestone is Milestone.FOUND else None
+        return self.cpus if self.milestone is Milestone.FOUND else None
 
     @property
     def clean(self) -> bool:
         """Whether one bring-up began, and nothing was cut short."""
-        return self._log.started == 1
+        return self.begun == 1
 
     @property
     def restart_signs(self) -> tuple[str, ...]:
         """APs that entered the ROM at the reset vector, and bring-ups that nobody asked for."""
-        now = self._log.current
-        ids = ", ".join(f"{apic_id:x}" for apic_id in now.replayed) if now is not None else ""
+        ids = ", ".join(f"{apic_id:x}" for apic_id in self.now.replayed) if self.now is not None else ""
         replayed = (f"APs entered at the reset vector without the BSP flag, APIC ids {ids}",) if ids else ()
-        return replayed + ((f"{self._log.started} bring-ups began",) if self._log.started > 1 else ())
+        return replayed + ((f"{self.begun} bring-ups began",) if self.begun > 1 else ())
 
     @property
     def stuck(self) -> bool:
         """Whether APs have been reported missing and have not come since."""
-        return self._log.current is not None and self._log.current.end is End.MISSING
+        return self.now is not None and self.now.end is End.MISSING
+
+    @property
+    def last_line(self) -> str:
+        """The last that was said, in words."""
+        if self.now is None:
+            return "" if self.cpus is None else f"smpscan 1 cpus={self.cpus}"
+        if self.now.end is End.MISSING:
+            return f"missing {self.now.lost}: {' '.join(f'{apic_id:x}' for apic_id in self.now.missing)}"
+        return f"bring-up {self.now.end}"
+
+
+@dataclass(slots=True)
+class SmpscanProgress(SmpscanBoot):
+    """The first bring-up of a process."""
+
+    _log: SmpscanLog = field(default_factory=SmpscanLog, repr=False)
+
+    def feed(self, data: bytes) -> bool:
+        """Take in the next bytes of the console; return whether the boot came further, got stuck or restarted."""
+        before = (self.cpus, self.now, self.begun)
+        self._log.feed(data)
+        self.cpus, self.now, self.begun = self._log.cpus, self._log.current, self._log.started
+        return before != (self.cpus, self.now, self.begun)
+
+
+@dataclass(slots=True)
+class SmpscanSeries(SmpscanBoot):
+    """Bring-up after bring-up of a process that resets itself; as a boot it is the one under way, which is never found:
+    those that are over wait in ``over``, in order, healthy ones as a number.
+
+    A bring-up is over when the next one begins: until then an AP may still be reported as replayed.
+    """
+
+    over: deque[int | SmpscanBoot] = field(default_factory=deque)
+    _log: SmpscanLog = field(default_factory=SmpscanLog, repr=False)
+    _last: Bringup | None = field(default=None, repr=False)  # ended, and may still change
+
+    def feed(self, data: bytes) -> bool:
+        """Take in the next bytes of the console; return whether a bring-up is over or got stuck."""
+        before = len(self.over), self.stuck
+        ended = self._log.skim(data)
+        if ended is None:
+            self._fold(self._log.feed(data))
+        elif data:
+            self._count(ended + (self._last is not None) - data.endswith(b")"))
+            self._last = self._log.current if data.endswith(b")") else None
+        self.cpus, self.begun = self._log.cpus, 1
+        underway = self._log.current is None or self._log.current.end is not End.ALL_IN
+        self.now = self._log.current if underway else None
+        return before != (len(self.over), self.stuck) or ended != 0
+
+    def again(self) -> SmpscanSeries:
+        """Return what reads on after somebody has reset the guest: the first line comes once a process only."""
+        log = SmpscanLog(self._log.cpus, self._log.ids, self._log.tsc_khz, self._log.rounds_a_bringup)
+        return SmpscanSeries(self.cpus, _log=log)
+
+    def _fold(self, ended: list[Bringup]) -> None:
+        for seen in ended:
+            if seen.end is End.MISSING:
+                continue
+            if self._last is not None and self._last.number != seen.number:
+                self._settle(self._last)
+            self._last = seen
+        if self._last is not None and self._last.number < self._log.started:
+            self._settle(self._last)
+            self._last = None
+
+    def _settle(self, seen: Bringup) -> None:
+        if seen.ok:
+            self._count(1)
+        else:
+            self.over.append(SmpscanBoot(self._log.cpus, seen, 2 if seen.end is End.CUT else 1))
+
+    def _count(self, healthy: int) -> None:
+        if healthy and self.over and isinstance(self.over[-1], int):
+            self.over[-1] += healthy
+        elif healthy:
+            self.over.append(healthy)
 
 
 #: Where the ROM keeps its table, a byte a CPU by APIC id: 0 not seen, 1 checked in, 2 replayed.
@@ -204,6 +299,7 @@ class Place(StrEnum):
     WAITING = "waiting"  # the boot CPU, for APs
     STOPPED = "stopped"  # the boot CPU, done
     CHECKED_IN = "checked-in"  # an AP, done
+    STORMING = "storming"  # an AP that checked in, or the boot CPU, done: in the storm, or waiting for it
     REPLAYED = "replayed"  # an AP that entered at the reset vector, reported and parked
 
 
@@ -212,6 +308,7 @@ PLACES = {
     Place.WAITING: range(0xF1000, 0xF1100),
     Place.STOPPED: range(0xF1100, 0xF1200),
     Place.CHECKED_IN: range(0xF1200, 0xF1300),
+    Place.STORMING: range(0xF1400, 0xF1600),
     Place.REPLAYED: range(0xFFFF1300, 0xFFFF1400),
 }
 

@@ -19,25 +19,26 @@ from pathlib import Path
 import anyio
 
 from qstress import __version__
-from qstress.campaign import Campaign, Reason, StopRule, TrialRunner
+from qstress.campaign import Campaign, Deliver, Reason, StopRule, TrialRunner
 from qstress.config.kvm import KvmFacts
 from qstress.config.settings import Settings, digest, resolved_document
 from qstress.errors import ConfigError, RigError
 from qstress.guest.interpose import build as interposer
 from qstress.host.facts import host_facts
 from qstress.host.sandbox import has_sandbox
-from qstress.model import Evidence, Trial, TrialResult
+from qstress.metrics.snapshot import Progress, RunVerdict, Snapshot, snapshot
+from qstress.model import Evidence, FindingClass, Trial, TrialResult
 from qstress.plan.schedule import Plan
-from qstress.report.gate import GateResult, exit_code, gate
+from qstress.report.gate import GateResult, PastRun, answered, control_of, exit_code, gate
 from qstress.report.repro import script
 from qstress.report.summary import RunFacts, summary
 from qstress.report.text import text
-from qstress.stats.compare import Comparison, compare, decided
+from qstress.stats.compare import Comparison, compare
 from qstress.stats.tally import Tally
 from qstress.store.read import open_run
 from qstress.store.rows import as_stored
 from qstress.store.write import RunStore, call_qstress
-from qstress.trial import Bench, run_trial
+from qstress.trial import Bench, run_process
 
 INTERRUPTED_EXIT = {signal.SIGINT: 130, signal.SIGTERM: 143}
 
@@ -53,6 +54,9 @@ class Soak:
     tally: Tally
     campaign: Campaign
     started: datetime
+    past: PastRun | None = None  # the newest earlier run of the same configuration that passed, for the gate
+    last_trial_s: float = 0.0  # Unix time; 0: none has ended yet
+    ended_s: float = 0.0  # Unix time; 0: it runs
     stopped_by: signal.Signals | None = None
     error: RigError | None = None
 
@@ -87,6 +91,7 @@ class Soak:
                 tasks.cancel_scope.cancel()
         finally:
             self.campaign.reason = self.campaign.reason or Reason.INTERRUPTED
+            self.ended_s = time.time()
         self.store.write_summary(self.summary())
         return self.exit_code
 
@@ -103,6 +108,11 @@ class Soak:
             max_hang_rate=asked.max_hang_rate,
             better_than=asked.better_than,
             classes=asked.classes,
+            baseline=asked.baseline,
+            min_trials=asked.min_trials,
+            control=control_of(self.settings.compare, asked, every_look=self.settings.stop_decided),
+            past=self.past,
+            every_look=self.settings.stop_decided,
         )
 
     @property
@@ -138,6 +148,21 @@ class Soak:
     def text(self) -> str:
         """Return the summary for a person."""
         return text(self.facts(), self.tally, self.comparisons, self.gate)
+
+    def measured(self) -> Snapshot:
+        """Return what the metrics show of this run as things stand."""
+        progress = Progress(
+            run=self.store.run_id,
+            kvm=self.kvm.kind,
+            nested=self.kvm.nested,
+            running=self.campaign.running,
+            started_s=self.started.timestamp(),
+            last_trial_s=self.last_trial_s,
+            ended_s=self.ended_s,
+            verdict=RunVerdict.of(self.exit_code) if self.ended_s else RunVerdict.RUNNING,
+            rig_reason=self.error.reason if self.error else "",
+        )
+        return snapshot(self.settings, self.tally, progress)
 
     async def _obey_signals(self, everything: anyio.CancelScope) -> None:
         with anyio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
@@ -198,20 +223,25 @@ def resume(
     return soak
 
 
-def trial_runner(settings: Settings) -> TrialRunner:
-    """Return what runs one trial on a lane, with each build's environment made once.
+def trial_runner(settings: Settings, wants_evidence: Callable[[TrialResult], bool]) -> TrialRunner:
+    """Return what runs the trials of a process-run on a lane, with each build's environment made once.
 
+    :param wants_evidence: whether the evidence of a finding is worth making.
     :raises RigError: the interposer is asked for and cannot be built.
     """
     env = {build.name: interposer.environment(build) for build in settings.builds}
     sandboxed = {build.name: has_sandbox(build) for build in settings.builds}
     began_s = time.monotonic()
+    known: set[tuple[int, FindingClass | None]] = set()
 
-    async def run(trial: Trial, lane: int) -> tuple[TrialResult, Evidence | None]:
-        name = trial.cell.build.name
-        bench = Bench(lane=lane, run_began_s=began_s, env=env[name], sandbox=sandboxed[name])
-        result, evidence = await run_trial(trial, bench)
-        return as_stored(result), evidence  # what a summary made again from the store is made of
+    async def run(trials: Sequence[Trial], lane: int, deliver: Deliver) -> None:
+        name = trials[0].cell.build.name
+        bench = Bench(
+            lane=lane, run_began_s=began_s, env=env[name], sandbox=sandboxed[name], wants_evidence=wants_evidence,
+            known=known,
+        )  # fmt: skip
+        # as stored: what a summary made again from the store is made of
+        await run_process(trials, bench, lambda done: deliver([(as_stored(result), kept) for result, kept in done]))
 
     return run
 
@@ -240,19 +270,20 @@ def _wire(
     def finished(result: TrialResult, place: str | None) -> None:
         if result.verdict.outcome.finding:
             places[result.trial.number] = place
+        soak.last_trial_s = time.time()
         on_result(result, place)
 
     def counted(results: Sequence[TrialResult]) -> None:
         numbers = [result.trial.number for result in results]
         tally.add_block(results, {number: places.pop(number) for number in numbers if number in places})
 
-    def is_decided() -> bool:
-        return bool(pairs) and all(decided(tally, *pair, asked.alpha) for pair in pairs) if asked else False
-
     stop = StopRule(
-        blocks=settings.stop_trials // len(settings.builds) if settings.stop_trials else None,
+        blocks=settings.stop_trials // plan.block_trials if settings.stop_trials else None,
         duration_s=settings.stop_duration_s,
-        decided=is_decided if settings.stop_decided else lambda: False,
+        decided=lambda: settings.stop_decided and answered(tally, settings.compare, settings.gate),
     )
-    campaign = Campaign(plan, trial_runner(settings), store, stop, settings.lanes, finished, counted)
-    return Soak(settings, kvm, store, plan, tally, campaign, started)
+    campaign = Campaign(
+        plan, trial_runner(settings, store.wants_evidence), store, stop, settings.lanes, finished, counted
+    )
+    soak = Soak(settings, kvm, store, plan, tally, campaign, started)
+    return soak

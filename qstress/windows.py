@@ -240,6 +240,18 @@ def causal_line(log: Log, vcpu: int, zero_ns: int) -> str | None:
     return _lost_unseen(waits, vcpu) if waits else None
 
 
+def bringup_began_ns(log: Log, default_ns: int) -> int:
+    """Return when the bring-up began in which the first INIT was replayed, or without any the last one: the last reset
+    of the boot CPU before that; *default_ns* where there is none."""
+    replays = [window.written.ns for window in windows(log) if _is_replay(window) and window.written]
+    until_ns = min(replays, default=None)
+    resets = [
+        record.ns for record in log.records
+        if record.vcpu == 0 and _is_reset(record) and (until_ns is None or record.ns <= until_ns)
+    ]  # fmt: skip
+    return max(resets, default=default_ns)
+
+
 def replayed(log: Log, zero_ns: int) -> tuple[int, ...]:
     """Return the APs that were written back at the reset vector after their INIT had been read, since *zero_ns*."""
     since = windows(replace(log, records=tuple(record for record in log.records if record.ns >= zero_ns)))

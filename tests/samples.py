@@ -34,9 +34,11 @@ def shape(smp: int = 4, accel: Accel = Accel.TCG, **more: Any) -> Shape:
     return Shape(smp, "pc", accel, 32 << 20, "seabios", **more)
 
 
-def stratum(smp: int = 4, accel: Accel = Accel.TCG, hammers: tuple[HammerSpec, ...] = (REGISTERS,)) -> Stratum:
+def stratum(
+    smp: int = 4, accel: Accel = Accel.TCG, hammers: tuple[HammerSpec, ...] = (REGISTERS,), **more: Any
+) -> Stratum:
     """A stratum that hammers ``info registers -a``."""
-    return Stratum(shape(smp, accel), hammers)
+    return Stratum(shape(smp, accel, **more), hammers)
 
 
 def trial(number: int = 0, **more: Any) -> Trial:

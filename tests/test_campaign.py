@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable, Sequence
 import anyio
 import pytest
 
-from qstress.campaign import HOPELESS_AFTER, Campaign, Reason, StopRule
+from qstress.campaign import HOPELESS_AFTER, Campaign, Deliver, Reason, StopRule
 from qstress.errors import RigError
 from qstress.model import Evidence, Outcome, Trial, TrialResult
 from qstress.plan.schedule import Plan
@@ -41,17 +41,20 @@ def campaign(
     duration_s: float | None = None,
     decided: Callable[[], bool] = lambda: False,
     first_block: int = 0,
+    plan: Plan = PLAN,
 ) -> tuple[Campaign, Memory, list[int]]:
     memory, counted = Memory(), list[int]()
 
-    async def runner(trial: Trial, lane: int) -> tuple[TrialResult, Evidence | None]:
-        return result(trial, await run(trial, lane)), None
+    async def runner(trials: Sequence[Trial], lane: int, deliver: Deliver) -> None:
+        for trial in trials:
+            if not deliver([(result(trial, await run(trial, lane)), None)]):
+                return
 
     def on_block(results: Sequence[TrialResult]) -> None:
         counted.extend(each.trial.block for each in results)
 
     made = Campaign(
-        PLAN, runner, memory, StopRule(blocks, duration_s, decided), lanes, lambda result, place: None, on_block,
+        plan, runner, memory, StopRule(blocks, duration_s, decided), lanes, lambda result, place: None, on_block,
         first_block=first_block,
     )  # fmt: skip
     return made, memory, counted
@@ -126,6 +129,20 @@ async def test_an_interrupt_finishes_the_trial_and_leaves_the_block_open() -> No
     assert await made.run() is Reason.INTERRUPTED
     assert memory.calls[-1] == ("record", 4)
     assert memory.blocks() == [0, 1]
+
+
+async def test_a_process_run_that_is_cut_short_leaves_its_block_open() -> None:
+    plan = Plan((build("a"), build("b")), (stratum(2, restart="reset", process_trials=3),), seed=3)
+
+    async def third_interrupts(trial: Trial, lane: int) -> Outcome:
+        if trial.number == 9:
+            made.drain(Reason.INTERRUPTED)
+        return Outcome.OK
+
+    made, memory, counted = campaign(third_interrupts, plan=plan)
+    assert await made.run() is Reason.INTERRUPTED
+    assert memory.calls[-1] == ("record", 9)
+    assert (memory.blocks(), counted) == ([0], [0] * 6)
 
 
 async def test_a_resumed_run_goes_on_at_its_block() -> None:

@@ -90,3 +90,23 @@ def test_where_the_bytes_are_cut_does_not_matter(cuts: list[int]) -> None:
 def test_no_bytes_can_break_it(data: bytes) -> None:
     fed(data)
     fed(b"Found " + data + b" cpu(s) max supported \n")
+
+
+BANNER = HEALTHY[:80] + b"\n"
+RESUMES = b"In resume (status=0)\nIn 32bit resume\nAttempting a hard reboot\n"
+
+
+@pytest.mark.parametrize("restarts", [RESUMES, RESUMES + BANNER, RESUMES + BANNER + RESUMES])
+def test_after_a_reset_seabios_resets_itself_before_it_boots(restarts: bytes) -> None:
+    log = BootLog(after_reset=True)
+    log.feed(restarts + HEALTHY)
+    assert (log.clean, log.restart_signs, log.found) == (True, (), 4)
+    assert BootLog().feed(restarts)
+
+
+@pytest.mark.parametrize("sign", [RESUMES, BANNER])
+def test_after_a_reset_restarts_still_show_once_aps_can_be_awake(sign: bytes) -> None:
+    log = BootLog(after_reset=True)
+    before, _, after = HEALTHY.partition(b"handle_smp: apic_id=0x1")
+    log.feed(RESUMES + before + sign + after)
+    assert log.restart_signs

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from qstress.model import Milestone, VcpuState
-from qstress.smpscan import PLACES, Bringup, End, Place, SmpscanLog, SmpscanProgress, place
+from qstress.smpscan import PLACES, Bringup, End, Place, SmpscanBoot, SmpscanLog, SmpscanProgress, SmpscanSeries, place
 
 ABOUT = b"smpscan 1 cpus=4 ids=4 khz=2601640 rounds=0\n"
 ROUNDS = b"smpscan 1 cpus=4 ids=4 khz=2601640 rounds=2\n"
@@ -156,6 +156,8 @@ def at(cs_base: int, eip: int, selector: int = 0xF000) -> VcpuState:
         (at(0xF0000, 0x1202), Place.CHECKED_IN),
         (at(0xF0000, 0x1280), Place.CHECKED_IN),
         (at(0xFFFF0000, 0x1302), Place.REPLAYED),
+        (at(0, 0xF1402, 8), Place.STORMING),
+        (at(0, 0xF1513, 8), Place.STORMING),
         (at(0xF0000, 0x1302), None),
         (at(0x10000, 0, 0x1000), None),
     ],
@@ -200,3 +202,58 @@ def test_as_a_boot_a_replayed_ap_or_another_bringup_is_a_restart() -> None:
     cut = progress(ABOUT_4 + b"((")
     assert cut.restart_signs == ("2 bring-ups began",)
     assert not cut.clean
+
+
+def series(*chunks: bytes) -> SmpscanSeries:
+    boot = SmpscanSeries()
+    for chunk in chunks:
+        boot.feed(chunk)
+    return boot
+
+
+def test_a_series_counts_what_is_over_once_the_next_begins() -> None:
+    assert not series(ABOUT_4 + b"()").over
+    assert list(series(ABOUT_4 + b"()(").over) == [1]
+    assert list(series(ABOUT_4, b"(", b")(", b")()(", b")").over) == [3]
+
+
+def test_a_series_keeps_what_was_not_healthy_in_its_place() -> None:
+    boot = series(ABOUT_4 + b"()()(", b"\x82)()((", b"missing 1: 3\n")
+    before, replayed, after, cut = boot.over
+    assert (before, after) == (2, 1)
+    assert isinstance(replayed, SmpscanBoot)
+    assert isinstance(cut, SmpscanBoot)
+    assert (replayed.restart_signs[0][-1], replayed.found, cut.restart_signs) == ("2", 4, ("2 bring-ups began",))
+    assert (boot.stuck, boot.found, boot.last_line) == (True, None, "missing 1: 3")
+
+
+def test_an_ap_that_is_replayed_after_the_end_of_its_bringup_still_belongs_to_it() -> None:
+    (replayed,) = series(ABOUT_4 + b"()", b"\x81", b"(").over
+    assert isinstance(replayed, SmpscanBoot)
+    assert replayed.restart_signs
+
+
+def test_aps_that_come_in_late_end_their_bringup_and_are_told_apart() -> None:
+    boot = series(ABOUT_4 + b"(missing 1: 3\n", b"+", b"(")
+    (late,) = boot.over
+    assert isinstance(late, SmpscanBoot)
+    assert late.now is not None
+    assert (late.now.late, late.found, late.restart_signs, boot.stuck) == (True, 4, (), False)
+
+
+def test_after_a_reset_from_outside_nothing_was_cut_short() -> None:
+    boot = series(ABOUT_4 + b"()(").again()
+    assert (boot.cpus, list(boot.over), boot.milestone) == (4, [], Milestone.BANNER)
+    boot.feed(b"()(")
+    assert list(boot.over) == [1]
+
+
+@given(CONSOLES.filter(lambda data: ROUNDS not in data), st.lists(st.integers(0, 200), max_size=20))
+def test_a_series_says_what_its_bringups_say_however_the_bytes_are_cut(data: bytes, cuts: list[int]) -> None:
+    log, ended = fed(data)
+    last = {bringup.number: bringup for bringup in ended if bringup.end is not End.MISSING}
+    expected = [bringup.ok for bringup in last.values() if bringup.number < log.started]
+    edges = [0, *sorted(min(cut, len(data)) for cut in cuts), len(data)]
+    boot = series(*(data[start:end] for start, end in zip(edges, edges[1:], strict=False)))
+    told = [ok for item in boot.over for ok in ([True] * item if isinstance(item, int) else [False])]
+    assert told == expected

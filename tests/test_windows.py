@@ -16,6 +16,7 @@ from qstress.windows import (
     Record,
     Window,
     WriteBack,
+    bringup_began_ns,
     causal_line,
     duty_cycle,
     init_bracket,
@@ -263,3 +264,17 @@ class TestCausalLine:
         line = causal_line(log(*look(1, 1000, 1090, latched=1, mp=9, where=RESET_VECTOR)), 1, 0)
         assert line is not None
         assert "then mp_state 9, then" in line
+
+
+class TestWhereABringUpBegan:
+    RESETS = tuple((us, vcpu, Kind.WRITE, 0x0909) for us in (500, 2000) for vcpu in range(4))
+
+    def test_at_the_last_reset_of_the_boot_cpu(self) -> None:
+        assert bringup_began_ns(log(*self.RESETS, *look(1, 2100, 2110)), 7) == 2_000_000
+
+    def test_or_at_the_last_before_the_first_replay(self) -> None:
+        replay = look(1, 1000, 1090, latched=1, mp=RUNNABLE, where=RESET_VECTOR)
+        assert bringup_began_ns(log(*self.RESETS, *replay), 7) == 500_000
+
+    def test_or_when_it_is_said_to_where_no_reset_was_seen(self) -> None:
+        assert bringup_began_ns(log(*look(1, 100, 110)), 7) == 7

@@ -24,7 +24,7 @@ class Channels:
 
     control_fd: int
     hammer_fds: tuple[int, ...]
-    console_fd: int
+    console_fd: int | None
 
 
 def guest_arguments(
@@ -51,17 +51,22 @@ def guest_arguments(
 
 
 def connection_arguments(channels: Channels, *, sandbox: bool) -> tuple[str, ...]:
-    """Return the arguments that start the guest paused and connect monitors and debug console to *channels*."""
-    arguments = ["-S"]
+    """Return the arguments that connect monitors and debug console to *channels*.
+
+    The guest starts paused where there is a console, so that nothing of its boot is missed, and as production's guests
+    start where there is none.
+    """
+    arguments = [] if channels.console_fd is None else ["-S"]
     if sandbox:
         arguments += ["-sandbox", "on"]
     for name, fd in _monitors(channels):
         arguments += ["-chardev", f"socket,id={name},fd={fd}", "-mon", f"chardev={name},mode=control"]
-    arguments += [
-        *("-add-fd", f"fd={channels.console_fd},set=1"),
-        *("-chardev", "file,id=qstress-console,path=/dev/fdset/1,append=on"),
-        *("-device", f"isa-debugcon,iobase={DEBUG_PORT:#x},chardev=qstress-console"),
-    ]
+    if channels.console_fd is not None:
+        arguments += [
+            *("-add-fd", f"fd={channels.console_fd},set=1"),
+            *("-chardev", "file,id=qstress-console,path=/dev/fdset/1,append=on"),
+            *("-device", f"isa-debugcon,iobase={DEBUG_PORT:#x},chardev=qstress-console"),
+        ]
     return tuple(arguments)
 
 

@@ -1,8 +1,9 @@
-"""Where a guest's threads run: the tier T1 amplifier ``bsp-alone``.
+"""Where a guest's threads run: tier T1 amplifiers.
 
-The boot CPU gets one core to itself; all other threads of QEMU share the rest, the APs as ``SCHED_IDLE``, until all
-vCPUs are up. Measured with SeaBIOS at -smp 4 on 2 cores: 38 of 40 boots lose an INIT (facts: race.md): an AP that is
-between reading and writing back its state is preempted there for long.
+``bsp-alone``: the boot CPU has a core to itself; all other threads of QEMU share the rest, the APs as ``SCHED_IDLE``.
+Measured with SeaBIOS at -smp 4 on 2 cores: 38 of 40 boots lose an INIT (facts: race.md): an AP that is between reading
+and writing back its state is preempted there for long. ``spread``: vCPU n on the n-th core in turn, the rest anywhere.
+The process ends with its trials, so nothing is put back.
 """
 
 from __future__ import annotations
@@ -28,23 +29,33 @@ def cores_for_lane(lane: int, allowed: Sequence[int]) -> tuple[int, tuple[int, .
     return allowed[first], (allowed[first + 1],)
 
 
-def place_bsp_alone(pid: int, vcpu_threads: Mapping[int, int], lane: int) -> None:
-    """Pin the threads of the QEMU *pid*: vCPU 0 on a core of its own, the rest beside it, APs ``SCHED_IDLE``.
+def place(placement: str, pid: int, vcpu_threads: Mapping[int, int], lane: int) -> None:
+    """Place the threads of the QEMU *pid* as *placement* (``bsp-alone`` or ``spread``) says.
 
     Threads that ended meanwhile are passed over.
 
+    :param vcpu_threads: thread id by vCPU index.
     :raises RigError: the host refuses, or has one core only.
     """
-    bsp_core, other_cores = cores_for_lane(lane, sorted(os.sched_getaffinity(0)))
+    allowed = sorted(os.sched_getaffinity(0))
     try:
-        for name in os.listdir(f"/proc/{pid}/task"):
-            with suppress(ProcessLookupError):
-                os.sched_setaffinity(int(name), other_cores)
-        for index, tid in vcpu_threads.items():
-            with suppress(ProcessLookupError):
-                if index == 0:
-                    os.sched_setaffinity(tid, (bsp_core,))
-                else:
-                    os.sched_setscheduler(tid, os.SCHED_IDLE, os.sched_param(0))
+        if placement == "spread":
+            for index, tid in vcpu_threads.items():
+                with suppress(ProcessLookupError):
+                    os.sched_setaffinity(tid, (allowed[index % len(allowed)],))
+        else:
+            _bsp_alone(pid, vcpu_threads, *cores_for_lane(lane, allowed))
     except OSError as error:
         raise RigError(f"cannot place the guest's threads: {error}; use placement: none", reason="placement") from error
+
+
+def _bsp_alone(pid: int, vcpu_threads: Mapping[int, int], bsp_core: int, other_cores: tuple[int, ...]) -> None:
+    for name in os.listdir(f"/proc/{pid}/task"):
+        with suppress(ProcessLookupError):
+            os.sched_setaffinity(int(name), other_cores)
+    for index, tid in vcpu_threads.items():
+        with suppress(ProcessLookupError):
+            if index == 0:
+                os.sched_setaffinity(tid, (bsp_core,))
+            else:
+                os.sched_setscheduler(tid, os.SCHED_IDLE, os.sched_param(0))

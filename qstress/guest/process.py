@@ -73,6 +73,15 @@ class Process:
         """None while it runs, else its exit status, negative for a signal."""
         return self._popen.poll()
 
+    @property
+    def rss_bytes(self) -> int:
+        """How much memory it uses (``/proc/PID/statm``, resident pages); 0 when it is gone."""
+        try:
+            with open(f"/proc/{self.pid}/statm") as statm:
+                return int(statm.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+        except (OSError, IndexError):
+            return 0
+
     def said(self) -> str:
         """Return the end of what the process printed on stdout and stderr."""
         size = os.fstat(self._stderr_fd).st_size

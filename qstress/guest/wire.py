@@ -31,27 +31,18 @@ def hmp_request(line: str) -> bytes:
 
 
 class Wire(asyncio.Protocol):
-    """One monitor connection. *on_reply* gets each reply line, *on_lost* is called once when the connection ends.
+    """One monitor connection; who :meth:`listen` s gets its replies. Events are dropped: the control monitor has them
+    too."""
 
-    Both are called from the event loop and must not block. Events are dropped: the control monitor has them too.
-    """
-
-    def __init__(self, on_reply: Callable[[bytes], None], on_lost: Callable[[], None]) -> None:
-        self._on_reply = on_reply
-        self._on_lost = on_lost
+    def __init__(self) -> None:
+        self._on_reply: Callable[[bytes], None] = lambda line: None
+        self._on_lost: Callable[[], None] = lambda: None
         self._chunks: list[bytes] = []
         self._transport: asyncio.Transport | None = None
         self.closed = False
 
     @classmethod
-    async def connect(
-        cls,
-        connection: socket.socket,
-        on_reply: Callable[[bytes], None],
-        on_lost: Callable[[], None],
-        *,
-        timeout_s: float,
-    ) -> Wire:
+    async def connect(cls, connection: socket.socket, *, timeout_s: float) -> Wire:
         """Take over *connection*, wait for the greeting, negotiate, and return a wire ready to send.
 
         :raises RigError: QEMU does not greet and negotiate within *timeout_s*, or hangs up.
@@ -67,15 +58,22 @@ class Wire(asyncio.Protocol):
                 ready.set()
 
         connection.setblocking(False)
-        wire = cls(greet, ready.set)
+        wire = cls()
+        wire.listen(greet, ready.set)
         await asyncio.get_running_loop().create_connection(lambda: wire, sock=connection)
         with anyio.move_on_after(timeout_s):
             await ready.wait()
         if wire.closed or len(greetings) < 2 or not greetings[1].startswith(b'{"return"'):
             wire.close()
             raise RigError(f"the hammer's monitor did not greet within {timeout_s:g} s", reason="no-monitor")
-        wire._on_reply, wire._on_lost = on_reply, on_lost
         return wire
+
+    def listen(self, on_reply: Callable[[bytes], None], on_lost: Callable[[], None]) -> None:
+        """From now on give *on_reply* each reply line, and call *on_lost* once when the connection ends (at once if it
+        has). Both are called from the event loop and must not block."""
+        self._on_reply, self._on_lost = on_reply, on_lost
+        if self.closed:
+            on_lost()
 
     def send(self, line: bytes) -> None:
         """Send one request line (see :func:`request`); never blocks, does nothing on a lost connection."""

@@ -124,7 +124,7 @@ class RunStore:
                 return None
             kind = (trial.cell_index, verdict.finding_class, verdict.signature)
             folder = None
-            if evidence is not None and self._kinds[kind] < self.max_per_signature:
+            if evidence is not None and self.wants_evidence(result):
                 folder = self._keep(result, evidence)
             try:
                 with self._ledger.commit():
@@ -136,6 +136,11 @@ class RunStore:
             self._kinds[kind] += folder is not None
             self._open[trial.number] = (result, verdict_id)
             return folder
+
+    def wants_evidence(self, result: TrialResult) -> bool:
+        """Whether the evidence of a finding would be kept: of each cell and signature only the first few are."""
+        verdict = result.verdict
+        return self._kinds[(result.trial.cell_index, verdict.finding_class, verdict.signature)] < self.max_per_signature
 
     def finish_block(self, block: int) -> None:
         """Write the trials of *block* in one commit: with it they count.

@@ -55,11 +55,12 @@ async def connected(ears: Ears) -> tuple[Wire, FakeMonitor]:
     wires: list[Wire] = []
 
     async def connect() -> None:
-        wires.append(await Wire.connect(ours, ears.on_reply, ears.lost.set, timeout_s=10))
+        wires.append(await Wire.connect(ours, timeout_s=10))
 
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(connect)
         await monitor.greet()
+    wires[0].listen(ears.on_reply, ears.lost.set)
     return wires[0], monitor
 
 
@@ -107,6 +108,9 @@ async def test_a_monitor_that_goes_away_is_told_once_and_sending_is_harmless() -
     await ears.lost.wait()
     assert wire.closed
     wire.send(request("query-status"))
+    late = anyio.Event()
+    wire.listen(ears.on_reply, late.set)
+    assert late.is_set()
 
 
 @pytest.mark.parametrize("says", [b"", b"SSH-2.0-OpenSSH\r\n"])
@@ -115,6 +119,6 @@ async def test_no_greeting_is_a_rig_error(says: bytes) -> None:
     theirs.sendall(says)
     theirs.shutdown(socket.SHUT_WR)
     with pytest.raises(RigError, match="did not greet"):
-        await Wire.connect(ours, lambda line: None, lambda: None, timeout_s=0.2)
+        await Wire.connect(ours, timeout_s=0.2)
     ours.close()
     theirs.close()

@@ -19,7 +19,7 @@ pytestmark = [pytest.mark.qemu, pytest.mark.timeout(60)]
 async def test_the_last_vcpu_stands_at_the_reset_vector_while_the_boot_cpu_spins(accel: Accel) -> None:
     changed = anyio.Event()
     shape = planned(accel, 4).cell.stratum.shape
-    async with live_guest(stock(), shape, env={}, lost_ap=True, on_change=lambda: changed.set()) as guest:
+    async with live_guest(stock(), shape, env={}, lost_every=1, on_change=lambda: changed.set()) as guest:
         await fault.expect_one_more(guest, timeout_s=30)
         await guest.cont()
         while not await fault.is_due(guest, quiet_s=0.3):

@@ -11,7 +11,7 @@ import anyio
 import pytest
 
 from qstress.errors import RigError
-from qstress.guest.live import MonitorEars, live_guest
+from qstress.guest.live import live_guest
 from qstress.guest.wire import request
 from qstress.model import Accel
 from tests.live.rig import planned, stock
@@ -32,7 +32,8 @@ async def test_it_is_handed_out_paused_with_every_monitor_answering() -> None:
         replies.append(line)
         heard.set()
 
-    async with live_guest(stock(), SHAPE, ears=[MonitorEars(on_reply, nothing)], env={}, on_change=nothing) as guest:
+    async with live_guest(stock(), SHAPE, monitors=1, env={}, on_change=nothing) as guest:
+        guest.wires[0].listen(on_reply, nothing)
         status = await guest.control.execute("query-status", timeout_s=30)
         assert isinstance(status, dict)
         assert (status["running"], status["status"]) == (False, "prelaunch")

@@ -9,9 +9,9 @@ from qstress.plan.schedule import Plan
 from tests.samples import build, stratum
 
 
-def plan(seed: int = 1, strata: int = 3, lost_ap_share: float = 0.0) -> Plan:
+def plan(seed: int = 1, strata: int = 3, lost_ap_share: float = 0.0, process_trials: int = 1) -> Plan:
     builds = (build("a", lost_ap_share=lost_ap_share), build("b"))
-    return Plan(builds, tuple(stratum(smp) for smp in range(2, 2 + strata)), seed)
+    return Plan(builds, tuple(stratum(smp, process_trials=process_trials) for smp in range(2, 2 + strata)), seed)
 
 
 @given(st.integers(0, 10_000), st.integers(0, 2**32))
@@ -57,3 +57,19 @@ def test_faults_are_injected_in_the_share_asked_for_and_only_where_asked() -> No
     injected = [trial for trial in trials if trial.inject_lost_ap]
     assert {trial.cell.build.name for trial in injected} == {"a"}
     assert 200 < len(injected) < 300  # a fixed seed: this cannot flicker
+
+
+def test_a_process_run_is_one_builds_trials_one_after_another() -> None:
+    drawn = plan(process_trials=5)
+    for number in range(20):
+        runs = drawn.runs(number)
+        assert [len({trial.cell for trial in run}) for run in runs] == [1, 1]
+        assert [trial.number for run in runs for trial in run] == list(range(10 * number, 10 * number + 10))
+        assert drawn.trial(10 * number + 7) == runs[1][2]
+    assert len({trial.seed for trial in drawn.block(3)}) == 10
+
+
+def test_in_a_process_run_faults_come_as_the_firmware_counts() -> None:
+    for run in plan(lost_ap_share=0.25, process_trials=10).runs(0):
+        places = [place for place, trial in enumerate(run, start=1) if trial.inject_lost_ap]
+        assert places == ([4, 8] if run[0].cell.build.name == "a" else [])

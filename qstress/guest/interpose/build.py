@@ -49,7 +49,7 @@ def environment(build: Build, log_fd: int | None = None, hold: Hold | None = Non
     :param hold: what to delay, in place of what *build* says; while the log says so, and without a log always.
     :raises RigError: the library cannot be built, see :func:`library`.
     """
-    holds = (hold or Hold(build.hold_write_s, build.hold_read_s)).variables()
+    holds = (hold or Hold(build.hold_write_s, build.hold_read_s, build.hold_until_checkin_s)).variables()
     if not build.interposed and log_fd is None and not holds:
         return {}
     others = dict(build.env).get("LD_PRELOAD", os.environ.get("LD_PRELOAD"))

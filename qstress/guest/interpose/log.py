@@ -43,6 +43,7 @@ class WindowLog:
 
     def __init__(self, env: Mapping[str, str]) -> None:
         self._fd = open_log() if "LD_PRELOAD" in env else -1
+        self._head = 0
         self.env = {**env, **({LOG_VARIABLE: str(self._fd)} if self._fd >= 0 else {})}
         self.pass_fds = (self._fd,) if self._fd >= 0 else ()
 
@@ -55,14 +56,24 @@ class WindowLog:
         if self._fd >= 0:
             os.close(self._fd)
 
+    def counters(self) -> Counters | None:
+        """Return what has been counted so far, None where there is no log."""
+        return read_counters(self._fd) if self._fd >= 0 else None
+
     def hold(self, holding: bool) -> None:
         """Allow holds, or let go whom they hold; see :func:`set_holding`."""
         if self._fd >= 0:
             set_holding(self._fd, holding)
 
-    def read(self) -> Log | None:
-        """Return what was recorded, None where there is no log."""
-        return read_log(copy_log(self._fd)) if self._fd >= 0 else None
+    def read(self, most: int = RECORDS) -> Log | None:
+        """Return what was recorded since the last call, the latest *most* of it, None without a log; QEMU may go on."""
+        if self._fd < 0:
+            return None
+        with mmap.mmap(self._fd, LOG_BYTES, prot=mmap.PROT_READ) as memory, memoryview(memory) as view:
+            head: int = HEADER.unpack_from(view)[5]
+            log = read_log(view, max(self._head, head - most))
+        self._head = log.head
+        return log
 
 
 def open_log() -> int:
