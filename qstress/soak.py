@@ -20,6 +20,7 @@ import anyio
 
 from qstress import __version__
 from qstress.campaign import Campaign, Deliver, Reason, StopRule, TrialRunner
+from qstress.config.binary import provenance
 from qstress.config.kvm import KvmFacts
 from qstress.config.settings import Settings, digest, resolved_document
 from qstress.errors import ConfigError, RigError
@@ -27,7 +28,7 @@ from qstress.guest.interpose import build as interposer
 from qstress.host.facts import host_facts
 from qstress.host.sandbox import has_sandbox
 from qstress.metrics.snapshot import Progress, RunVerdict, Snapshot, snapshot
-from qstress.model import Evidence, FindingClass, Trial, TrialResult
+from qstress.model import Build, Evidence, FindingClass, Trial, TrialResult
 from qstress.plan.schedule import Plan
 from qstress.report.gate import GateResult, PastRun, answered, control_of, exit_code, gate
 from qstress.report.repro import script
@@ -188,7 +189,7 @@ def start(
         "config": resolved_document(settings),
         "sha256": digest(settings),
         "host": host_facts(kvm),
-        "builds": {build.name: {"version": build.version, "sha256": build.sha256} for build in settings.builds},
+        "builds": {build.name: _provenance(build) for build in settings.builds},
     }
     store = stack.enter_context(
         RunStore.create(settings.runs_dir, settings.name, run, now=started, token=secrets.token_hex(3))
@@ -214,7 +215,7 @@ def resume(
         store = stack.enter_context(RunStore.reopen(run))
         soak = _wire(settings, kvm, store, datetime.fromisoformat(str(record.run["started"])), on_result)
         folders = {found.number: found.evidence for found in record.findings() if found.counted}
-        for results in record.results(soak.plan.trial):
+        for results in record.results(soak.plan.block):
             soak.tally.add_block(results, folders)
         for found in record.uncounted():
             soak.tally.add_finding(found.verdict, found.cell_index, found.evidence, counted=False)
@@ -244,6 +245,11 @@ def trial_runner(settings: Settings, wants_evidence: Callable[[TrialResult], boo
         await run_process(trials, bench, lambda done: deliver([(as_stored(result), kept) for result, kept in done]))
 
     return run
+
+
+def _provenance(build: Build) -> dict[str, object]:
+    made = provenance(Path(build.binary), build.sha256)  # where qstress build made it
+    return {"version": build.version, "sha256": build.sha256, **({"provenance": made} if made else {})}
 
 
 def repro_script(result: TrialResult, evidence: Evidence) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import json
 import os
 import re
 import shutil
@@ -12,6 +13,7 @@ import subprocess
 import threading
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from qstress.config.tree import shown
 from qstress.errors import RigError
@@ -55,6 +57,26 @@ def sha256_of(path: Path) -> str:
             return hashlib.file_digest(file, "sha256").hexdigest()
     except OSError as error:
         raise RigError(f"{path} cannot be read: {error.strerror}", reason="qemu-missing") from error
+
+
+def provenance_path(binary: Path) -> Path:
+    """Return where ``qstress build`` writes what *binary* was made of: a JSON file beside it."""
+    return binary.with_name(f"{binary.name}.json")
+
+
+def provenance(binary: Path, sha256: str) -> dict[str, Any] | None:
+    """Return what ``qstress build`` wrote beside *binary*, or beside the file that it links to.
+
+    None where there is no such file, or where it tells of another binary than the one with this *sha256*.
+    """
+    for place in (binary, binary.resolve()):
+        try:
+            found = json.loads(provenance_path(place).read_bytes())
+        except (OSError, ValueError, RecursionError):
+            continue
+        if isinstance(found, dict) and found.get("sha256") == sha256:
+            return found
+    return None
 
 
 def qemu_version(path: Path, env: Mapping[str, str], *, timeout_s: float = VERSION_TIMEOUT_S) -> str:

@@ -2,13 +2,14 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import json
 import os
 import select
 from pathlib import Path
 
 import pytest
 
-from qstress.config.binary import find_binary, qemu_version, sha256_of
+from qstress.config.binary import find_binary, provenance, provenance_path, qemu_version, sha256_of
 from qstress.errors import RigError
 
 DEBIAN = "QEMU emulator version 7.2.22 (Debian 1:7.2+dfsg-7+deb12u18+b3)"
@@ -69,6 +70,22 @@ def test_the_hash_of_a_file(tmp_path: Path) -> None:
     with pytest.raises(RigError, match="cannot be read") as caught:
         sha256_of(tmp_path / "absent")
     assert caught.value.reason == "qemu-missing"
+
+
+def test_the_provenance_beside_a_binary(tmp_path: Path) -> None:
+    path, link = tmp_path / "patched", tmp_path / "bin"
+    link.symlink_to(path)
+    assert provenance(path, "abc") is None
+    provenance_path(path).write_text(json.dumps({"sha256": "abc", "patches": []}))
+    assert provenance_path(path) == tmp_path / "patched.json"
+    assert provenance(path, "abc") == provenance(link, "abc") == {"sha256": "abc", "patches": []}
+    assert provenance(path, "another binary's") is None
+
+
+@pytest.mark.parametrize("content", ["", "{", "[]", "null", '{"sha256": null}', "[" * 9999, "\xff"])
+def test_what_is_no_provenance(tmp_path: Path, content: str) -> None:
+    provenance_path(tmp_path / "x").write_text(content, encoding="latin-1")
+    assert provenance(tmp_path / "x", "abc") is None
 
 
 @pytest.mark.parametrize(
