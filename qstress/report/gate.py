@@ -2,25 +2,49 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
-from qstress.model import FindingClass
-from qstress.report.wording import classes_text, percent_down, percent_up, rate, shape_text
-from qstress.stats.cells import CellTally
-from qstress.stats.compare import Comparison, Decision
-from qstress.stats.intervals import lower_limit, upper_limit
+from qstress.config.settings import LAST_GOOD, Compare, Gate
+from qstress.model import FindingClass, Outcome
+from qstress.report.wording import classes_text, effect_text, percent_down, percent_up, rate, shape_text
+from qstress.stats.cells import HANGS, CellTally
+from qstress.stats.compare import Comparison, Decision, Effect, decided
+from qstress.stats.counts import Counts, above, at_most, limits
 from qstress.stats.tally import Tally
 
 PASSED, FAILED, INCONCLUSIVE = 0, 1, 5
 
+CONFIDENCE = 0.95
+
+Classes = tuple[FindingClass, ...] | None
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """One rule of a gate: its key in the configuration, what it says, whether that holds (None: too little to tell)."""
+
+    name: str
+    passed: bool | None
+    why: str
+
 
 @dataclass(frozen=True, slots=True)
 class GateResult:
-    """Whether the gate passed (None: too few valid trials to tell), and one line for each of its rules."""
+    """Whether the gate passed (None: too few valid trials to tell), and one line for each of its ``rules``."""
 
     passed: bool | None
     lines: tuple[str, ...]
+    rules: tuple[Rule, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class PastRun:
+    """An earlier run that passed: its name, and what the gated build's cells counted, in planned order."""
+
+    run: str
+    cells: tuple[Counts, ...]
 
 
 def gate(
@@ -30,29 +54,52 @@ def gate(
     build: str,
     max_hang_rate: float | None = None,
     better_than: str | None = None,
-    classes: tuple[FindingClass, ...] | None = None,
-    confidence: float = 0.95,
+    classes: Classes = None,
+    baseline: str | None = None,
+    min_trials: int | None = None,
+    control: str | None = None,
+    past: PastRun | None = None,
+    every_look: bool = False,
+    confidence: float = CONFIDENCE,
 ) -> GateResult:
     """Judge *build* by the configuration's gate; one failed rule fails it, one open rule leaves it open.
 
     :param max_hang_rate: the greatest rate of *classes* that any cell may have; None for *classes* counts hangs and
-        restarts. It passes when every cell's one-sided upper limit is at most that, fails when some cell's lower
-        limit is above it.
+        restarts. It passes when every cell's upper limit is at most that, fails when some cell's lower limit is above
+        it, at a level shared by all cells.
     :param better_than: the baseline that one of *comparisons* must have found *build* better than. Which classes that
-        is about was settled when the tally was made.
-    :raises ValueError: neither rule is given.
+        is about was settled when the tally was made. A class in which it is shown to be worse fails the gate, whatever
+        the others do.
+    :param baseline: the build that one of *comparisons* must not have found *build* worse than, given enough trials
+        to find that; or :data:`LAST_GOOD`: some cell shown to be worse than in *past* fails. Without a past run there
+        is nothing to be worse than.
+    :param min_trials: with fewer valid trials in some cell of *build* nothing passes.
+    :param control: the build whose rate has to be shown above *max_hang_rate* in some cell, or nothing was tested.
+    :param every_look: the run may have been stopped by what it saw, so limits are confidence sequences.
+    :raises ValueError: no rule is given, or *past* has other cells.
     """
-    verdicts: list[tuple[bool | None, str]] = []
+    cells, alpha = tally.build(build), 1.0 - confidence
+    rules: list[Rule] = []
     if max_hang_rate is not None:
-        verdicts.append(_absolute(tally.build(build), max_hang_rate, classes, 1.0 - confidence))
+        rules.append(_absolute(cells, max_hang_rate, classes, alpha, every_look))
+    if max_hang_rate is not None and control is not None:
+        rules.append(_control(tally.build(control), control, max_hang_rate, classes, alpha, every_look))
     if better_than is not None:
-        verdicts.append(_relative(comparisons, better_than, build))
-    if not verdicts:
-        raise ValueError("a gate needs max_hang_rate or better_than")
+        rules.append(_better(comparisons, better_than, build))
+    if baseline == LAST_GOOD:
+        rules.append(_history(cells, past, classes, alpha, every_look))
+    elif baseline is not None:
+        rules.append(_no_worse(comparisons, baseline, build))
+    if not rules:
+        raise ValueError("a gate needs max_hang_rate, better_than or baseline")
+    if min_trials is not None:
+        fewest = min((cell.n for cell in cells), default=0)
+        why = f"at least {min_trials} valid trials in each cell, fewest {fewest}"
+        rules.append(Rule("min_trials", True if fewest >= min_trials else None, why))
     words = {True: "passed", False: "FAILED", None: "inconclusive"}
-    each = [passed for passed, _ in verdicts]
+    each = [rule.passed for rule in rules]
     overall = False if False in each else None if None in each else True
-    return GateResult(overall, tuple(f"gate: {build}: {why}: {words[passed]}" for passed, why in verdicts))
+    return GateResult(overall, tuple(f"gate: {build}: {r.why}: {words[r.passed]}" for r in rules), tuple(rules))
 
 
 def exit_code(tally: Tally, comparisons: Sequence[Comparison], result: GateResult | None) -> int:
@@ -70,29 +117,172 @@ def exit_code(tally: Tally, comparisons: Sequence[Comparison], result: GateResul
     return PASSED if any(cell.n for cell in tally.cells) else INCONCLUSIVE
 
 
-def _absolute(
-    cells: Sequence[CellTally], limit: float, classes: tuple[FindingClass, ...] | None, alpha: float
-) -> tuple[bool | None, str]:
+def control_of(compared: Compare | None, ruled: Gate | None, *, every_look: bool) -> str | None:
+    """Return the build that must be shown above the gate's limit: the baseline, where a run ends once it decides.
+
+    A gate in a run of a fixed length is about its build alone, and so is that of a run that compares nothing.
+    """
+    if not every_look or compared is None or ruled is None or ruled.max_hang_rate is None:
+        return None
+    return None if compared.baseline == ruled.build else compared.baseline
+
+
+def answered(tally: Tally, compared: Compare | None, ruled: Gate | None, confidence: float = CONFIDENCE) -> bool:
+    """Whether a run with ``stop: {decided: true}`` may end now; cheap, and valid after every block.
+
+    A gate with ``max_hang_rate`` asks whether its build is shown to be below that, with the baseline (if the run
+    compares) shown above it; it has its answer, too, once the build is shown above it. Anything else asks which build
+    of each pair is better. A run with both kinds of rule needs both answers, unless one has failed.
+    """
+    alpha = 1.0 - confidence
+    asks_winner = compared is not None
+    if ruled is not None and ruled.max_hang_rate is not None:
+        limit, classes = ruled.max_hang_rate, ruled.classes
+        passed = _holds(tally.build(ruled.build), limit, classes, alpha, every_look=True)
+        if passed is False:
+            return True
+        control = control_of(compared, ruled, every_look=True)
+        seen = control is None or _exceeds(tally.build(control), limit, classes, alpha, every_look=True)
+        if not passed or not seen or any(c.n < (ruled.min_trials or 0) for c in tally.build(ruled.build)):
+            return False
+        asks_winner = ruled.better_than is not None or ruled.baseline not in (None, LAST_GOOD)
+        if not asks_winner:
+            return True
+    if compared is None or not asks_winner:
+        return False
+    return all(decided(tally, compared.baseline, candidate, compared.alpha) for candidate in compared.candidates)
+
+
+def past_run(summary: Mapping[str, Any], build: str, classes: Classes) -> PastRun | None:
+    """Return what a ``summary.json`` of an earlier run says of *build*.
+
+    None if that run did not pass (exit 0), or was written by a version that did not count process-runs.
+    """
+    cells = [cell for cell in summary["cells"] if cell["build"] == build]
+    if summary["exit_code"] != PASSED or not all("process_runs" in cell for cell in cells):
+        return None
+    return PastRun(str(summary["run"]), tuple(_counts(cell, classes) for cell in cells))
+
+
+def _counts(cell: Mapping[str, Any], classes: Classes) -> Counts:
+    outcomes, runs = cell["outcomes"], cell["process_runs"]
+    n = sum(count for outcome, count in outcomes.items() if Outcome(outcome).counted)
+    if classes is None:
+        return Counts(sum(outcomes[o] for o in HANGS), n, runs["hang_shares"], runs["count"])
+    k = sum(cell["classes"][c]["count"] for c in classes if c in cell["classes"])
+    return Counts(k, n, sum(runs["class_shares"].get(c, 0.0) for c in classes), runs["count"])
+
+
+def _exceeds(cells: Sequence[CellTally], limit: float, classes: Classes, alpha: float, *, every_look: bool) -> bool:
+    """Whether some cell is shown above *limit*: each at its part of *alpha*, for any of them would do."""
+    return any(above(cell.counts(classes), limit, alpha / len(cells), every_look=every_look) for cell in cells)
+
+
+def _holds(
+    cells: Sequence[CellTally], limit: float, classes: Classes, alpha: float, *, every_look: bool
+) -> bool | None:
+    """Whether every cell is at most *limit*: each at all of *alpha*, for all of them have to; False if some exceeds."""
+    if _exceeds(cells, limit, classes, alpha, every_look=every_look):
+        return False
+    below = all(at_most(cell.counts(classes), limit, alpha, every_look=every_look) for cell in cells)
+    return True if below and cells else None
+
+
+def _absolute(cells: Sequence[CellTally], limit: float, classes: Classes, alpha: float, every_look: bool) -> Rule:
     """Judge the worst cell: the one surest to be above the limit, else the one that might be highest."""
-    what = "hang or restart" if classes is None else classes_text(classes)
-    judged = []
-    for cell in cells:
-        k = cell.hangs if classes is None else cell.found(classes)
-        judged.append((lower_limit(k, cell.n, alpha), upper_limit(k, cell.n, alpha), k, cell))
-    failed = any(lower > limit for lower, *_ in judged)
-    lower, upper, k, worst = max(judged, key=lambda j: j[0] if failed else j[1])
-    passed = False if failed else True if upper <= limit else None
-    bound = f"at least {percent_down(lower)} %" if failed else f"at most {percent_up(upper)} %"
-    return passed, (
-        f"{what} {rate(k, worst.n)} in its worst cell ({shape_text(worst.cell)}), "
-        f"{bound} with {100 * (1 - alpha):g} % confidence; limit {100 * limit:g} %"
+    passed = _holds(cells, limit, classes, alpha, every_look=every_look)
+    level = alpha / len(cells) if passed is False else alpha
+    edges = [(limits(cell.counts(classes), level, every_look=every_look), cell) for cell in cells]
+    edge, worst = max(edges, key=lambda e: e[0].lower if passed is False else e[0].upper)
+    bound = f"at least {percent_down(edge.lower)} %" if passed is False else f"at most {percent_up(edge.upper)} %"
+    looks = " at every look" if every_look else ""
+    return Rule(
+        "max_hang_rate",
+        passed,
+        f"{_what(classes)} {_rate(worst, classes)} in its worst cell ({shape_text(worst.cell)}), "
+        f"{bound} with {100 * (1 - alpha):g} % confidence{looks}; limit {100 * limit:g} %",
     )
 
 
-def _relative(comparisons: Sequence[Comparison], baseline: str, build: str) -> tuple[bool | None, str]:
-    found = [c for c in comparisons if (c.baseline, c.candidate) == (baseline, build)]
-    if not found:
-        return None, f"better than {baseline}: not compared"
-    decision = found[0].overall.decision
-    passed = {Decision.BETTER: True, Decision.WORSE: False}.get(decision)
-    return passed, f"better than {baseline} in {classes_text(found[0].classes)}: {decision}"
+def _control(
+    cells: Sequence[CellTally], build: str, limit: float, classes: Classes, alpha: float, every_look: bool
+) -> Rule:
+    shown = _exceeds(cells, limit, classes, alpha, every_look=every_look)
+    edges = [(limits(c.counts(classes), alpha / len(cells), every_look=every_look).lower, c) for c in cells]
+    lower, worst = max(edges, key=lambda e: e[0])
+    return Rule(
+        "max_hang_rate",
+        True if shown else None,
+        f"these trials could have shown it: {build} {_rate(worst, classes)} in its worst cell "
+        f"({shape_text(worst.cell)}), at least {percent_down(lower)} %, has to be above {100 * limit:g} %",
+    )
+
+
+def _better(comparisons: Sequence[Comparison], baseline: str, build: str) -> Rule:
+    found = _found(comparisons, baseline, build)
+    if found is None:
+        return Rule("better_than", None, f"better than {baseline}: not compared")
+    decision, worse = found.overall.decision, found.shown_worse
+    passed = False if worse else {Decision.BETTER: True, Decision.WORSE: False}.get(decision)
+    why = f"better than {baseline} in {classes_text(found.classes)}: {decision}{_also(found)}"
+    return Rule("better_than", passed, why)
+
+
+def _no_worse(comparisons: Sequence[Comparison], baseline: str, build: str) -> Rule:
+    found = _found(comparisons, baseline, build)
+    if found is None:
+        return Rule("baseline", None, f"no worse than {baseline}: not compared")
+    overall = found.overall
+    failed = bool(found.shown_worse) or overall.decision is Decision.WORSE
+    passed = False if failed else None if overall.decision is Decision.INCONCLUSIVE else True
+    why = (
+        f"no worse than {baseline} in {classes_text(found.classes)}: {overall.decision}{_also(found)}; "
+        f"a rate up to {percent_up(overall.candidate_rate_upper)} % is possible"
+    )
+    return Rule("baseline", passed, why)
+
+
+def _history(
+    cells: Sequence[CellTally], past: PastRun | None, classes: Classes, alpha: float, every_look: bool
+) -> Rule:
+    """Judge by the cell that is furthest above its past one. Worse is where the limits do not meet.
+
+    Each has half of the cell's part of *alpha*: stricter than one test of both rates, for this is asked every night.
+    """
+    if past is None:
+        return Rule("baseline", True, f"{LAST_GOOD}: there is no earlier run that passed, this one begins the history")
+    if len(past.cells) != len(cells):
+        raise ValueError(f"{past.run} has {len(past.cells)} cells of this build, not {len(cells)}")
+    level = alpha / (2 * len(cells))
+    gaps = []
+    for cell, before in zip(cells, past.cells, strict=True):
+        lower = limits(cell.counts(classes), level, every_look=every_look).lower
+        gaps.append((lower - limits(before, level, every_look=every_look).upper, cell, before))
+    gap, worst, before = max(gaps, key=lambda g: g[0])
+    return Rule(
+        "baseline",
+        False if gap > 0 else True if all(cell.n for cell in cells) else None,
+        f"no worse than {past.run} ({LAST_GOOD}): {_what(classes)} {_rate(worst, classes)} against "
+        f"{before.k}/{before.n} then, in the cell that differs most ({shape_text(worst.cell)})",
+    )
+
+
+def _found(comparisons: Sequence[Comparison], baseline: str, build: str) -> Comparison | None:
+    return next((c for c in comparisons if (c.baseline, c.candidate) == (baseline, build)), None)
+
+
+def _also(found: Comparison) -> str:
+    """Return what the candidate brings or raises, gated or not, so that a pass never hides it."""
+    bad = [effect_text(c, one) for c, one in found.by_class.items() if one.effect in (Effect.RAISES, Effect.BRINGS)]
+    return f"; it {', '.join(bad)}" if bad else ""
+
+
+def _what(classes: Classes) -> str:
+    return "hang or restart" if classes is None else classes_text(classes)
+
+
+def _rate(cell: CellTally, classes: Classes) -> str:
+    counts = cell.counts(classes)
+    spread = cell.hang_dispersion if classes is None else cell.dispersion(classes)
+    runs = f" in {counts.runs} process-runs" if cell.clustered else ""
+    return f"{rate(counts.k, counts.n, dispersion=spread)}{runs}"

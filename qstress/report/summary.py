@@ -7,10 +7,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from qstress.model import Accel
+from qstress.report.wording import shape_text, verdict_sentence
 from qstress.stats.cells import CellTally
+from qstress.stats.clusters import widened
 from qstress.stats.compare import ALWAYS, Comparison, Contrast
+from qstress.stats.exposure import Exposure
 from qstress.stats.histogram import Histogram
-from qstress.stats.intervals import clopper_pearson
 from qstress.stats.tally import Finding, Tally
 
 CONFIDENCE = 0.95
@@ -72,7 +74,7 @@ def repro_line(finding: Finding, facts: RunFacts) -> str:
 def _cell(tally: CellTally, facts: RunFacts) -> dict[str, object]:
     build, shape = tally.cell.build, tally.cell.stratum.shape
     on_kvm = shape.accel is Accel.KVM
-    hang_rate = _rate(tally.hangs, tally.n)
+    hang_rate = _rate(tally.hangs, tally.n, tally.hang_dispersion)
     classes = [c for c, count in tally.classes.items() if count or c in ALWAYS]
     return {
         "build": build.name,
@@ -88,12 +90,22 @@ def _cell(tally: CellTally, facts: RunFacts) -> dict[str, object]:
         "outcomes": {outcome.value: count for outcome, count in tally.outcomes.items()},
         "hammer": tally.cell.stratum.hammer_label,
         "lanes": facts.lanes,
-        "classes": {c.value: {"count": tally.classes[c], **_rate(tally.classes[c], tally.n)} for c in classes},
+        "classes": {
+            c.value: {"count": tally.classes[c], **_rate(tally.classes[c], tally.n, tally.dispersion([c]))}
+            for c in classes
+        },
         "hang_rate": {
             "estimate": hang_rate["rate"],
             "lower": hang_rate["lower"],
             "upper": hang_rate["upper"],
             "confidence": CONFIDENCE,
+        },
+        "process_runs": {
+            "trials": shape.process_trials,
+            "count": tally.runs,
+            "dispersion": rounded(tally.hang_dispersion),
+            "hang_shares": tally.hang_shares,
+            "class_shares": {c.value: tally.class_shares[c] for c in classes},
         },
         "commands": tally.sent,
         "commands_per_s": rounded(tally.sent / tally.hammered_s) if tally.hammered_s else None,
@@ -104,10 +116,10 @@ def _cell(tally: CellTally, facts: RunFacts) -> dict[str, object]:
     }
 
 
-def _rate(k: int, n: int) -> dict[str, float | None]:
+def _rate(k: int, n: int, dispersion: float | None) -> dict[str, float | None]:
     if n == 0:
         return {"rate": None, "lower": None, "upper": None}
-    limits = clopper_pearson(k, n, CONFIDENCE)
+    limits = widened(k, n, dispersion, CONFIDENCE)
     return {"rate": rounded(k / n), "lower": rounded(limits.lower), "upper": rounded(limits.upper)}
 
 
@@ -134,15 +146,41 @@ def _comparison(comparison: Comparison) -> dict[str, object]:
         "candidate": comparison.candidate,
         "by_class": {c.value: _contrast(contrast) for c, contrast in comparison.by_class.items()},
         **_contrast(comparison.overall),
+        "sentence": verdict_sentence(comparison),
+        "exposures": [_exposure(exposure) for exposure in comparison.exposures],
     }
 
 
 def _contrast(contrast: Contrast) -> dict[str, object]:
+    """Return the keys of interface.md and, where trials share a process, what stands beside them: ``fisher_p`` is None
+    then, for it takes all trials as independent."""
+    clustered: dict[str, object] = {}
+    if contrast.runs is not None:
+        clustered = {
+            "permutation_p": rounded(contrast.permutation_p),
+            "process_runs": {
+                "baseline": {"found": contrast.runs.k_a, "count": contrast.runs.n_a},
+                "candidate": {"found": contrast.runs.k_b, "count": contrast.runs.n_b},
+            },
+            "baseline_dispersion": rounded(contrast.dispersion_a),
+            "candidate_dispersion": rounded(contrast.dispersion_b),
+        }
     return {
         "evalue_log10": rounded(contrast.evalue_log10),
         "fisher_p": rounded(contrast.fisher_p),
         "decision": contrast.decision.value,
         "candidate_rate_upper": rounded(contrast.candidate_rate_upper),
+        **clustered,
+    }
+
+
+def _exposure(exposure: Exposure) -> dict[str, object]:
+    return {
+        "measure": exposure.measure.value,
+        "stratum": shape_text(exposure.cell),
+        "baseline": rounded(exposure.baseline),
+        "candidate": rounded(exposure.candidate),
+        "differs": exposure.differs,
     }
 
 

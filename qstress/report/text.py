@@ -8,9 +8,21 @@ from collections.abc import Sequence
 from qstress.model import Accel, Build, FindingClass, Outcome, Smm
 from qstress.report.gate import GateResult
 from qstress.report.summary import RunFacts, repro_line
-from qstress.report.wording import classes_text, duration, evidence, per_s, printable, rate, shape_text
+from qstress.report.wording import (
+    classes_text,
+    dispersion_text,
+    duration,
+    evidence,
+    exposure_text,
+    per_s,
+    printable,
+    rate,
+    runs_text,
+    shape_text,
+    verdict_sentence,
+)
 from qstress.stats.cells import CellTally
-from qstress.stats.compare import ALWAYS, Comparison, Contrast, Decision
+from qstress.stats.compare import ALWAYS, Comparison, Contrast
 from qstress.stats.tally import Finding, Tally
 
 #: More findings than this are counted, not listed; summary.json has them all.
@@ -28,7 +40,7 @@ def text(
     last = f"exit {facts.exit_code}: {meaning(facts.exit_code, gate_result is not None, bool(comparisons))}"
     sections = [
         [f"{first} ({NO_RACE})" if tcg else first, *others],
-        [f"note: {line}" for line in notes(tally)],
+        [f"note: {line}" for line in (*notes(tally), *exposure_notes(comparisons))],
         [f"run {facts.run}: {sum(cell.trials for cell in tally.cells)} trials, ended by: {facts.reason}"],
         [f"cell: {_cell(cell)}" for cell in tally.cells],
         _not_counted(tally.cells),
@@ -79,6 +91,11 @@ def notes(tally: Tally) -> list[str]:
     return lines
 
 
+def exposure_notes(comparisons: Sequence[Comparison]) -> list[str]:
+    """Return where the arms of a comparison were not under the same fire."""
+    return [exposure_text(c, exposure) for c in comparisons for exposure in c.exposures if exposure.differs]
+
+
 def _held_text(build: Build) -> str:
     kept = [(build.hold_write_s, "written back"), (build.hold_read_s, "read")]
     each = " and ".join(f"{seconds * 1e3:g} ms before their state was {what}" for seconds, what in kept if seconds)
@@ -100,16 +117,17 @@ def _injected_text(tally: Tally) -> str:
 
 def contrast_line(comparison: Comparison, asked: str, contrast: Contrast) -> str:
     """Return one comparison as a sentence: both rates, the decision, the evidence for it."""
-    table, decision = contrast.table, contrast.decision
-    strength = contrast.worse_log10 if decision is Decision.WORSE else contrast.evalue_log10
+    table = contrast.table
     return (
-        f"{asked}: {comparison.baseline} {rate(table.k_a, table.n_a)}, "
-        f"{comparison.candidate} {rate(table.k_b, table.n_b)}: {decision}, evidence {evidence(strength)}"
+        f"{asked}: {comparison.baseline} {rate(table.k_a, table.n_a, dispersion=contrast.dispersion_a)}, "
+        f"{comparison.candidate} {rate(table.k_b, table.n_b, dispersion=contrast.dispersion_b)}{runs_text(contrast)}: "
+        f"{contrast.decision}, evidence {evidence(contrast.reached_log10)}"
     )
 
 
 def _verdicts(tally: Tally, comparisons: Sequence[Comparison]) -> list[str]:
     lines = [contrast_line(c, classes_text(c.classes), c.overall) for c in comparisons]
+    lines += [f"  {verdict_sentence(c)}" for c in comparisons]
     for comparison in comparisons:
         for found, contrast in comparison.by_class.items():
             if comparison.classes != (found,):
@@ -127,7 +145,10 @@ def _verdicts(tally: Tally, comparisons: Sequence[Comparison]) -> list[str]:
 
 def _cell(cell: CellTally) -> str:
     shown = [c for c, count in cell.classes.items() if count or c in ALWAYS]
-    parts = [", ".join(f"{c} {rate(cell.classes[c], cell.n)}" for c in shown)]
+    parts = [", ".join(f"{c} {rate(cell.classes[c], cell.n, dispersion=cell.dispersion([c]))}" for c in shown)]
+    if cell.clustered:
+        index = dispersion_text(cell.found(None), cell.n, cell.dispersion(None))
+        parts.append(f"{cell.runs} process-runs, dispersion of findings {index}")
     if cell.hammered_s:
         sent, due = cell.sent / cell.hammered_s, cell.due / cell.hammered_s
         asked = f" of {per_s(due)} asked" if due > 1.01 * sent else ""

@@ -6,22 +6,29 @@ import math
 from collections.abc import Callable, Iterable
 
 from qstress.model import Cell, FindingClass
-from qstress.stats.intervals import clopper_pearson, lower_limit, upper_limit
+from qstress.stats.clusters import widened
+from qstress.stats.compare import Comparison, Contrast, Decision, Effect
+from qstress.stats.exposure import Exposure
+from qstress.stats.intervals import lower_limit, upper_limit
 
 
-def rate(k: int, n: int, confidence: float = 0.95) -> str:
+def rate(k: int, n: int, confidence: float = 0.95, *, dispersion: float | None = None) -> str:
     """Return *k* of *n* with its exact interval: ``31/248 (8.6-17.3 %)``.
 
     No event, or nothing but events, gives a one-sided limit: ``0/251 (<1.2 %)``, ``38/38 (>92.4 %)``. No trial has no
     limits: ``0/0``. Limits are rounded outwards, so that what is printed holds.
+
+    :param dispersion: of trials that share processes; above 1 they are worth fewer, so the limits are wider
+        (:func:`qstress.stats.clusters.widened`).
     """
+    worth = n / max(1.0, dispersion or 1.0)
     if n == 0:
         return "0/0"
     if k == 0:
-        return f"0/{n} (<{percent_up(upper_limit(0, n, 1.0 - confidence))} %)"
+        return f"0/{n} (<{percent_up(upper_limit(0, worth, 1.0 - confidence))} %)"
     if k == n:
-        return f"{n}/{n} (>{percent_down(lower_limit(n, n, 1.0 - confidence))} %)"
-    limits = clopper_pearson(k, n, confidence)
+        return f"{n}/{n} (>{percent_down(lower_limit(worth, worth, 1.0 - confidence))} %)"
+    limits = widened(k, n, dispersion, confidence)
     return f"{k}/{n} ({percent_down(limits.lower)}-{percent_up(limits.upper)} %)"
 
 
@@ -37,13 +44,13 @@ def percent_down(share: float) -> str:
 
 def _percent(share: float, rounded: Callable[[float], int]) -> str:
     percent = 100.0 * share
-    decimals = 1 if percent >= 1.0 or percent <= 0.0 else 1 - math.floor(math.log10(percent))
+    decimals = 1 if percent >= 1.0 or percent < 1e-9 else 1 - math.floor(math.log10(percent))
     # Noise of the last binary digits must not push 50 to 50.1.
     return f"{rounded(round(percent * 10**decimals, 6)) / 10**decimals:.{decimals}f}"
 
 
 def per_s(rate_hz: float) -> str:
-    """Return a rate of commands for people: ``1,410``, ``62.5``."""
+    """Return a rate, or a mean, for people: ``1,410``, ``62.5``."""
     return f"{rate_hz:,.0f}" if rate_hz >= 100 else f"{rate_hz:.3g}"
 
 
@@ -55,6 +62,62 @@ def evidence(log10: float) -> str:
 def classes_text(classes: Iterable[FindingClass] | None) -> str:
     """Return classes in words: ``lost-init or replayed-init``; ``any finding`` for None."""
     return "any finding" if classes is None else " or ".join(classes)
+
+
+def effect_text(of_class: FindingClass, contrast: Contrast) -> str:
+    """Return what a candidate does to a class: ``leaves replayed-init, 14/900 against 12/880``, candidate first.
+
+    A cure needs no numbers: they stand with the verdict. What rests on too little says so.
+    """
+    table, effect = contrast.table, contrast.effect
+    if effect is Effect.CURES:
+        return f"{effect} {of_class}"
+    open_ = effect is Effect.BRINGS and contrast.decision is not Decision.WORSE
+    more = " (which may be chance)" if open_ else ""
+    return f"{effect} {of_class}, {table.k_b}/{table.n_b} against {table.k_a}/{table.n_a}{more}"
+
+
+def verdict_sentence(comparison: Comparison) -> str:
+    """Return what a candidate does, class by class, in one sentence: ``patched cures lost-init; leaves replayed-init,
+    14/900 against 12/880; brings nothing new``. A new class is always named, whatever the decision."""
+    if not (comparison.overall.table.n_a and comparison.overall.table.n_b):
+        return f"{comparison.candidate} has not been compared with {comparison.baseline} yet"
+    by_effect: dict[Effect, list[str]] = {}
+    for of_class, contrast in comparison.by_class.items():
+        by_effect.setdefault(contrast.effect, []).append(effect_text(of_class, contrast))
+    said = [text for effect in Effect if effect is not Effect.ABSENT for text in by_effect.get(effect, [])]
+    if Effect.BRINGS not in by_effect:
+        said.append(f"{Effect.BRINGS} nothing new")
+    return f"{comparison.candidate} {'; '.join(said)}"
+
+
+def exposure_text(comparison: Comparison, exposure: Exposure) -> str:
+    """Return how much of the hammer both arms saw, for one that :attr:`~qstress.stats.exposure.Exposure.differs`."""
+    measured = (
+        f"{exposure.measure} {per_s(exposure.candidate)} against {per_s(exposure.baseline)} "
+        f"({shape_text(exposure.cell)})"
+    )
+    if exposure.less:
+        return f"the candidate was less exposed: {comparison.candidate} had {measured}; fewer hangs may mean just that"
+    return f"the candidate was more exposed: {comparison.candidate} had {measured}"
+
+
+def runs_text(contrast: Contrast) -> str:
+    """Return the units of the evidence where trials share a process, else nothing: ``, in 31 of 40 process-runs
+    against 0 of 40 (dispersion 3.1 and unknown, taken as 10)``, baseline first."""
+    if contrast.runs is None:
+        return ""
+    table, runs = contrast.table, contrast.runs
+    a = dispersion_text(table.k_a, table.n_a, contrast.dispersion_a)
+    b = dispersion_text(table.k_b, table.n_b, contrast.dispersion_b)
+    return f", in {runs.k_a} of {runs.n_a} process-runs against {runs.k_b} of {runs.n_b} (dispersion {a} and {b})"
+
+
+def dispersion_text(k: int, n: int, index: float | None) -> str:
+    """Return an index of dispersion: ``1.6``; ``unknown, taken as 4`` where *k* of *n* cannot tell it."""
+    if index is None:
+        return "unknown"
+    return f"{index:.2g}" if 0 < k < n else f"unknown, taken as {index:.3g}"
 
 
 def duration(seconds: float) -> str:

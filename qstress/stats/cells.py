@@ -1,8 +1,9 @@
-"""What a run knows of one cell: its counters, which cost the same after a million trials as after one."""
+"""What a run knows of one cell: its counters, which cost the same after a million trials as after one (where trials
+share a process, a few bytes a process-run on top)."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 from qstress.model import (
@@ -14,6 +15,9 @@ from qstress.model import (
     TrialResult,
     Verdict,
 )
+from qstress.stats.clusters import ProcessRuns, dispersion
+from qstress.stats.counts import Counts
+from qstress.stats.exposure import Moments
 from qstress.stats.histogram import Histogram
 
 #: What counts as a hang in a hang rate (interface.md, ``gate``).
@@ -27,10 +31,12 @@ def class_of(verdict: Verdict) -> FindingClass | None:
     return verdict.finding_class or FindingClass.HANG_OTHER
 
 
-def counts_as(verdict: Verdict, classes: Iterable[FindingClass] | None) -> bool:
-    """Whether *verdict* is a finding of one of *classes* (None: of any)."""
-    found = class_of(verdict)
-    return found is not None and (classes is None or found in classes)
+def _by_class(findings: Iterable[Verdict]) -> dict[FindingClass, int]:
+    counts: dict[FindingClass, int] = {}
+    for verdict in findings:
+        if (found := class_of(verdict)) is not None:
+            counts[found] = counts.get(found, 0) + 1
+    return counts
 
 
 @dataclass(slots=True)
@@ -61,7 +67,12 @@ class CommandTally:
 
 @dataclass(slots=True)
 class CellTally:
-    """The counters of one cell over counted blocks; ``first_hang_s`` is when the first finding came, run time."""
+    """The counters of one cell over counted blocks; ``first_hang_s`` is when the first finding came, run time.
+
+    ``runs`` are the process-runs with a counted trial. ``hang_shares`` sums over them what share of their trials hung
+    or restarted, ``class_shares`` the same by class: the units of whatever must not trust trials that share a process.
+    With one trial a process these are the counts. ``by_run`` is kept only where a process has several.
+    """
 
     cell: Cell
     outcomes: dict[Outcome, int] = field(default_factory=lambda: dict.fromkeys(Outcome, 0))
@@ -74,13 +85,22 @@ class CellTally:
     detection: Histogram = field(default_factory=Histogram)
     first_hang_s: float | None = None
     lost_init_injected: int = 0  # of the lost-init findings, those whose trial had the fault injected
-    duty_sum: float = 0.0
-    duty_trials: int = 0
+    duty: Moments = field(default_factory=Moments)  # of the counted trials with a window log, by process-run
+    commands_ok: Moments = field(default_factory=Moments)  # sent in a bring-up that ended ok, by process-run
+    runs: int = 0
+    hang_shares: float = 0.0
+    class_shares: dict[FindingClass, float] = field(default_factory=lambda: dict.fromkeys(FindingClass, 0.0))
+    by_run: ProcessRuns = field(default_factory=ProcessRuns)
 
     @property
     def duty_cycle(self) -> float | None:
-        """The mean duty cycle of the trials that had a window log; None without any."""
-        return self.duty_sum / self.duty_trials if self.duty_trials else None
+        """The mean duty cycle of the process-runs that had a window log; None without any."""
+        return self.duty.mean if self.duty.count else None
+
+    @property
+    def clustered(self) -> bool:
+        """Whether trials share a process, so that they are not independent."""
+        return self.cell.stratum.shape.process_trials > 1
 
     @property
     def n(self) -> int:
@@ -101,6 +121,23 @@ class CellTally:
         """Return the number of findings of *classes* (None: of any)."""
         return sum(self.classes[c] for c in (FindingClass if classes is None else classes))
 
+    def counts(self, classes: Iterable[FindingClass] | None) -> Counts:
+        """Return what counts for a limit of the rate of *classes*; None: of hangs and restarts, as in a gate."""
+        if classes is None:
+            return Counts(self.hangs, self.n, self.hang_shares, self.runs)
+        asked = tuple(classes)
+        shares = min(self.runs, sum(self.class_shares[c] for c in asked))  # rounding must not exceed what there is
+        return Counts(self.found(asked), self.n, shares, self.runs)
+
+    @property
+    def hang_dispersion(self) -> float | None:
+        """The index of dispersion of hangs and restarts per process-run; None where trials share no process."""
+        return dispersion([(self.by_run.hangs, self.by_run.trials)])
+
+    def dispersion(self, classes: Iterable[FindingClass] | None) -> float | None:
+        """Return the same for findings of *classes* (None: of any)."""
+        return dispersion([(self.by_run.found(classes), self.by_run.trials)])
+
     @property
     def sent(self) -> int:
         """Commands sent, over all hammers."""
@@ -111,8 +148,40 @@ class CellTally:
         """Commands that the pace asked for, over all hammers."""
         return sum(command.due for command in self.commands.values())
 
-    def add(self, result: TrialResult) -> None:
-        """Count one trial."""
+    def add_run(self, block: int, results: Sequence[TrialResult]) -> None:
+        """Count one process-run: the trials of this cell in *block*.
+
+        :raises ValueError: it has more trials than a process-run of this cell.
+        """
+        most = self.cell.stratum.shape.process_trials
+        if len(results) > most:
+            raise ValueError(f"block {block} has {len(results)} trials of one build; a process-run has {most}")
+        for result in results:
+            self._add(result)
+        counted = [result for result in results if result.verdict.outcome.counted]
+        if not counted:
+            return
+        trials, findings = len(counted), [r.verdict for r in counted if r.verdict.outcome is not Outcome.OK]
+        hangs, found = sum(verdict.outcome in HANGS for verdict in findings), _by_class(findings)
+        self.runs += 1
+        self.hang_shares += hangs / trials
+        for of_class, count in found.items():
+            self.class_shares[of_class] += count / trials
+        if most > 1:
+            self.by_run.add(block, trials, hangs, found)
+        self._add_exposure(counted)
+
+    def _add_exposure(self, counted: Sequence[TrialResult]) -> None:
+        duties = [result.duty_cycle for result in counted if result.duty_cycle is not None]
+        if duties:
+            self.duty.add(sum(duties) / len(duties))
+        sent = [
+            sum(count.total for count in result.commands) for result in counted if result.verdict.outcome is Outcome.OK
+        ]
+        if sent:
+            self.commands_ok.add(sum(sent) / len(sent))
+
+    def _add(self, result: TrialResult) -> None:
         outcome, found = result.verdict.outcome, class_of(result.verdict)
         self.outcomes[outcome] += 1
         if outcome is Outcome.RIG:
@@ -128,9 +197,6 @@ class CellTally:
         self.hammered_s += max((count.hammered_s for count in result.commands), default=0.0)
         for bucket, replies in enumerate(result.latencies):
             self.latencies[bucket] += replies
-        if result.duty_cycle is not None:
-            self.duty_sum += result.duty_cycle
-            self.duty_trials += 1
         if result.boot_s is not None:
             self.boot.add(result.boot_s)
         if result.detection_s is not None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 #: Each bucket's upper bound over its lower one: a quantile is off by at most 2 % of itself.
 RATIO = 1.02
@@ -56,3 +57,11 @@ class Histogram:
             if rank < below:
                 break
         return min(self.longest_s, max(self.shortest_s, value_s))
+
+    def at_most(self, bounds_s: Sequence[float]) -> list[int]:
+        """Return how many durations are at most each of *bounds_s*; the bounds are right to 2 %.
+
+        The durations of a bucket that a bound cuts count as longer than it.
+        """
+        ends = [(RATIO ** (bucket + 1), inside) for bucket, inside in self._buckets.items()]
+        return [sum(inside for end_s, inside in ends if end_s <= bound_s) for bound_s in bounds_s]

@@ -1,7 +1,8 @@
 """Exact limits of a binomial rate (Clopper and Pearson 1934), for one look at a fixed n.
 
 They are what reports show. They are not valid at every look: whatever may stop a run comes from
-:mod:`qstress.stats.evalue`.
+:mod:`qstress.stats.evalue` or :mod:`qstress.stats.sequence`. Counts may be fractions: what clustered trials are worth
+(:mod:`qstress.stats.clusters`).
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ class Interval(NamedTuple):
     upper: float
 
 
-def clopper_pearson(k: int, n: int, confidence: float = 0.95) -> Interval:
+def clopper_pearson(k: float, n: float, confidence: float = 0.95) -> Interval:
     """Return the two-sided exact interval of *k* events in *n* trials; ``(0, 1)`` where there was no trial.
 
     :param k: events, 0 <= k <= n.
@@ -28,7 +29,7 @@ def clopper_pearson(k: int, n: int, confidence: float = 0.95) -> Interval:
     return Interval(lower_limit(k, n, alpha), upper_limit(k, n, alpha))
 
 
-def lower_limit(k: int, n: int, alpha: float) -> float:
+def lower_limit(k: float, n: float, alpha: float) -> float:
     """Return the one-sided lower limit: the rate at which *k* or more events have probability *alpha*.
 
     :raises ValueError: not 0 <= k <= n, or *alpha* is not in (0, 1).
@@ -46,7 +47,7 @@ def lower_limit(k: int, n: int, alpha: float) -> float:
     return _inverse_beta(k, n - k + 1, alpha)
 
 
-def upper_limit(k: int, n: int, alpha: float) -> float:
+def upper_limit(k: float, n: float, alpha: float) -> float:
     """Return the one-sided upper limit: the rate at which *k* or fewer events have probability *alpha*.
 
     For ``k == 0`` it is ``1 - alpha ** (1 / n)``, about 3/n at 95 %. Errors as for :func:`lower_limit`.

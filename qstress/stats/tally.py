@@ -4,15 +4,20 @@ The evidence of a comparison grows with each block (hangs end later than oks, so
 they come), and one e-process is kept per pair of builds, stratum, question and direction. A question is a class, or
 ``None``: any finding of the classes the run is gated on. A class that no block of a stratum has shown yet shares the
 process of all such classes, so its earlier blocks are not forgotten when it shows up.
+
+The unit of evidence is the arm of a block: whether a process-run showed what is asked for at least once. Both arms of
+a block are judged by as many trials, the first ones that count in each: an arm that lost some to the rig would show
+less.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from qstress.model import Cell, FindingClass, TrialResult, Verdict
-from qstress.stats.cells import CellTally, class_of, counts_as
+from qstress.stats.cells import CellTally, class_of
 from qstress.stats.evalue import EProcess
 
 Question = FindingClass | None
@@ -42,9 +47,9 @@ class Directions:
     better: EProcess = EProcess()
     worse: EProcess = EProcess()
 
-    def update(self, hangs_a: int, n_a: int, hangs_b: int, n_b: int) -> Directions:
-        """Return both after one more block of baseline (a) and candidate (b)."""
-        return Directions(self.better.update(hangs_a, n_a, hangs_b, n_b), self.worse.update(hangs_b, n_b, hangs_a, n_a))
+    def update(self, block: int, a: bool | None, b: bool | None) -> Directions:
+        """Return both after one more block of baseline (a) and candidate (b); see :meth:`EProcess.update`."""
+        return Directions(self.better.update(block, a, b), self.worse.update(block, b, a))
 
 
 @dataclass(slots=True)
@@ -60,21 +65,76 @@ class PairedStratum:
         """Return the evidence on *question*."""
         return self.seen.get(question, self.unseen)
 
-    def update(self, arms: Mapping[int, list[Verdict]], classes: tuple[FindingClass, ...] | None) -> None:
-        """Add one block: the counted verdicts of each cell, by its place."""
-        a, b = arms.get(self.baseline, []), arms.get(self.candidate, [])
+    def update(
+        self, block: int, arms: Mapping[int, Sequence[Verdict]], classes: tuple[FindingClass, ...] | None
+    ) -> None:
+        """Add one block: the counted verdicts of each cell's process-run, by its place.
+
+        :raises ValueError: the block is not after those before.
+        """
+        a, b = arms.get(self.baseline, ()), arms.get(self.candidate, ())
         if not a and not b:
             return
-        for verdict in (*a, *b):
-            if (found := class_of(verdict)) is not None:
-                self.seen.setdefault(found, self.unseen)
-                if counts_as(verdict, classes):
-                    self.seen.setdefault(None, self.unseen)
+        alike = min(len(a), len(b)) or max(len(a), len(b))
+        a, b = a[:alike], b[:alike]
+        found = [{c for verdict in arm if (c := class_of(verdict)) is not None} for arm in (a, b)]
+        for of_class in found[0] | found[1]:
+            self.seen.setdefault(of_class, self.unseen)
+            if classes is None or of_class in classes:
+                self.seen.setdefault(None, self.unseen)
+
+        def shown(arm: int, question: Question) -> bool | None:
+            if not (a, b)[arm]:
+                return None
+            if question is not None:
+                return question in found[arm]
+            return bool(found[arm]) if classes is None else not found[arm].isdisjoint(classes)
+
         for question, evidence in self.seen.items():
-            asked = classes if question is None else (question,)
-            hangs = [sum(counts_as(verdict, asked) for verdict in arm) for arm in (a, b)]
-            self.seen[question] = evidence.update(hangs[0], len(a), hangs[1], len(b))
-        self.unseen = self.unseen.update(0, len(a), 0, len(b))
+            self.seen[question] = evidence.update(block, shown(0, question), shown(1, question))
+        self.unseen = self.unseen.update(block, False if a else None, False if b else None)
+
+
+@dataclass(slots=True)
+class PairedBuilds:
+    """The evidence of two builds over the strata they share.
+
+    ``peaks`` holds the most there ever was of each question and direction (natural logarithms, strata multiplied). A
+    decision rests on it: Ville's inequality bounds the chance that E *ever* reaches 1/alpha, and blocks that other
+    lanes had under way when it did must not take the decision back.
+    """
+
+    strata: list[PairedStratum]
+    peaks: dict[Question, tuple[float, float]] = field(default_factory=dict)
+    _now: dict[Question, tuple[float, float]] = field(default_factory=dict)
+    _at: dict[int, PairedStratum] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        for stratum in self.strata:
+            self._at[stratum.baseline] = self._at[stratum.candidate] = stratum
+
+    def update(
+        self, block: int, arms: Mapping[int, Sequence[Verdict]], classes: tuple[FindingClass, ...] | None
+    ) -> None:
+        """Add one block, as :meth:`PairedStratum.update`."""
+        stratum = next((self._at[place] for place in arms if place in self._at), None)
+        if stratum is None:
+            return
+        before = {question: stratum.of(question) for question in self._now}
+        stratum.update(block, arms, classes)
+        for question, was in before.items():
+            is_now, (better, worse) = stratum.of(question), self._now[question]
+            better += is_now.better.log_e - was.better.log_e
+            worse += is_now.worse.log_e - was.worse.log_e
+            self._keep(question, better, worse)
+        for question in stratum.seen.keys() - before.keys():
+            each = [one.of(question) for one in self.strata]
+            self._keep(question, sum(d.better.log_e for d in each), sum(d.worse.log_e for d in each))
+
+    def _keep(self, question: Question, better: float, worse: float) -> None:
+        best = self.peaks.get(question, (0.0, 0.0))  # E is 1 before the first block
+        self._now[question] = better, worse
+        self.peaks[question] = max(best[0], better), max(best[1], worse)
 
 
 class Tally:
@@ -95,25 +155,40 @@ class Tally:
         self.cells = [CellTally(cell) for cell in cells]
         self.classes = classes
         self.blocks = 0
-        self.pairs = {pair: _paired_strata(cells, *pair) for pair in pairs}
+        self._last = -1
+        self.pairs = {pair: PairedBuilds(_paired_strata(cells, *pair)) for pair in pairs}
         self._findings: dict[tuple[int, FindingClass, str], Finding] = {}
 
     def add_block(self, results: Sequence[TrialResult], evidence: Mapping[int, str | None] | None = None) -> None:
-        """Add a finished block; blocks come in planned order.
+        """Add a finished block: all its results, each arm's in the order in which they ran.
 
         :param evidence: the folders of its findings by trial number, relative to the run.
+        :raises ValueError: the results are of several blocks, or their block is not after all before it, or an arm has
+            more trials than a process-run: trials that share a process enter together, as one unit, once.
         """
-        arms: dict[int, list[Verdict]] = {}
+        if not results:
+            return
+        block = results[0].trial.block
+        if any(result.trial.block != block for result in results):
+            raise ValueError(f"these are results of several blocks, not only of block {block}")
+        if block <= self._last:
+            raise ValueError(
+                f"block {block} comes after block {self._last}: it enters as a whole and in planned order, for trials "
+                "that share a process are one unit and cannot enter one by one"
+            )
+        runs: dict[int, list[TrialResult]] = {}
         for result in results:
-            trial, verdict = result.trial, result.verdict
-            self.cells[trial.cell_index].add(result)
-            if verdict.outcome.counted:
-                arms.setdefault(trial.cell_index, []).append(verdict)
-            self.add_finding(verdict, trial.cell_index, (evidence or {}).get(trial.number))
-        for strata in self.pairs.values():
-            for stratum in strata:
-                stratum.update(arms, self.classes)
+            runs.setdefault(result.trial.cell_index, []).append(result)
+            if result.verdict.outcome.finding:
+                folder = (evidence or {}).get(result.trial.number)
+                self.add_finding(result.verdict, result.trial.cell_index, folder)
+        for place, run in runs.items():
+            self.cells[place].add_run(block, run)
+        arms = {place: [r.verdict for r in run if r.verdict.outcome.counted] for place, run in runs.items()}
+        for pair in self.pairs.values():
+            pair.update(block, arms, self.classes)
         self.blocks += 1
+        self._last = block
 
     def add_finding(self, verdict: Verdict, cell_index: int, evidence: str | None, *, counted: bool = True) -> None:
         """List *verdict* if it is a finding.
@@ -144,8 +219,16 @@ class Tally:
 
         :raises KeyError: the pair is not one of this tally's.
         """
-        found = [stratum.of(question) for stratum in self.pairs[baseline, candidate]]
+        found = [stratum.of(question) for stratum in self.pairs[baseline, candidate].strata]
         return sum(d.better.log10 for d in found), sum(d.worse.log10 for d in found)
+
+    def reached_log10(self, baseline: str, candidate: str, question: Question = None) -> tuple[float, float]:
+        """Return the most that :meth:`evidence_log10` has ever been, which is what decisions rest on; at least 0.
+
+        :raises KeyError: the pair is not one of this tally's.
+        """
+        better, worse = self.pairs[baseline, candidate].peaks.get(question, (0.0, 0.0))
+        return better / math.log(10.0), worse / math.log(10.0)
 
 
 def _paired_strata(cells: Sequence[Cell], baseline: str, candidate: str) -> list[PairedStratum]:

@@ -10,9 +10,11 @@ import pytest
 
 from qstress.model import Accel, CommandCount, Outcome, Smm, SmmWriteback
 from qstress.report.summary import RunFacts, rounded, summary
+from qstress.report.wording import verdict_sentence
+from qstress.stats.clusters import widened
 from qstress.stats.compare import compare
 from qstress.stats.tally import Tally
-from tests.stats.samples import CRASH, LOST, OK, REPLAYED, RIG, UNKNOWN, build, cells, feed, verdicts
+from tests.stats.samples import CRASH, LOST, OK, REPLAYED, RIG, UNKNOWN, build, cells, feed, feed_runs, verdicts
 
 PAIR = ("stock", "fixed")
 FACTS = RunFacts(
@@ -36,6 +38,17 @@ CONTRAST = {
     "decision": {"candidate-better", "candidate-worse", "no-difference-shown", "inconclusive"},
     "candidate_rate_upper": NUMBER,
 }
+SHARED_CONTRAST = {
+    **CONTRAST,
+    "fisher_p": type(None),
+    "permutation_p": NUMBER,
+    "process_runs": {arm: {"found": int, "count": int} for arm in ("baseline", "candidate")},
+    "baseline_dispersion": MAYBE,
+    "candidate_dispersion": MAYBE,
+}
+EXPOSURE = {
+    "measure": {"D", "commands per bring-up"}, "stratum": str, "baseline": NUMBER, "candidate": NUMBER, "differs": bool,
+}  # fmt: skip
 LIMITS = {"rate": MAYBE, "lower": MAYBE, "upper": MAYBE}
 QUANTILES = {"p50": MAYBE, "p99": MAYBE}
 CELL: dict[str, Any] = {
@@ -54,6 +67,13 @@ CELL: dict[str, Any] = {
     "lanes": int,
     "classes": {"lost-init": {"count": int, **LIMITS}, "replayed-init": {"count": int, **LIMITS}},
     "hang_rate": {"estimate": MAYBE, "lower": MAYBE, "upper": MAYBE, "confidence": {0.95}},
+    "process_runs": {
+        "trials": int,
+        "count": int,
+        "dispersion": MAYBE,
+        "hang_shares": NUMBER,
+        "class_shares": {"lost-init": NUMBER, "replayed-init": NUMBER},
+    },
     "commands": int,
     "commands_per_s": MAYBE,
     "duty_cycle": MAYBE,
@@ -79,6 +99,7 @@ FORMAT: dict[str, Any] = {
     ],
     "compare": {
         "baseline": str, "candidate": str, "by_class": {"lost-init": CONTRAST, "replayed-init": CONTRAST}, **CONTRAST,
+        "sentence": str, "exposures": [EXPOSURE],
     },
 }  # fmt: skip
 
@@ -120,6 +141,28 @@ def test_every_key_is_there_and_nothing_else() -> None:
         content = built(tally)
         assert mismatches(content, FORMAT) == []
         assert json.loads(json.dumps(content, allow_nan=False)) == content
+
+
+def test_process_runs_that_share_trials_are_all_there_too() -> None:
+    tally = Tally(cells(build("stock"), build("fixed"), process_trials=4), [PAIR])
+    shown = {**FORMAT["compare"], **SHARED_CONTRAST}
+    shown["by_class"] = {"lost-init": SHARED_CONTRAST, "replayed-init": SHARED_CONTRAST}
+    for _ in range(3):
+        content = built(tally)
+        assert mismatches(content, {**FORMAT, "compare": shown}) == []
+        assert json.loads(json.dumps(content, allow_nan=False)) == content
+        feed_runs(tally, [[LOST, LOST, OK, OK], [OK] * 4], [[OK] * 4] * 2)
+    stock = content["cells"][0]
+    assert stock["process_runs"] == {
+        "trials": 4, "count": 4, "dispersion": rounded(16 / 9), "hang_shares": 1.0,
+        "class_shares": {"lost-init": 1.0, "replayed-init": 0.0},
+    }  # fmt: skip
+    limits = widened(4, 16, 16 / 9)
+    assert (stock["hang_rate"]["lower"], stock["hang_rate"]["upper"]) == tuple(map(rounded, limits))
+    assert stock["classes"]["lost-init"]["upper"] == rounded(limits.upper)
+    found = content["compare"]
+    assert found["process_runs"] == {"baseline": {"found": 2, "count": 4}, "candidate": {"found": 0, "count": 4}}
+    assert (found["permutation_p"], found["baseline_dispersion"]) == (0.25, rounded(16 / 9))
 
 
 def test_the_structural_check_can_fail() -> None:
@@ -179,6 +222,9 @@ def test_the_comparison() -> None:
     assert content["evalue_log10"] == rounded(found.overall.evalue_log10)
     assert content["by_class"]["lost-init"]["fisher_p"] == pytest.approx(0.0252, abs=1e-3)
     assert content["decision"] == "inconclusive"
+    assert content["sentence"] == verdict_sentence(found)
+    assert [exposure["measure"] for exposure in content["exposures"]] == ["commands per bring-up"]
+    assert (content["exposures"][0]["baseline"], content["exposures"][0]["differs"]) == (250.0, False)
     assert summary(FACTS, tally)["compare"] is None
     assert "comparisons" not in summary(FACTS, tally, [found])
 

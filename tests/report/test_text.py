@@ -12,7 +12,20 @@ from qstress.report.summary import RunFacts
 from qstress.report.text import FINDINGS_SHOWN, meaning, text
 from qstress.stats.compare import compare
 from qstress.stats.tally import Tally
-from tests.stats.samples import CRASH, LOST, OK, REPLAYED, RIG, UNKNOWN, build, cells, feed, result, verdicts
+from tests.stats.samples import (
+    CRASH,
+    LOST,
+    OK,
+    REPLAYED,
+    RIG,
+    UNKNOWN,
+    build,
+    cells,
+    feed,
+    feed_runs,
+    result,
+    verdicts,
+)
 
 FACTS = RunFacts("run-1", "runs/run-1", "quick", "then", "now", "decided", 0, {}, 1)
 LOST_ONLY = (FindingClass.LOST_INIT,)
@@ -33,6 +46,7 @@ def shown(tally: Tally, **facts: object) -> list[str]:
 
 QUICKSTART = """\
 lost-init: unpatched 31/249 (8.6-17.3 %), fix-imitated 0/251 (<1.2 %): candidate-better, evidence 10^9.1 : 1
+  fix-imitated cures lost-init; brings replayed-init, 2/251 against 0/249 (which may be chance)
   replayed-init: unpatched 0/249 (<1.2 %), fix-imitated 2/251 (0.096-2.9 %): inconclusive, evidence 10^0.0 : 1
 note: SMM was pretended: QEMU was told that KVM has SMM (unpatched, fix-imitated); what it writes back is its own \
 code's choice
@@ -47,7 +61,8 @@ finding: lost-init, unpatched smp 4, seen 31 times: AP 2 never left its reset ve
 qstress repro runs/run-1/evidence/14
 finding: replayed-init, fix-imitated smp 4, seen 2 times: an AP ran the firmware: \
 qstress repro runs/run-1/evidence/247
-gate: fix-imitated: better than unpatched in lost-init: candidate-better: passed
+gate: fix-imitated: better than unpatched in lost-init: candidate-better; it brings replayed-init, \
+2/251 against 0/249 (which may be chance): passed
 exit 0: the gate passed
 """
 
@@ -116,15 +131,40 @@ def test_real_smm_and_real_builds_need_no_note() -> None:
 def test_a_regression_shows_the_evidence_for_it() -> None:
     tally = two_builds()
     feed(tally, [OK] * 40, verdicts(20, 40))
-    worse = compare(tally, *PAIR, alpha=1e-3).overall.worse_log10
+    worse = compare(tally, *PAIR, alpha=1e-3).overall.reached_log10
     assert f"candidate-worse, evidence 10^{int(worse * 10) / 10:.1f} : 1" in shown(tally)[0]
 
 
 def test_several_candidates_come_first_each_on_its_line() -> None:
     tally = Tally(cells(build("a"), build("b"), build("c")), [("a", "b"), ("a", "c")])
     lines = shown(tally)
-    assert [line.partition(":")[0] for line in lines[:3]] == ["any finding", "any finding", "  lost-init"]
+    first = [line.partition(":")[0] for line in lines[:5]]
+    not_yet = "has not been compared with a yet"
+    assert first == ["any finding", "any finding", f"  b {not_yet}", f"  c {not_yet}", "  lost-init"]
     assert (" b 0/0" in lines[0], " c 0/0" in lines[1]) == (True, True)
+
+
+def test_trials_that_share_a_process_are_said_to() -> None:
+    tally = Tally(cells(build(PAIR[0]), build(PAIR[1]), process_trials=4), [PAIR], LOST_ONLY)
+    feed_runs(tally, [[LOST, LOST, OK, OK], [OK] * 4] * 3, [[OK] * 4] * 6)
+    lines = shown(tally)
+    assert lines[0].startswith(
+        "lost-init: unpatched 6/24 (6.8-53.4 %), fix-imitated 0/24 (<39.4 %), in 3 of 6 process-runs against 0 of 6 "
+        "(dispersion 1.6 and unknown, taken as 4): inconclusive, evidence "
+    )
+    assert any("replayed-init 0/24 (<39.4 %); 6 process-runs, dispersion of findings 1.6" in line for line in lines)
+
+
+def test_arms_of_unlike_exposure_are_noted() -> None:
+    tally = two_builds()
+    for _ in range(10):
+        many, few = ((CommandCount("info registers -a", sent),) for sent in (700, 300))
+        tally.add_block([result(tally, 0, OK, commands=many), result(tally, 1, OK, commands=few)])
+    (line,) = [line for line in shown(tally) if "exposed" in line]
+    assert line == (
+        "note: the candidate was less exposed: fix-imitated had commands per bring-up 300 against 700 "
+        "(smp 4 pc kvm, info registers -a @ every 2ms, T1); fewer hangs may mean just that"
+    )
 
 
 def test_many_findings_are_counted_and_titles_cannot_steer_the_terminal() -> None:

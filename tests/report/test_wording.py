@@ -6,19 +6,25 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from qstress.model import Accel, FindingClass
+from qstress.model import Accel, FindingClass, Verdict
 from qstress.report.wording import (
     classes_text,
+    dispersion_text,
     duration,
     evidence,
+    exposure_text,
     percent_down,
     percent_up,
     printable,
     rate,
+    runs_text,
     shape_text,
+    verdict_sentence,
 )
+from qstress.stats.compare import Comparison, Decision, compare
 from qstress.stats.intervals import clopper_pearson
-from tests.stats.samples import build, cells
+from qstress.stats.tally import Tally
+from tests.stats.samples import CRASH, LOST, OK, REPLAYED, build, cells, feed, feed_runs, result, verdicts
 
 
 @pytest.mark.parametrize(
@@ -37,6 +43,82 @@ def test_rates(k: int, n: int, text: str) -> None:
     assert rate(k, n) == text
 
 
+def test_clustered_trials_have_wider_limits() -> None:
+    assert rate(31, 248, dispersion=4.0) == "31/248 (5.4-23.4 %)"
+    assert rate(31, 248, dispersion=0.5) == rate(31, 248, dispersion=None) == rate(31, 248)
+    assert rate(0, 400, dispersion=10.0) == rate(0, 40).replace("0/40", "0/400")
+    assert rate(400, 400, dispersion=10.0) == rate(40, 40).replace("40/40", "400/400")
+    assert [dispersion_text(k, 40, 3.14) for k in (0, 7, 40)] == [
+        "unknown, taken as 3.14",
+        "3.1",
+        "unknown, taken as 3.14",
+    ]
+    assert dispersion_text(0, 0, None) == "unknown"
+
+
+PAIR = ("stock", "patched")
+
+
+def judged(a: list[Verdict], b: list[Verdict]) -> Comparison:
+    tally = Tally(cells(build("stock"), build("patched")), [PAIR])
+    feed(tally, a, b)
+    return compare(tally, *PAIR, alpha=1e-3)
+
+
+def test_the_verdict_in_one_sentence() -> None:
+    a = [LOST if i % 2 else REPLAYED if i % 60 == 0 else OK for i in range(720)]
+    b = [REPLAYED if i % 51 == 0 else OK for i in range(720)]
+    assert verdict_sentence(judged(a, b)) == (
+        "patched cures lost-init; leaves replayed-init, 15/720 against 12/720; brings nothing new"
+    )
+
+
+def test_a_better_candidate_never_hides_a_new_class() -> None:
+    found = judged([LOST] * 200, [CRASH] * 2 + [OK] * 198)
+    assert found.overall.decision is Decision.BETTER
+    assert verdict_sentence(found) == (
+        "patched cures lost-init; brings crash, 2/200 against 0/200 (which may be chance)"
+    )
+    sure = judged([LOST] * 200, [CRASH] * 30 + [OK] * 170)
+    assert verdict_sentence(sure) == "patched cures lost-init; brings crash, 30/200 against 0/200"
+
+
+@pytest.mark.parametrize(
+    ("a", "b", "sentence"),
+    [
+        (38, 2, "patched lowers lost-init, 2/40 against 38/40; brings nothing new"),
+        (2, 38, "patched raises lost-init, 38/40 against 2/40; brings nothing new"),
+        (2, 0, "patched leaves open lost-init, 0/40 against 2/40; brings nothing new"),
+        (0, 0, "patched brings nothing new"),
+    ],
+)
+def test_each_effect(a: int, b: int, sentence: str) -> None:
+    assert verdict_sentence(judged(verdicts(a, 40), verdicts(b, 40))) == sentence
+
+
+def test_nothing_compared_yet() -> None:
+    assert verdict_sentence(judged([], [])) == "patched has not been compared with stock yet"
+
+
+def test_exposure_in_words() -> None:
+    tally = Tally(cells(build("stock"), build("patched")), [PAIR])
+    for _ in range(10):
+        tally.add_block([result(tally, 0, OK, duty_cycle=0.08), result(tally, 1, OK, duty_cycle=0.21)])
+    found = compare(tally, *PAIR, alpha=1e-3)
+    assert exposure_text(found, found.exposures[0]) == (
+        "the candidate was more exposed: patched had D 0.21 against 0.08 (smp 4 pc kvm, info registers -a @ every 2ms, "
+        "T1)"
+    )
+
+
+def test_the_units_of_clustered_evidence() -> None:
+    tally = Tally(cells(build("stock"), build("patched"), process_trials=3), [PAIR])
+    feed_runs(tally, [[LOST, LOST, OK], [OK] * 3], [[OK] * 3] * 2)
+    text = ", in 1 of 2 process-runs against 0 of 2 (dispersion 3 and unknown, taken as 3)"
+    assert runs_text(compare(tally, *PAIR, alpha=1e-3).overall) == text
+    assert runs_text(judged([LOST], [OK]).overall) == ""
+
+
 @given(st.integers(1, 400).flatmap(lambda n: st.tuples(st.integers(1, n), st.just(n + 1))))
 def test_printed_limits_hold_the_exact_interval(counts: tuple[int, int]) -> None:
     k, n = counts
@@ -50,7 +132,7 @@ def test_printed_limits_hold_the_exact_interval(counts: tuple[int, int]) -> None
 def test_percentages_round_outwards_but_not_off_a_whole_number() -> None:
     assert (percent_down(0.12349), percent_up(0.12341)) == ("12.3", "12.4")
     assert (percent_down(0.29), percent_up(0.07)) == ("29.0", "7.0")  # 28.999999999999996, 7.000000000000001
-    assert (percent_down(0.0), percent_up(0.0)) == ("0.0", "0.0")
+    assert (percent_down(0.0), percent_up(0.0), percent_down(1e-62)) == ("0.0", "0.0", "0.0")
     assert (percent_down(0.000429), percent_up(0.000421)) == ("0.042", "0.043")
 
 

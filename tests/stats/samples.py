@@ -34,16 +34,17 @@ def build(name: str, **more: object) -> Build:
     return Build(name, "/bin/qemu", "7.2.22", "ab" * 32, **more)  # type: ignore[arg-type]
 
 
-def cells(*builds: Build, smp: Sequence[int] = (4,), accel: Accel = Accel.KVM) -> list[Cell]:
+def cells(*builds: Build, smp: Sequence[int] = (4,), accel: Accel = Accel.KVM, process_trials: int = 1) -> list[Cell]:
     """Every build at every smp, builds varying fastest, as a plan has them."""
-    strata = [Stratum(Shape(n, "pc", accel, 32 << 20, "seabios"), (HAMMER,)) for n in smp]
-    return [Cell(b, stratum) for stratum in strata for b in builds]
+    restart = "process" if process_trials == 1 else "reset"
+    shapes = [Shape(n, "pc", accel, 32 << 20, "seabios", (), "none", restart, process_trials) for n in smp]
+    return [Cell(b, Stratum(shape, (HAMMER,))) for shape in shapes for b in builds]
 
 
 def result(tally: Tally, cell: int, verdict: Verdict = OK, number: int = 0, **more: object) -> TrialResult:
-    """A result of cell number *cell*; 1 s long, begun at second *number*."""
+    """A result of cell number *cell*, in the next block of *tally*; 1 s long, begun at second *number*."""
     injected = bool(more.pop("injected", False))
-    trial = Trial(number, 0, cell, tally.cells[cell].cell, 7, injected)
+    trial = Trial(number, tally.blocks, cell, tally.cells[cell].cell, 7, injected)
     return TrialResult(trial, verdict, float(number), 1.0, **more)  # type: ignore[arg-type]
 
 
@@ -56,6 +57,17 @@ def feed(tally: Tally, a: Sequence[Verdict], b: Sequence[Verdict], first_cell: i
             result(tally, first_cell + 1, of_b, number + 1, **more),
         ]
         tally.add_block(pair, {r.trial.number: f"evidence/{r.trial.number}" for r in pair})
+
+
+def feed_runs(
+    tally: Tally, a: Sequence[Sequence[Verdict]], b: Sequence[Sequence[Verdict]], first_cell: int = 0, **more: object
+) -> None:
+    """Add one block for each pair of process-runs: of cell *first_cell* and of the next one."""
+    for of_a, of_b in zip(a, b, strict=True):
+        number = 1000 * tally.blocks
+        results = [result(tally, first_cell, verdict, number + i, **more) for i, verdict in enumerate(of_a)]
+        results += [result(tally, first_cell + 1, verdict, number + 500 + i, **more) for i, verdict in enumerate(of_b)]
+        tally.add_block(results)
 
 
 def verdicts(k: int, n: int, found: Verdict = LOST) -> list[Verdict]:

@@ -1,21 +1,30 @@
-"""One cell's counters against sums done by hand."""
+"""One cell's counters against sums done by hand, trial by trial and by process-runs."""
 
 from __future__ import annotations
 
 import pytest
 
 from qstress.model import LATENCY_BUCKETS_S, CommandCount, FindingClass, Outcome, Verdict
-from qstress.stats.cells import CellTally, class_of, counts_as
+from qstress.stats.cells import CellTally, class_of
+from qstress.stats.counts import Counts
 from qstress.stats.tally import Tally
 from tests.stats.samples import CRASH, LOST, OK, REPLAYED, RIG, UNKNOWN, build, cells, result
 
 TALLY = Tally(cells(build("stock")))
+SHARED = Tally(cells(build("stock"), process_trials=5))
 
 
 def counted(*results: tuple[Verdict, dict[str, object]]) -> CellTally:
     cell = CellTally(TALLY.cells[0].cell)
     for number, (verdict, more) in enumerate(results):
-        cell.add(result(TALLY, 0, verdict, number, **more))
+        cell.add_run(number, [result(TALLY, 0, verdict, number, **more)])
+    return cell
+
+
+def by_runs(*runs: list[Verdict], **more: object) -> CellTally:
+    cell = CellTally(SHARED.cells[0].cell)
+    for block, run in enumerate(runs):
+        cell.add_run(block, [result(SHARED, 0, verdict, 10 * block + i, **more) for i, verdict in enumerate(run)])
     return cell
 
 
@@ -38,8 +47,8 @@ def test_rig_and_unknown_are_trials_but_not_of_n() -> None:
 def test_the_first_finding_is_the_earliest_to_end_not_the_first_to_be_added() -> None:
     late, early = result(TALLY, 0, LOST, 50), result(TALLY, 0, CRASH, 20)
     cell = CellTally(TALLY.cells[0].cell)
-    for one in (result(TALLY, 0, OK, 1), late, early):
-        cell.add(one)
+    for block, one in enumerate((result(TALLY, 0, OK, 1), late, early)):
+        cell.add_run(block, [one])
     assert cell.first_hang_s == 21.0
 
 
@@ -75,6 +84,55 @@ def test_a_finding_without_a_class_is_not_dropped() -> None:
     assert class_of(Verdict(Outcome.HANG, "?")) is FindingClass.HANG_OTHER
     assert class_of(Verdict(Outcome.UNKNOWN, "?", FindingClass.LOST_INIT)) is None
     assert class_of(OK) is None
-    assert counts_as(CRASH, None)
-    assert not counts_as(CRASH, [FindingClass.LOST_INIT])
-    assert not counts_as(OK, None)
+
+
+def test_with_one_trial_a_process_units_are_trials() -> None:
+    cell = counted((OK, {}), (LOST, {}), (REPLAYED, {}), (CRASH, {}), (RIG, {}))
+    assert cell.counts(None) == Counts(2, 4, 2.0, 4)
+    assert cell.counts([FindingClass.CRASH, FindingClass.LOST_INIT]) == Counts(2, 4, 2.0, 4)
+    assert not cell.clustered
+    assert len(cell.by_run.blocks) == 0
+    assert (cell.hang_dispersion, cell.dispersion(None)) == (None, None)
+
+
+def test_process_runs_are_units_with_the_share_of_their_trials() -> None:
+    cell = by_runs([LOST, LOST, OK, OK, OK], [OK] * 5, [CRASH, LOST, RIG, OK, OK], [RIG, UNKNOWN])
+    assert (cell.trials, cell.n, cell.runs) == (17, 14, 3)
+    assert cell.clustered
+    assert cell.counts(None) == pytest.approx(Counts(3, 14, 2 / 5 + 1 / 4, 3))
+    assert cell.counts([FindingClass.CRASH]) == pytest.approx(Counts(1, 14, 1 / 4, 3))
+    assert list(cell.by_run.trials) == [5, 5, 4]
+    assert cell.by_run.found(None) == [2, 0, 2]
+    assert list(cell.by_run.hangs) == [2, 0, 1]
+    alike, unlike = by_runs([LOST, OK], [OK, LOST]), by_runs([LOST, LOST], [OK, OK])
+    assert (alike.hang_dispersion, unlike.hang_dispersion) == (0.0, 4.0)
+    assert unlike.dispersion([FindingClass.LOST_INIT]) == 4.0
+    assert unlike.dispersion([FindingClass.CRASH]) == 2.0  # of two trials a run
+
+
+def test_shares_of_several_classes_never_exceed_the_process_runs() -> None:
+    """Three times 1/5 and three times 4/5 are a little more than 3 in floats."""
+    cell = by_runs(*[[CRASH, LOST, LOST, LOST, LOST]] * 3)
+    assert cell.counts([FindingClass.CRASH, FindingClass.LOST_INIT]) == Counts(15, 15, 3.0, 3)
+
+
+def test_more_trials_than_a_process_run_has_are_refused() -> None:
+    with pytest.raises(ValueError, match="6 trials of one build; a process-run has 5"):
+        by_runs([OK] * 6)
+    with pytest.raises(ValueError, match="2 trials of one build; a process-run has 1"):
+        CellTally(TALLY.cells[0].cell).add_run(0, [result(TALLY, 0), result(TALLY, 0)])
+
+
+def test_exposure_is_one_value_a_process_run() -> None:
+    """D over all counted trials, commands over those that ended ok; a hung one is hammered until its verdict."""
+    cell = CellTally(SHARED.cells[0].cell)
+    short, long = (CommandCount("info registers -a", 100),), (CommandCount("info registers -a", 9000),)
+    cell.add_run(0, [
+        result(SHARED, 0, OK, commands=short, duty_cycle=0.1), result(SHARED, 0, OK),
+        result(SHARED, 0, LOST, commands=long, duty_cycle=0.4), result(SHARED, 0, RIG, commands=long, duty_cycle=1.0),
+    ])  # fmt: skip
+    cell.add_run(1, [result(SHARED, 0, LOST, commands=long)])
+    cell.add_run(2, [result(SHARED, 0, OK, commands=short, duty_cycle=0.75)])
+    assert (cell.commands_ok.count, cell.commands_ok.mean) == (2, 75.0)
+    assert (cell.duty.count, cell.duty_cycle) == (2, 0.5)
+    assert CellTally(SHARED.cells[0].cell).duty_cycle is None

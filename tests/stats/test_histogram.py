@@ -74,3 +74,12 @@ def test_zero_is_a_duration_and_infinity_is_none() -> None:
             Histogram().add(bad)
     with pytest.raises(ValueError, match="not from 0 to 1"):
         Histogram().quantile(1.1)
+
+
+def test_counts_up_to_a_bound_are_right_to_two_percent() -> None:
+    durations = [i / 100 for i in range(1, 1001)]
+    bounds = (0.005, 0.5, 2.0, 7.77, 10.0, 11.0)
+    for bound, counted in zip(bounds, filled(durations).at_most(bounds), strict=True):
+        assert sum(d <= bound / RATIO for d in durations) <= counted <= sum(d <= bound for d in durations)
+    assert filled(durations).at_most((11.0,)) == [1000]
+    assert Histogram().at_most((1.0,)) == [0]

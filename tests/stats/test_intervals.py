@@ -23,6 +23,20 @@ def test_zero_hangs_bound_the_rate_as_the_rule_of_three_says() -> None:
         assert upper_limit(0, n, 0.05) <= limit < upper_limit(0, n - 1, 0.05)
 
 
+def test_what_the_facts_draw_from_these_limits() -> None:
+    assert lower_limit(5, 40, 0.05) == pytest.approx(0.05, abs=1e-3)  # not the 0.125 that was seen
+    assert upper_limit(0, 3000, 0.05) == pytest.approx(1e-3, rel=3e-3)
+    assert 1 - (1 - upper_limit(0, 3000, 0.05)) ** 300 == pytest.approx(0.26, abs=5e-3)
+
+
+@settings(deadline=None, max_examples=60)
+@given(st.floats(0.3, 400.0), st.floats(0.3, 4000.0), st.floats(1e-3, 0.999))
+def test_counts_may_be_fractions(k: float, healthy: float, alpha: float) -> None:
+    n = k + healthy
+    assert lower_limit(k, n, alpha) == pytest.approx(stats.beta.ppf(alpha, k, n - k + 1), rel=1e-6, abs=1e-300)
+    assert upper_limit(k, n, alpha) == pytest.approx(stats.beta.isf(alpha, k + 1, n - k), rel=1e-6)
+
+
 @settings(deadline=None, max_examples=60)
 @given(st.integers(1, 5000).flatmap(lambda n: st.tuples(st.integers(0, n), st.just(n))), st.floats(1e-9, 0.999))
 @example((27, 95), 0.7387803706231287)

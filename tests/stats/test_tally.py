@@ -3,25 +3,41 @@
 from __future__ import annotations
 
 import tracemalloc
+from collections.abc import Sequence
 
 import pytest
 
 from qstress.model import FindingClass, Outcome, Verdict
 from qstress.stats.evalue import EProcess
 from qstress.stats.tally import Tally
-from tests.stats.samples import CRASH, LOST, OK, REPLAYED, RIG, UNKNOWN, build, cells, feed, result, verdicts
+from tests.stats.samples import (
+    CRASH,
+    LOST,
+    OK,
+    REPLAYED,
+    RIG,
+    UNKNOWN,
+    build,
+    cells,
+    feed,
+    feed_runs,
+    result,
+    verdicts,
+)
 
 PAIR = ("stock", "fixed")
 
 
-def new(*, smp: tuple[int, ...] = (4,), classes: tuple[FindingClass, ...] | None = None) -> Tally:
-    return Tally(cells(build("stock"), build("fixed"), smp=smp), [PAIR], classes)
+def new(
+    *, smp: tuple[int, ...] = (4,), classes: tuple[FindingClass, ...] | None = None, process_trials: int = 1
+) -> Tally:
+    return Tally(cells(build("stock"), build("fixed"), smp=smp, process_trials=process_trials), [PAIR], classes)
 
 
-def by_hand(a: list[int], b: list[int]) -> float:
+def by_hand(a: Sequence[int | None], b: Sequence[int | None]) -> float:
     process = EProcess()
-    for hung_a, hung_b in zip(a, b, strict=True):
-        process = process.update(hung_a, 1, hung_b, 1)
+    for block, units in enumerate(zip(a, b, strict=True)):
+        process = process.update(block, *(None if unit is None else bool(unit) for unit in units))
     return process.log10
 
 
@@ -69,8 +85,82 @@ def test_the_overall_question_counts_the_chosen_classes_only() -> None:
 def test_rig_and_unknown_are_not_an_arms_trial() -> None:
     tally = new()
     feed(tally, [LOST, LOST, RIG, UNKNOWN, LOST], [OK, RIG, OK, OK, OK])
-    expected = EProcess().update(1, 1, 0, 1).update(1, 1, 0, 0).update(0, 0, 0, 1).update(0, 0, 0, 1)
-    assert tally.evidence_log10(*PAIR)[0] == pytest.approx(expected.update(1, 1, 0, 1).log10)
+    expected = by_hand([1, 1, None, None, 1], [0, None, 0, 0, 0])
+    assert tally.evidence_log10(*PAIR)[0] == pytest.approx(expected)
+
+
+def test_a_process_run_is_one_unit_however_many_of_its_trials_hang() -> None:
+    shared, alone = new(process_trials=4), new()
+    hung, some, fine = [LOST] * 4, [OK, LOST, OK, OK], [OK] * 4
+    feed_runs(shared, [hung, fine, some, hung, some], [fine, fine, fine, some, fine])
+    feed(alone, [LOST, OK, LOST, LOST, LOST], [OK, OK, OK, LOST, OK])
+    for question in (None, FindingClass.LOST_INIT, FindingClass.CRASH):
+        assert shared.evidence_log10(*PAIR, question) == alone.evidence_log10(*PAIR, question)
+    assert (shared.cells[0].n, shared.cells[0].classes[FindingClass.LOST_INIT]) == (20, 10)
+
+
+def test_a_process_run_answers_each_class_by_itself() -> None:
+    tally = new(process_trials=3, classes=(FindingClass.LOST_INIT,))
+    feed_runs(tally, [[LOST, CRASH, OK], [OK, CRASH, OK], [LOST, OK, OK]], [[OK] * 3] * 3)
+    assert tally.evidence_log10(*PAIR)[0] == pytest.approx(by_hand([1, 0, 1], [0, 0, 0]))
+    assert tally.evidence_log10(*PAIR, FindingClass.CRASH)[0] == pytest.approx(by_hand([1, 1, 0], [0, 0, 0]))
+
+
+def test_both_arms_are_judged_by_as_many_trials() -> None:
+    """The second arm lost two of four trials to the rig: the hang in the first arm's last trial has no counterpart."""
+    tally = new(process_trials=4)
+    late = [OK, OK, OK, LOST]
+    feed_runs(tally, [late, late, [RIG] * 4], [[OK, RIG, UNKNOWN, OK], [OK] * 4, [OK, LOST, OK, OK]])
+    assert tally.evidence_log10(*PAIR)[0] == pytest.approx(by_hand([0, 1, None], [0, 0, 1]))
+    assert tally.cells[0].classes[FindingClass.LOST_INIT] == 2  # rates count every trial
+
+
+def test_trials_that_share_a_process_cannot_enter_one_by_one() -> None:
+    tally = new(process_trials=4)
+    first = [result(tally, 0, LOST, 0), result(tally, 0, OK, 1)]
+    second = [result(tally, 1, OK, 2)]
+    tally.add_block([first[0]])
+    for late in ([first[1]], second):
+        with pytest.raises(ValueError, match="trials that share a process are one unit and cannot enter one by one"):
+            tally.add_block(late)
+    assert tally.cells[0].n == 1
+
+
+def test_a_block_is_one_block() -> None:
+    tally = new()
+    one = result(tally, 0)
+    tally.add_block([])
+    tally.add_block([one])
+    with pytest.raises(ValueError, match="several blocks, not only of block 0"):
+        tally.add_block([one, result(tally, 1)])
+    assert tally.blocks == 1
+
+
+def test_what_the_evidence_has_reached_is_kept() -> None:
+    """Blocks that other lanes had under way when E crossed its line may take it back below."""
+    tally = new(smp=(4, 16))
+    feed(tally, [LOST] * 6, [OK] * 6, first_cell=0)
+    feed(tally, [LOST] * 4, [OK] * 4, first_cell=2)
+    high = tally.evidence_log10(*PAIR)
+    feed(tally, [OK, CRASH, OK], [LOST, LOST, OK], first_cell=0)
+    assert tally.evidence_log10(*PAIR)[0] < high[0] - 0.5
+    assert tally.reached_log10(*PAIR) == pytest.approx((high[0], 0.0))
+    assert tally.reached_log10(*PAIR, FindingClass.CRASH) == pytest.approx((0.0, 0.0), abs=0.2)
+    assert tally.reached_log10(*PAIR, FindingClass.BSP_SPIN) == (0.0, 0.0)
+    with pytest.raises(KeyError):
+        tally.reached_log10("fixed", "stock")
+
+
+def test_running_totals_are_the_sums_over_strata() -> None:
+    tally = new(smp=(2, 4, 16))
+    seen = [OK, LOST, OK, REPLAYED, LOST, CRASH, OK]
+    best = {question: [0.0, 0.0] for question in (None, *FindingClass)}
+    for i in range(60):
+        feed(tally, [seen[i % 7]], [seen[i * 5 % 11 % 7]], first_cell=2 * (i % 3))
+        for question, most in best.items():
+            most[:] = map(max, most, tally.evidence_log10(*PAIR, question))
+    for question, most in best.items():
+        assert tally.reached_log10(*PAIR, question) == pytest.approx(most, abs=1e-9)
 
 
 def test_findings_are_grouped_by_cell_and_signature() -> None:
@@ -108,15 +198,27 @@ def test_builds_and_pairs_by_name() -> None:
 
 
 def test_memory_is_flat_over_many_results() -> None:
-    tally = new()
-    block = [result(tally, 0, LOST, boot_s=0.5), result(tally, 1, OK, boot_s=0.5)]
-    tally.add_block(block)
+    assert bytes_of(2500, new()) < 2000
+
+
+def test_a_process_run_costs_a_few_bytes() -> None:
+    """16 bytes and what an array keeps in reserve, whatever its trials are."""
+    assert bytes_of(2000, new(process_trials=3), 3) < 2 * 2000 * 16 * 1.25
+
+
+def bytes_of(blocks: int, tally: Tally, trials: int = 1) -> int:
+    """What *blocks* more blocks leave in memory."""
+
+    def more(count: int) -> None:
+        for _ in range(count):
+            run = [result(tally, cell, LOST, boot_s=0.5) for cell in (0, 1) for _ in range(trials)]
+            tally.add_block(run)
+
+    more(1)
     tracemalloc.start()
-    for _ in range(200):
-        tally.add_block(block)
+    more(200)
     before, _ = tracemalloc.get_traced_memory()
-    for _ in range(5000):
-        tally.add_block(block)
+    more(blocks)
     after, _ = tracemalloc.get_traced_memory()
     tracemalloc.stop()
-    assert after - before < 2000
+    return after - before
