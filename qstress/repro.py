@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -15,10 +15,10 @@ from qstress.config.binary import sha256_of
 from qstress.errors import ConfigError, RigError
 from qstress.guest.interpose import build as interposer
 from qstress.host.sandbox import has_sandbox
-from qstress.model import Outcome, Trial, Verdict
+from qstress.model import Evidence, Outcome, Trial, TrialResult, Verdict
 from qstress.report.wording import rate
 from qstress.store.evidence import read_finding
-from qstress.trial import Bench, run_trial
+from qstress.trial import Bench, run_process
 
 
 def run_again(evidence: Path, trials: int, form: str, *, say: Callable[[str], None]) -> tuple[str, int]:
@@ -60,11 +60,16 @@ async def _repeat(trial: Trial, found: Verdict, trials: int, say: Callable[[str]
     env = interposer.environment(trial.cell.build)
     bench = Bench(env=env, sandbox=has_sandbox(trial.cell.build))
     outcomes: Counter[str] = Counter()
-    for number in range(trials):
-        result, _ = await run_trial(replace(trial, seed=trial.seed + number), bench)
-        verdict = result.verdict
-        outcomes[verdict.outcome] += 1
-        outcomes["valid"] += verdict.outcome.counted
-        outcomes["shown"] += verdict.finding_class is found.finding_class and verdict.outcome.finding
-        say(f"trial {number + 1}/{trials}: {verdict.outcome}: {verdict.title}")
+
+    def deliver(done: Sequence[tuple[TrialResult, Evidence | None]]) -> bool:
+        for result, _ in done:
+            verdict = result.verdict
+            outcomes[verdict.outcome] += 1
+            outcomes["valid"] += verdict.outcome.counted
+            outcomes["shown"] += verdict.finding_class is found.finding_class and verdict.outcome.finding
+            say(f"trial {result.trial.number + 1}/{trials}: {verdict.outcome}: {verdict.title}")
+        return True
+
+    again = [replace(trial, number=number, seed=trial.seed + number) for number in range(trials)]
+    await run_process(again, bench, deliver)
     return outcomes

@@ -42,6 +42,7 @@ class Series(Bringup):
         self._todo = todo
         self._deliver = deliver
         self._log: WindowLog | None = None
+        self._exposed: float | None = None
         self._left = min(LONGEST, most)
         self._since_s = self.entered_s
         self._sent: tuple[CommandCount, ...] = ()
@@ -67,11 +68,19 @@ class Series(Bringup):
     def ask(self, log: Log | None) -> None:
         """See :meth:`Bringup.ask`; the log also knows better than the console when the bring-up in question began."""
         if log is not None:
-            self.began_s = bringup_began_ns(log, self.zero_ns) / 1e9
+            self._exposed = self.exposure_over(log)
+            began_ns = bringup_began_ns(log, self.zero_ns)
+            self.began_s = began_ns / 1e9
+            log = replace(log, records=tuple(record for record in log.records if record.ns >= began_ns))
         super().ask(log)
 
     def exposure(self, log: Log) -> float | None:
-        """Return D over all of *log*: an INIT falls anywhere in it."""
+        """Return D over everything that was recorded since the last finding: an INIT falls anywhere in it."""
+        return self._exposed
+
+    @staticmethod
+    def exposure_over(log: Log) -> float | None:
+        """Return D over all of *log*."""
         times = [record.ns for record in log.records]
         return duty_cycle(windows(log), times[0], times[-1]) if times else None
 
@@ -104,7 +113,7 @@ class Series(Bringup):
         log = self._log.read(RECENT) if self._log is not None and not self._left else None
         results[-1] = replace(
             results[-1], commands=self.commands(), latencies=self.latencies(),
-            duty_cycle=self.exposure(log) if log is not None else None,
+            duty_cycle=self.exposure_over(log) if log is not None else None,
         )  # fmt: skip
         for _ in results:
             self._todo.popleft()

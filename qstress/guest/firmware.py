@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Literal
 
 from qstress.errors import ConfigError, RigError
-from qstress.model import Shape
+from qstress.model import Accel, Shape
 
 _PACKAGE = Path(__file__).parent.parent
 _CHECKOUT = _PACKAGE.parent / "firmware"
@@ -45,6 +45,8 @@ class SmpscanOptions:
     what follows when all are in. ``missing``: what follows a report (``stop`` keeps waiting, as SeaBIOS does).
     ``rounds``: how often all are woken again without a reset (never trials). ``leave_out``: the APIC id of an AP that
     is not woken in every ``every``-th bring-up or round, 0 for none. ``payload``: what an AP does once checked in.
+    ``storm_us``: how long its ``storm`` goes on once all are in and before what ``after`` says, at most 100 s; 0 for
+    ever.
     """
 
     deadline_us: int = 50_000
@@ -53,10 +55,15 @@ class SmpscanOptions:
     rounds: int = 0
     leave_out: int = 0
     every: int = 1
-    payload: Literal["halt", "spin"] = "halt"
+    payload: Literal["halt", "spin", "storm"] = "halt"
+    storm_us: int = 0
 
 
-_NUMBERS = {"stop": 0, "reset": 1, "halt": 0, "spin": 1}
+#: How long smpscan waits for a check-in, and how much more a vCPU. A report of missing APs is only a doubt and costs a
+#: healthy bring-up some 30 ms, so under KVM it comes early; under TCG vCPUs share the host's cores in longer turns.
+DEADLINE_US, DEADLINE_VCPU_US = {Accel.KVM: 8_000, Accel.TCG: 50_000}, {Accel.KVM: 500, Accel.TCG: 0}
+
+_NUMBERS = {"stop": 0, "reset": 1, "halt": 0, "spin": 1, "storm": 2}
 
 
 def arguments(options: SmpscanOptions) -> tuple[str, ...]:
@@ -74,17 +81,26 @@ def arguments(options: SmpscanOptions) -> tuple[str, ...]:
     return ("-fw_cfg", f"name=opt/qstress/options,string={' '.join(words)}")
 
 
-def chosen(shape: Shape, *, lost_ap: bool = False) -> tuple[str, ...]:
+def chosen(shape: Shape, *, lost_every: int = 0) -> tuple[str, ...]:
     """Return the QEMU arguments that give *shape* its firmware.
 
-    :param lost_ap: have smpscan leave its last AP in wait-for-SIPI; other firmware cannot be told.
+    :param lost_every: have smpscan leave its last AP in wait-for-SIPI in every so manieth bring-up, 0 for none; other
+        firmware cannot be told.
     :raises RigError: our ROM is missing or not the committed one.
     """
     if shape.firmware == "seabios":
         return ()
     if shape.firmware != "smpscan":
         return ("-bios", shape.firmware)
-    return ("-bios", str(find()), *arguments(SmpscanOptions(leave_out=shape.smp - 1 if lost_ap else 0)))
+    options = SmpscanOptions(
+        deadline_us=DEADLINE_US[shape.accel] + DEADLINE_VCPU_US[shape.accel] * shape.smp,
+        after="reset" if shape.restart == "reset" else "stop",
+        leave_out=shape.smp - 1 if lost_every else 0,
+        every=lost_every or 1,
+        payload="storm" if shape.storm_s else "halt",
+        storm_us=round(shape.storm_s * 1e6),
+    )
+    return ("-bios", str(find()), *arguments(options))
 
 
 def find(name: str = "smpscan") -> Path:

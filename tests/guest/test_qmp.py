@@ -127,3 +127,22 @@ async def test_events_are_handed_on_and_not_kept_by_the_library() -> None:
         assert not made._client.events.history
         await made.close()
         tasks.cancel_scope.cancel()
+
+
+async def test_an_event_that_it_is_deaf_to_costs_nothing_and_others_and_replies_come_through() -> None:
+    ours, theirs = socket.socketpair()
+    events: list[object] = []
+    made = Control(lambda event: events.append(event["event"]), deaf_to="RESET")
+    qemu = ScriptedQemu(theirs, {"query-status": {"return": {"running": True}}})
+    when = b'"timestamp": {"seconds": 1, "microseconds": 2}'
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(qemu.serve)
+        await made.connect(ours, timeout_s=10)
+        for _ in range(3):
+            for _ in range(100):
+                theirs.send(b"{" + when + b', "event": "RESET", "data": {"guest": true}}\r\n')
+            theirs.send(b"{" + when + b', "event": "STOP"}\r\n')
+            assert await made.execute("query-status", timeout_s=10) == {"running": True}
+        assert events == ["STOP"] * 3
+        await made.close()
+        tasks.cancel_scope.cancel()
