@@ -18,7 +18,9 @@ ROM             equ     0xf0000         ; where the ROM is seen below 1 MiB; lab
 
 ; ---- fixed places in RAM -------------------------------------------------------------------------------------------
 BUFFER          equ     0x30000         ; fw_cfg's directory, then the options' text (boot CPU, first bring-up only)
-STACK           equ     0x08000         ; the boot CPU's; no AP has one
+STACK           equ     0x08000         ; the boot CPU's; an AP has one only in the storm
+STACKS          equ     0x40000         ; theirs, STACK_BYTES for each APIC id
+STACK_BYTES     equ     64
 TRAMPOLINE      equ     0x10000         ; where a SIPI with vector 0x10 starts an AP, as in SeaBIOS
 DATA            equ     0x20000         ; one real-mode segment: the table, then the variables
 TABLE           equ     DATA            ; a byte a CPU, by APIC id: 0 not seen, 1 checked in, 2 replayed
@@ -32,6 +34,7 @@ CPUS:           resd    1               ; how many CPUs there are (fw_cfg)
 LIMIT:          resd    1               ; all APIC ids are below it (fw_cfg)
 KHZ:            resd    1               ; TSC ticks a millisecond, never too few
 PATIENCE:       resd    1               ; the deadline in units of 256 TSC ticks
+STORM:          resd    1               ; how long a storm lasts, likewise
 OPTIONS:                                ; in the order in which the options' text gives them
 DEADLINE_US:    resd    1               ; how long to wait without a new check-in
 AFTER:          resd    1               ; when all are in: 0 stop, 1 reset
@@ -39,7 +42,8 @@ MISSING:        resd    1               ; when some are missing: 0 wait for ever
 ROUNDS:         resd    1               ; how many times to wake all again without a reset
 LEAVE_OUT:      resd    1               ; the APIC id of an AP that is not woken; 0 none
 EVERY:          resd    1               ; ... in every such bring-up or round; 1 each, 0 none
-PAYLOAD:        resd    1               ; what an AP does once it has checked in: 0 halt, 1 spin
+PAYLOAD:        resd    1               ; what an AP does once it has checked in: 0 halt, 1 spin, 2 storm
+STORM_US:       resd    1               ; how long it storms once all are in; 0 for ever
 KEPT_END:
 COUNT:          resd    1               ; bring-ups and rounds since the process began
 ROUND:          resd    1               ; 0 in the bring-up, then the number of the round
@@ -50,22 +54,28 @@ X2APIC:         resd    1               ; whether the boot CPU's APIC is in x2AP
 PRINTING:         resd    1               ; held by a replayed AP while it prints
         section .text
 
-MAGIC_VALUE     equ     0x31534d51      ; "QMS1": change it with the layout above
+MAGIC_VALUE     equ     0x32534d51      ; "QMS2": change it with the layout above
 DEFAULT_US      equ     50000
-MAX_DEADLINE_US equ     100000000       ; 100 s: keeps the division in `first_time` within 32 bits
+MAX_DEADLINE_US equ     100000000       ; 100 s: keeps the division in `ticks` within 32 bits
 MAX_KHZ         equ     10000000        ; 10 GHz: likewise; also what is assumed where the PIT does not count
 
 ; ---- hardware ------------------------------------------------------------------------------------------------------
 CONSOLE         equ     0x402
 APIC_BASE_MSR   equ     0x1b            ; bit 8 boot CPU, bit 10 x2APIC, bit 11 enabled
+X2APIC_EOI_MSR  equ     0x80b
+X2APIC_SVR_MSR  equ     0x80f
 X2APIC_ICR_MSR  equ     0x830
 APIC            equ     0xfee00000
+APIC_EOI        equ     APIC + 0x0b0
 APIC_SVR        equ     APIC + 0x0f0
 APIC_ICR        equ     APIC + 0x300
 APIC_ICR_HIGH   equ     APIC + 0x310
 INIT            equ     0x04500
 SIPI            equ     0x04600 | (TRAMPOLINE >> 12)
 ALL_OTHERS      equ     0xc0000
+IOAPIC          equ     0xfec00000      ; selects a register, whose value is 0x10 further on
+IOAPIC_PINS     equ     24              ; each has a redirection entry of two registers, from 0x10 on
+STORM_VECTOR    equ     0x40            ; of IPIs; pin n has the n-th after it
 FWCFG           equ     0x510           ; selector; data at the next port
 FWCFG_CPUS      equ     0x05
 FWCFG_LIMIT     equ     0x0f            ; named MAX_CPUS, but QEMU puts the APIC id limit there
@@ -145,9 +155,15 @@ woken:  cli
         apic_id DATA
         mov     byte [bx], 1
         lock inc dword [CHECKINS - DATA]
-        cmp     dword [PAYLOAD - DATA], 0
-        je      ap_halted
-        jmp     ap_spinning
+        cmp     dword [PAYLOAD - DATA], 1
+        jb      ap_halted
+        je      ap_spinning
+        mov     si, gdt_pointer
+        o32 lgdt [cs:si]
+        mov     eax, cr0
+        or      al, 1
+        mov     cr0, eax
+        jmp     dword 8:ROM + ap_storm
 
         align   8
 gdt:    dq      0                       ; also the null descriptor
@@ -235,7 +251,10 @@ all_in: mov     al, '+'                 ; late: they had been reported as missin
         jae     .over
         inc     dword [ROUND]
         jmp     begin
-.over:  cmp     dword [AFTER], 0
+.over:  cmp     dword [PAYLOAD], 2
+        je      bsp_storm
+storm_over:
+        cmp     dword [AFTER], 0
         je      bsp_stopped
         jmp     reset
 
@@ -368,15 +387,12 @@ first_time:
 .limit: mov     [LIMIT], eax
         call    read_options
         call    calibrate
-        mov     eax, [DEADLINE_US]      ; us * kHz / 1000 ticks, in units of 256
-        cmp     eax, MAX_DEADLINE_US
-        jbe     .deadline
-        mov     eax, MAX_DEADLINE_US
-.deadline:
-        mul     dword [KHZ]
-        mov     ecx, 256 * 1000
-        div     ecx
+        mov     eax, [DEADLINE_US]
+        call    ticks
         mov     [PATIENCE], eax
+        mov     eax, [STORM_US]
+        call    ticks
+        mov     [STORM], eax
 
         mov     esi, text_smpscan
         call    print
@@ -400,6 +416,15 @@ first_time:
         call    kept_sum
         mov     [CHECKSUM], eax
         mov     dword [MAGIC], MAGIC_VALUE
+        ret
+
+; EAX: the TSC ticks of EAX microseconds, in units of 256.
+ticks:  cmp     eax, MAX_DEADLINE_US
+        jbe     .fits
+        mov     eax, MAX_DEADLINE_US
+.fits:  mul     dword [KHZ]             ; us * kHz / 1000
+        mov     ecx, 256 * 1000
+        div     ecx
         ret
 
 ; EAX: the sum of what is kept.
@@ -539,6 +564,34 @@ calibrate:
         xchg    al, ah
         ret
 
+; ---- the storm -----------------------------------------------------------------------------------------------------
+
+; An AP that joins: a stack, the interrupts, its APIC on, and then it sleeps until the boot CPU begins. EBX is its id.
+; Ids above 254 can be named in x2APIC mode only.
+ap_storm:
+        mov     ax, 0x10
+        mov     ds, ax
+        mov     ss, ax
+        mov     esp, ebx
+        shl     esp, 6                  ; STACK_BYTES
+        add     esp, STACKS + STACK_BYTES
+        lidt    [ROM + idt_pointer]
+        imul    ebp, ebx, 0x9e3779b1    ; each draws its own numbers
+        cmp     dword [LIMIT], 255
+        ja      .x2apic
+        or      dword [APIC_SVR], 0x100
+        jmp     ap_storming
+.x2apic:
+        mov     ecx, APIC_BASE_MSR
+        rdmsr
+        or      ah, 4                   ; bit 10
+        wrmsr
+        mov     ecx, X2APIC_SVR_MSR
+        rdmsr
+        or      ah, 1
+        wrmsr
+        jmp     ap_storming
+
 ; ---- small things --------------------------------------------------------------------------------------------------
 
 ; EAX: TSC / 256. Wraps after minutes; differences do not mind.
@@ -630,7 +683,7 @@ bsp_stopped:
         jmp     bsp_stopped
 
         bits    16
-; f1200: an AP that has checked in, halted; f1280: spinning (PAYLOAD 1).
+; f1200: an AP that has checked in, halted; f1280: spinning (PAYLOAD 1); storming ones are at f1400.
         page_at 0x1200
 ap_halted:
         cli
@@ -648,6 +701,93 @@ replayed_parked:
         hlt
         jmp     replayed_parked
 
+        bits    32
+; f1400: an AP in the storm (PAYLOAD 2). It sleeps until it is interrupted, and then interrupts a CPU drawn at random.
+; It leaves its handler by a jump, not by an IRET: where KVM emulates protected mode it has none (x86/emulate.c, em_iret).
+        page_at 0x1400
+ap_storming:
+        sti
+        hlt
+        jmp     ap_storming
+on_interrupt:
+        add     esp, 12                 ; EIP, CS, EFLAGS
+        call    draw
+        cmp     dword [LIMIT], 255
+        ja      .x2apic
+        mov     dword [APIC_EOI], 0
+        shl     eax, 24
+        mov     [APIC_ICR_HIGH], eax
+        mov     dword [APIC_ICR], STORM_VECTOR
+        jmp     ap_storming
+.x2apic:
+        push    eax
+        xor     eax, eax
+        xor     edx, edx
+        mov     ecx, X2APIC_EOI_MSR
+        wrmsr
+        pop     edx
+        mov     ecx, X2APIC_ICR_MSR
+        mov     eax, STORM_VECTOR
+        wrmsr
+        jmp     ap_storming
+
+; EAX: a number below LIMIT, drawn with EBP; changes EDX.
+draw:   imul    ebp, ebp, 1664525
+        add     ebp, 1013904223
+        mov     eax, ebp
+        mul     dword [LIMIT]
+        mov     eax, edx
+        ret
+
+; f1500: the boot CPU in the storm. It rewrites the IOAPIC so that each pin interrupts another CPU, then wakes all APs,
+; over and over; what they pass on would die out, since interrupts meet and the boot CPU takes none.
+        page_at 0x1500
+bsp_storm:
+        call    now
+        mov     [BEGAN], eax
+        mov     ebp, eax
+.again: xor     ecx, ecx
+.pin:   call    draw
+        shl     eax, 24
+        lea     edx, [2 * ecx + 0x11]
+        mov     [IOAPIC], edx
+        mov     [IOAPIC + 0x10], eax    ; to whom
+        dec     edx
+        mov     [IOAPIC], edx
+        lea     eax, [ecx + STORM_VECTOR + 1]
+        mov     [IOAPIC + 0x10], eax    ; fixed, physical, edge, not masked
+        inc     ecx
+        cmp     ecx, IOAPIC_PINS
+        jb      .pin
+        mov     eax, ALL_OTHERS | STORM_VECTOR
+        cmp     dword [X2APIC], 0
+        jne     .x2apic
+        mov     [APIC_ICR], eax
+        jmp     .sent
+.x2apic:
+        xor     edx, edx
+        mov     ecx, X2APIC_ICR_MSR
+        wrmsr
+.sent:  cmp     dword [STORM_US], 0
+        je      .again
+        call    now
+        sub     eax, [BEGAN]
+        cmp     eax, [STORM]
+        jb      .again
+        jmp     storm_over
+
+; Interrupts are taken by storming APs only; the first 32 vectors stay empty, as nowhere in this ROM.
+        align   8
+idt:    times   32 dq 0
+%rep    256 - 32
+        dw      on_interrupt, 8, 0x8e00, ROM >> 16
+%endrep
+idt_end:
+idt_pointer:
+        dw      idt_end - idt - 1
+        dd      ROM + idt
+
+        bits    16
         page_at 0xfff0
         jmp     entry
         page_at 0x10000

@@ -18,11 +18,13 @@ from anyio.abc import TaskGroup
 
 from qstress.errors import GuestError, RigError
 from qstress.guest import fault
+from qstress.guest.churn import Churn, churning
 from qstress.guest.interpose.log import WindowLog
 from qstress.guest.live import Guest, live_guest
 from qstress.guest.placement import place
 from qstress.guest.qmp import MonitorClosed, MonitorSilent
 from qstress.hammer.drive import Hammer
+from qstress.hostlog.findings import Roll
 from qstress.model import (
     LATENCY_BUCKETS_S,
     CommandCount,
@@ -31,12 +33,14 @@ from qstress.model import (
     Milestone,
     Observation,
     Outcome,
+    StormCount,
     Trial,
     TrialResult,
     Verdict,
 )
-from qstress.observe import usage
+from qstress.observe import kicks, usage
 from qstress.observe.examine import ClosedLook, examine, out_of_band_answers
+from qstress.observe.kicks import KickLook
 from qstress.polled import PolledBoot
 from qstress.registers import parse
 from qstress.verdict.causes import duty_cycle, explained
@@ -45,6 +49,8 @@ from qstress.verdict.judge import Doubt, Situation, assess, next_look_s, stalled
 from qstress.verdict.limits import Limits, limits
 from qstress.windows import Log, bringup_began_ns
 
+#: How long a monitor may take to say how often vCPUs were kicked.
+KICKS_TIMEOUT_S = 30.0
 #: How many of the hammer's last replies are kept whole, and how many parsed observations.
 KEPT_REPLIES, KEPT_OBSERVATIONS = 8, 512
 
@@ -53,7 +59,8 @@ KEPT_REPLIES, KEPT_OBSERVATIONS = 8, 512
 class Bench:
     """What a trial needs from its surroundings: which lane it runs on, when the run began (monotonic seconds), what the
     interposer adds to QEMU's environment, whether this QEMU has a sandbox, how much slower than idle this host is,
-    whether anybody wants the evidence of a finding, and the classes that cells have shown so far."""
+    whether anybody wants the evidence of a finding, the classes that cells have shown so far, who is told what kicked a
+    cell's guest, and the roll of trials for the host's kernel log."""
 
     lane: int = 0
     run_began_s: float = 0.0
@@ -62,6 +69,8 @@ class Bench:
     slowness: float = 1.0
     wants_evidence: Callable[[TrialResult], bool] = lambda result: True
     known: set[tuple[int, FindingClass | None]] = field(default_factory=set)
+    on_kicks: Callable[[int, StormCount], None] = lambda cell_index, count: None
+    roll: Roll | None = None
 
 
 class Start(Enum):
@@ -89,13 +98,40 @@ class Bell:
         self._rung = anyio.Event()
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Machine:
-    """What bring-ups happen on: a live guest, its window log, and the bell that rings when something happened."""
+    """What bring-ups happen on: a live guest, its window log, the bell that rings when something happened, and the
+    churn of its threads."""
 
     guest: Guest
     log: WindowLog
     bell: Bell
+    churn: Churn
+    _bench: Bench
+    _cell_index: int
+    _first_look: KickLook | None = None
+    _trial: int | None = None
+
+    def turn_to(self, trial: Trial | None) -> None:
+        """Say whose trial it is from now on, or that it is nobody's any more."""
+        roll, now_s = self._bench.roll, time.monotonic()
+        if roll is not None and self._trial is not None:
+            roll.end(self._trial, now_s)
+        self._trial = None if trial is None else trial.number
+        if roll is not None and trial is not None:
+            roll.begin(trial.number, self.guest.process.pid, now_s)
+
+    async def look(self) -> None:
+        """Begin to count kicks."""
+        self._first_look = await kicks.look(self.guest, self.log, timeout_s=KICKS_TIMEOUT_S)
+
+    async def rest(self) -> None:
+        """Undo the churn and count what kicked the vCPUs, once; before the guest ends."""
+        first, self._first_look = self._first_look, None
+        await self.churn.stop()
+        if first is not None:
+            last = await kicks.look(self.guest, self.log, timeout_s=KICKS_TIMEOUT_S)
+            self._bench.on_kicks(self._cell_index, kicks.between(first, last, self.churn.count))
 
 
 @asynccontextmanager
@@ -106,12 +142,29 @@ async def machine(trial: Trial, bench: Bench, *, lost_every: int = 0) -> AsyncIt
     :raises RigError: as that, in an ``ExceptionGroup``.
     """
     cell, bell = trial.cell, Bell()
+    stratum = cell.stratum
     with WindowLog({**dict(cell.build.env), **(bench.env or {})}) as log:
         async with live_guest(
-            cell.build, cell.stratum.shape, monitors=len(cell.stratum.hammers), env=log.env, pass_fds=log.pass_fds,
+            cell.build, stratum.shape, monitors=len(stratum.hammers), env=log.env, pass_fds=log.pass_fds,
             sandbox=bench.sandbox, lost_every=lost_every, on_change=bell.ring,
         ) as guest:  # fmt: skip
-            yield Machine(guest, log, bell)
+            tids = await _threads(guest) if stratum.churn else {}
+            async with churning(stratum.churn, guest.process.pid, set(tids.values()), seed=trial.seed) as churn:
+                made = Machine(guest, log, bell, churn, bench, trial.cell_index)
+                if stratum.stormy:
+                    await made.look()
+                try:
+                    yield made
+                finally:
+                    made.turn_to(None)
+                await made.rest()
+
+
+async def _threads(guest: Guest) -> dict[int, int]:
+    try:
+        return await guest.vcpu_threads(timeout_s=KICKS_TIMEOUT_S)
+    except GuestError as error:
+        raise RigError(f"cannot learn the guest's threads: {error}", reason="churn") from error
 
 
 class Bringup:
@@ -122,7 +175,8 @@ class Bringup:
         self.bench = bench
         self.limits: Limits = limits(trial.cell.stratum.shape, slowness=bench.slowness)
         self.hammers = [
-            Hammer(spec, trial.seed + i, self._replied) for i, spec in enumerate(trial.cell.stratum.hammers)
+            Hammer(spec, trial.seed + i, self._replied, smp=trial.cell.stratum.shape.smp)
+            for i, spec in enumerate(trial.cell.stratum.hammers)
         ]
         self.replies: deque[tuple[float, bytes]] = deque(maxlen=KEPT_REPLIES)
         self.observations: deque[Observation] = deque(maxlen=KEPT_OBSERVATIONS)
@@ -137,6 +191,8 @@ class Bringup:
         self.recorded: Log | None = None
         self.verdict = Verdict(Outcome.UNKNOWN, "the trial did not come to a verdict")
         self._bell = Bell()
+        self._churn: Churn | None = None
+        self._told = Milestone.START
 
     def commands(self) -> tuple[CommandCount, ...]:
         """Return what became of each hammer's commands."""
@@ -158,12 +214,14 @@ class Bringup:
             await self.on(made)
             for hammer in self.hammers:
                 hammer.release()
+            await made.rest()
             await made.guest.end(polite=self.verdict.outcome is Outcome.HANG)  # then the hammers have come to rest
             self.ask(made.log.read())
 
     async def on(self, made: Machine, start: Start = Start.CONT) -> None:
         """Boot the guest of *made* and stay with it until there is a verdict; the guest stays as it is then."""
-        self.guest, self._bell = made.guest, made.bell
+        self.guest, self._bell, self._churn = made.guest, made.bell, made.churn
+        made.turn_to(self.trial)
         for hammer, wire in zip(self.hammers, made.guest.wires, strict=True):
             hammer.attach(wire)
         if start is Start.CONT:
@@ -254,7 +312,7 @@ class Bringup:
             returncode=returncode,
             stderr=guest.process.said() if returncode is not None else "",
             resets=guest.resets,
-            panicked=any(event.get("event") == "GUEST_PANICKED" for event in guest.events),
+            panicked=guest.panicked,
             silent_since_s=min(waiting, default=None),
         )
 
@@ -265,6 +323,10 @@ class Bringup:
             return Verdict(Outcome.UNKNOWN, f"the judge failed: {error!r}", confidence=Confidence.INCONCLUSIVE)
 
     def _steer(self, milestone: Milestone, tasks: TaskGroup) -> None:
+        for reached in Milestone:
+            if self._churn is not None and self._told < reached <= milestone:
+                self._churn.reached(reached)
+        self._told = max(self._told, milestone)
         for hammer in self.hammers:
             wanted = hammer.spec.start <= milestone < hammer.spec.until
             if wanted and not hammer.active:
@@ -335,6 +397,8 @@ class Bringup:
             console.progressed()
 
     def _replied(self, reply: bytes, at_s: float) -> None:
+        if b"CPU#" not in reply:
+            return  # no dump
         self.replies.append((at_s, reply))
         with suppress(Exception):  # a reply that cannot be read is the fuzzer's business, not this trial's
             observation = parse(reply, at_s - (self.began_s or at_s))

@@ -74,10 +74,15 @@ class FindingClass(StrEnum):
     REPLAYED_INIT = "replayed-init"  # an AP ran the firmware from the reset vector
     BSP_SPIN = "bsp-spin"  # every AP came up, the BSP still waits
     CURED_BY_LOOKING = "cured-by-looking"  # it was stuck and moved once dumps kicked it
+    AP_LOST_LATER = "ap-lost-later"  # an AP that had come up stopped answering
+    ALL_HALTED = "all-halted"  # every vCPU is halted, and nothing will wake one
+    LIVELOCK = "livelock"  # the vCPUs run the same few addresses for ever
+    RESET_LOOP = "reset-loop"  # the guest restarts again and again
     HANG_OTHER = "hang-other"  # no progress, and none of the named pictures
     GUEST_PANIC = "guest-panic"
     MONITOR_STALL = "monitor-stall"
     CRASH = "crash"
+    HOST_KERNEL = "host-kernel"  # the host's kernel complained; never mixed with guest hangs
 
 
 class Confidence(StrEnum):
@@ -100,7 +105,7 @@ class Milestone(IntEnum):
 
 
 class BootProgress(Protocol):
-    """What a firmware's console has said of one bring-up; each firmware that is understood has a reader of its own.
+    """What a firmware's console has said of one bring-up.
 
     ``checkins`` counts the APs that reported, ``found`` is how many vCPUs the boot CPU says are up (None before that),
     ``clean`` whether what was said fits one undisturbed bring-up, ``restart_signs`` why it looks as if a CPU ran the
@@ -122,6 +127,10 @@ class BootProgress(Protocol):
     @property
     def last_line(self) -> str: ...
 
+
+class BootReader(BootProgress, Protocol):
+    """What reads one firmware's console as it comes."""
+
     def feed(self, data: bytes) -> bool:
         """Take in the next bytes of the console; return whether the boot came further, got stuck or restarted."""
 
@@ -138,12 +147,22 @@ class Rate:
     text: str
 
 
+class Kick(StrEnum):
+    """What makes QEMU or KVM kick all vCPUs and takes more than one command, or arguments that only we know."""
+
+    STOP_CONT = "stop-cont"
+    DIRTY_LOG = "dirty-log"  # a migration to a scratch file, cancelled before it can end
+    DUMP_MEMORY = "dump-memory"  # dump-guest-memory to a scratch file
+
+
 @dataclass(frozen=True, slots=True)
 class HammerSpec:
     """One paced stream of monitor commands.
 
-    ``via`` is ``"hmp"`` (sent through ``human-monitor-command``) or ``"qmp"``; ``arguments`` is the JSON text of a
-    QMP command's arguments. The hammer runs from milestone ``start`` until milestone ``until`` is reached.
+    ``via`` is ``"hmp"`` (sent through ``human-monitor-command``), ``"qmp"`` or ``"kick"`` (then ``command`` is one of
+    :class:`Kick`); ``arguments`` is the JSON text of a QMP command's arguments. ``mix`` holds HMP lines with weights:
+    each time one of them is drawn, and ``command`` is no more than their label. A ``K`` in an HMP line is a vCPU drawn
+    anew each time. The hammer runs from milestone ``start`` until milestone ``until`` is reached.
     """
 
     command: str
@@ -152,11 +171,55 @@ class HammerSpec:
     arguments: str = "{}"
     start: Milestone = Milestone.START
     until: Milestone = Milestone.BOOT
+    mix: tuple[tuple[str, int], ...] = ()
 
     @property
     def label(self) -> str:
         """The hammer in a few words, as shown in reports: ``info registers -a @ every 2ms``."""
         return f"{self.command} @ {self.rate.text}"
+
+    @property
+    def varies(self) -> bool:
+        """Whether it does not send one command, always the same."""
+        return self.via == "kick" or bool(self.mix) or (self.via == "hmp" and "K" in self.command.split())
+
+
+@dataclass(frozen=True, slots=True)
+class ChurnSpec:
+    """How QEMU's threads are moved between the host's CPUs: so many moves a second, or ``burst`` moves at each of some
+    milestones. ``text`` is what the user wrote."""
+
+    text: str
+    rate_hz: float | None = None
+    burst: int = 0
+    at: tuple[Milestone, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class StormCount:
+    """What moved and kicked the vCPUs of one guest in ``seconds``.
+
+    ``moves`` were asked for; ``migrations`` are those the kernel counted for these threads (its own among them).
+    ``write_backs``: how often QEMU wrote a vCPU's state back at run time, which follows each kick that reads registers.
+    ``exits``: how often the vCPUs came out of the guest. None where the host or QEMU does not tell.
+    """
+
+    seconds: float
+    moves: int = 0
+    migrations: int | None = None
+    write_backs: int | None = None
+    exits: int | None = None
+
+    def plus(self, other: StormCount) -> StormCount:
+        """Return both together; a number that one of them lacks is not known."""
+
+        def added(a: int | None, b: int | None) -> int | None:
+            return None if a is None or b is None else a + b
+
+        return StormCount(
+            self.seconds + other.seconds, self.moves + other.moves, added(self.migrations, other.migrations),
+            added(self.write_backs, other.write_backs), added(self.exits, other.exits),
+        )  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,7 +228,8 @@ class Build:
 
     ``binary`` is an absolute path, ``sha256`` its hash, ``version`` the x.y.z it prints. ``lost_ap_share`` is the
     share of trials in which a fault is injected that looks like a lost AP (0: none; tier T4). ``hold_write_s`` and
-    ``hold_read_s`` say how long the interposer keeps an AP before its state is written back or read (0: not; tier T2).
+    ``hold_read_s`` say how long the interposer keeps an AP before its state is written back or read (0: not; tier T2),
+    ``hold_until_checkin_s`` how long at most the first AP about to be written back waits for another one to wake.
     """
 
     name: str
@@ -179,6 +243,7 @@ class Build:
     lost_ap_share: float = 0.0
     hold_write_s: float = 0.0
     hold_read_s: float = 0.0
+    hold_until_checkin_s: float = 0.0
 
     @property
     def interposed(self) -> bool:
@@ -188,7 +253,7 @@ class Build:
     @property
     def held(self) -> bool:
         """Whether APs are kept between the reading and the writing back of their state, or before the reading."""
-        return self.hold_write_s > 0 or self.hold_read_s > 0
+        return self.hold_write_s > 0 or self.hold_read_s > 0 or self.hold_until_checkin_s > 0
 
     @property
     def fix_imitated(self) -> bool:
@@ -198,7 +263,12 @@ class Build:
 
 @dataclass(frozen=True, slots=True)
 class Shape:
-    """The guest's shape: what all builds of a stratum boot alike. ``placement`` is a tier T1 amplifier."""
+    """The guest's shape: what all builds of a stratum boot alike. ``placement`` is a tier T1 amplifier.
+
+    ``restart`` says how the next trial of a lane begins, ``process_trials`` how many trials a process-run has (1 with
+    ``restart: process``): the unit of the statistics. ``storm_s`` is how long smpscan's CPUs interrupt each other after
+    each bring-up and before the reset (0: not).
+    """
 
     smp: int
     machine: str
@@ -206,20 +276,31 @@ class Shape:
     memory_bytes: int
     firmware: str  # "seabios", "smpscan" (ours) or an absolute path given to -bios
     args: tuple[str, ...] = ()
-    placement: str = "none"  # none | bsp-alone
+    placement: str = "none"  # none | bsp-alone | spread
+    restart: str = "process"  # process | reset
+    process_trials: int = 1
+    observe: str = "console"  # console | none: judged from the monitor alone, and not paused at its start
+    storm_s: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
 class Stratum:
-    """What two builds must share to be compared: shape and hammers."""
+    """What two builds must share to be compared: shape, hammers and churn."""
 
     shape: Shape
     hammers: tuple[HammerSpec, ...]
+    churn: ChurnSpec | None = None
+
+    @property
+    def stormy(self) -> bool:
+        """Whether how hard the vCPUs are kicked is of interest."""
+        return self.churn is not None or self.shape.storm_s > 0 or any(hammer.varies for hammer in self.hammers)
 
     @property
     def hammer_label(self) -> str:
-        """All hammers in one line; ``none`` where nothing hammers."""
-        return " + ".join(hammer.label for hammer in self.hammers) or "none"
+        """All hammers and the churn in one line; ``none`` where nothing disturbs the guest."""
+        churn = [f"churn {self.churn.text}"] if self.churn else []
+        return " + ".join([hammer.label for hammer in self.hammers] + churn) or "none"
 
 
 @dataclass(frozen=True, slots=True)
@@ -236,7 +317,11 @@ class Cell:
             return Tier.T4
         if self.stratum.shape.firmware == "smpscan":
             return Tier.T3
-        return Tier.T2 if self.build.held else Tier.T1
+        if self.build.held:
+            return Tier.T2
+        shape = self.stratum.shape
+        as_production = shape.observe == "none" and shape.placement == "none" and shape.restart == "process"
+        return Tier.T0 if as_production else Tier.T1
 
 
 @dataclass(frozen=True, slots=True)

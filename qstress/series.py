@@ -41,6 +41,7 @@ class Series(Bringup):
         self.finished = False
         self._todo = todo
         self._deliver = deliver
+        self._machine: Machine | None = None
         self._log: WindowLog | None = None
         self._exposed: float | None = None
         self._left = min(LONGEST, most)
@@ -50,7 +51,7 @@ class Series(Bringup):
 
     async def on(self, made: Machine, start: Start = Start.CONT) -> None:
         """See :meth:`Bringup.on`."""
-        self._log = made.log
+        self._machine, self._log = made, made.log
         await super().on(made, start)
 
     def commands(self) -> tuple[CommandCount, ...]:
@@ -121,6 +122,8 @@ class Series(Bringup):
         go_on = self._deliver(results) and self._left > 0
         if go_on:
             self.trial = self._todo[0]
+            if self._machine is not None:
+                self._machine.turn_to(self.trial)
         return go_on
 
 

@@ -27,8 +27,10 @@ from qstress.errors import ConfigError, RigError
 from qstress.guest.interpose import build as interposer
 from qstress.host.facts import host_facts
 from qstress.host.sandbox import has_sandbox
+from qstress.hostlog.findings import HostFinding, Roll, as_text
 from qstress.metrics.snapshot import Progress, RunVerdict, Snapshot, snapshot
-from qstress.model import Build, Evidence, FindingClass, Trial, TrialResult
+from qstress.model import Build, Evidence, FindingClass, StormCount, Trial, TrialResult
+from qstress.observe.hostlog import HostLog
 from qstress.plan.schedule import Plan
 from qstress.report.gate import GateResult, PastRun, answered, control_of, exit_code, gate
 from qstress.report.repro import script
@@ -36,11 +38,14 @@ from qstress.report.summary import RunFacts, summary
 from qstress.report.text import text
 from qstress.stats.compare import Comparison, compare
 from qstress.stats.tally import Tally
+from qstress.store.files import replace_file
 from qstress.store.read import open_run
 from qstress.store.rows import as_stored
 from qstress.store.write import RunStore, call_qstress
 from qstress.trial import Bench, run_process
 
+#: Where a run's folder keeps what the host's kernel complained of.
+HOST_KERNEL_FILE = "host-kernel.txt"
 INTERRUPTED_EXIT = {signal.SIGINT: 130, signal.SIGTERM: 143}
 
 
@@ -55,6 +60,7 @@ class Soak:
     tally: Tally
     campaign: Campaign
     started: datetime
+    host_log: HostLog
     past: PastRun | None = None  # the newest earlier run of the same configuration that passed, for the gate
     last_trial_s: float = 0.0  # Unix time; 0: none has ended yet
     ended_s: float = 0.0  # Unix time; 0: it runs
@@ -84,6 +90,7 @@ class Soak:
             async with anyio.create_task_group() as tasks:
                 everything = anyio.CancelScope()
                 tasks.start_soon(self._obey_signals, everything)
+                tasks.start_soon(self.host_log.watch)
                 try:
                     with everything:
                         await self.campaign.run()
@@ -93,6 +100,9 @@ class Soak:
         finally:
             self.campaign.reason = self.campaign.reason or Reason.INTERRUPTED
             self.ended_s = time.time()
+            self.host_log.close()
+        if self.host_findings:
+            replace_file(self.store.path / HOST_KERNEL_FILE, as_text(self.host_findings).encode())
         self.store.write_summary(self.summary())
         return self.exit_code
 
@@ -123,7 +133,14 @@ class Soak:
             return 4
         if self.stopped_by is not None:
             return INTERRUPTED_EXIT[self.stopped_by]
-        return exit_code(self.tally, self.comparisons, self.gate)
+        code = exit_code(self.tally, self.comparisons, self.gate)
+        judged = self.settings.gate is not None or self.settings.compare is not None
+        return 1 if code == 0 and self.host_findings and not judged else code
+
+    @property
+    def host_findings(self) -> list[HostFinding]:
+        """What the host's kernel complained of during this run."""
+        return list(self.host_log.findings.by_title.values())
 
     def facts(self) -> RunFacts:
         """Return what the reports say of this run beside its numbers."""
@@ -144,11 +161,14 @@ class Soak:
 
     def summary(self) -> dict[str, object]:
         """Return the content of ``summary.json`` as things stand."""
-        return summary(self.facts(), self.tally, self.comparisons)
+        content = summary(self.facts(), self.tally, self.comparisons)
+        return {**content, "host_log": self.host_log.document()}
 
     def text(self) -> str:
         """Return the summary for a person."""
-        return text(self.facts(), self.tally, self.comparisons, self.gate)
+        *body, last = text(self.facts(), self.tally, self.comparisons, self.gate).splitlines()
+        heard, loud = self.host_log.text(), self.host_log.problem or self.host_findings
+        return "\n".join([*heard, *body, last, ""] if loud else [*body, *heard, last, ""])
 
     def measured(self) -> Snapshot:
         """Return what the metrics show of this run as things stand."""
@@ -224,10 +244,15 @@ def resume(
     return soak
 
 
-def trial_runner(settings: Settings, wants_evidence: Callable[[TrialResult], bool]) -> TrialRunner:
+def trial_runner(
+    settings: Settings,
+    wants_evidence: Callable[[TrialResult], bool],
+    on_kicks: Callable[[int, StormCount], None],
+    roll: Roll,
+) -> TrialRunner:
     """Return what runs the trials of a process-run on a lane, with each build's environment made once.
 
-    :param wants_evidence: whether the evidence of a finding is worth making.
+    :param wants_evidence: whether the evidence of a finding is worth making; *on_kicks*, *roll*: see ``Bench``.
     :raises RigError: the interposer is asked for and cannot be built.
     """
     env = {build.name: interposer.environment(build) for build in settings.builds}
@@ -239,7 +264,7 @@ def trial_runner(settings: Settings, wants_evidence: Callable[[TrialResult], boo
         name = trials[0].cell.build.name
         bench = Bench(
             lane=lane, run_began_s=began_s, env=env[name], sandbox=sandboxed[name], wants_evidence=wants_evidence,
-            known=known,
+            known=known, on_kicks=on_kicks, roll=roll,
         )  # fmt: skip
         # as stored: what a summary made again from the store is made of
         await run_process(trials, bench, lambda done: deliver([(as_stored(result), kept) for result, kept in done]))
@@ -254,8 +279,9 @@ def _provenance(build: Build) -> dict[str, object]:
 
 def repro_script(result: TrialResult, evidence: Evidence) -> str:
     """Return ``repro.sh`` of a finding."""
-    if result.trial.cell.stratum.shape.firmware == "smpscan":
-        return call_qstress(result, evidence)  # only qstress reads smpscan's console
+    stratum = result.trial.cell.stratum
+    if stratum.shape.firmware == "smpscan" or stratum.stormy:
+        return call_qstress(result, evidence)  # only qstress reads smpscan's console, draws commands and moves threads
     source = interposer.SOURCE.read_text() if result.trial.cell.build.interposed else None
     return script(
         result.trial, evidence.argv, evidence.env, source, found=result.verdict.title, kernel=platform.release()
@@ -288,8 +314,8 @@ def _wire(
         duration_s=settings.stop_duration_s,
         decided=lambda: settings.stop_decided and answered(tally, settings.compare, settings.gate),
     )
-    campaign = Campaign(
-        plan, trial_runner(settings, store.wants_evidence), store, stop, settings.lanes, finished, counted
-    )
-    soak = Soak(settings, kvm, store, plan, tally, campaign, started)
+    host_log = HostLog(lambda finding: None)
+    runner = trial_runner(settings, store.wants_evidence, tally.add_kicks, host_log.roll)
+    campaign = Campaign(plan, runner, store, stop, settings.lanes, finished, counted)
+    soak = Soak(settings, kvm, store, plan, tally, campaign, started, host_log)
     return soak

@@ -25,8 +25,9 @@ __all__ = ["Compare", "Gate", "Settings", "digest", "resolve", "resolved_documen
 
 #: More cells than this no run can fill with trials.
 MAX_CELLS = 4096
-#: The injected fault raises SeaBIOS's count of CPUs by one, in a byte of CMOS (facts: qemu.md 5, I2).
-_INJECT_SMP = range(2, 255)
+#: The injected fault raises SeaBIOS's count of CPUs by one, in a byte of CMOS (facts: qemu.md 5, I2); smpscan leaves
+#: out an AP by itself, of as many as there may be.
+_INJECT_SMP, _INJECT_SMP_SMPSCAN = range(2, 255), range(2, 4097)
 
 
 def resolve(config: Config, *, kvm: KvmFacts, cores: int, base: Path) -> Settings:
@@ -39,7 +40,10 @@ def resolve(config: Config, *, kvm: KvmFacts, cores: int, base: Path) -> Setting
     :raises RigError: the host lacks what it asks for; reason ``no-kvm``, ``qemu-missing`` or ``not-qemu``.
     """
     accel, note = _accelerator(config, kvm)
-    strata = _strata(config, accel, base)
+    placement = config.guest.placement if cores > 1 else "none"
+    if placement != config.guest.placement:
+        note += f"; WARNING: placement {config.guest.placement} needs two cores and there is one: none is used"
+    strata = _strata(config, accel, base, placement)
     largest = max(config.guest.smp)
     if accel is Accel.KVM and 0 < kvm.max_vcpus < largest:
         text = f"guest.smp has {largest}, but this host's KVM runs at most {kvm.max_vcpus} vCPUs"
@@ -48,6 +52,8 @@ def resolve(config: Config, *, kvm: KvmFacts, cores: int, base: Path) -> Setting
     injected = [build.name for build in builds if build.lost_ap_share]
     if injected:
         note += f"; lost APs are injected into: {', '.join(injected)}"
+    if any(config.churn) and cores < 2:
+        note += "; churn cannot happen: there is one core"
     metrics = config.metrics
     return Settings(
         name=config.name,
@@ -111,6 +117,7 @@ def _builds(config: Config, accel: Accel, kvm: KvmFacts, base: Path) -> tuple[Bu
                 lost_ap_share=share,
                 hold_write_s=(held.write or 0.0) if held else 0.0,
                 hold_read_s=(held.read or 0.0) if held else 0.0,
+                hold_until_checkin_s=(held.until_checkin or 0.0) if held else 0.0,
             )
         )
     return tuple(builds)
@@ -129,34 +136,49 @@ def _lost_ap_share(config: Config, name: str, entry: BuildEntry, accel: Accel) -
     """Return the share of trials into which a lost AP is injected on this accelerator."""
     if entry.inject is None or entry.inject.accel not in ("any", accel):
         return 0.0
+    possible = _INJECT_SMP_SMPSCAN if config.guest.firmware == "smpscan" else _INJECT_SMP
     for smp in config.guest.smp if entry.inject.lost_ap else ():
-        if smp not in _INJECT_SMP:
-            low, high = _INJECT_SMP[0], _INJECT_SMP[-1]
+        if smp not in possible:
+            low, high = possible[0], possible[-1]
             text = f"a lost AP can be injected at smp {low} to {high} only, and guest.smp has {smp}"
             raise _refused(config, ("builds", name, "inject"), text)
     return entry.inject.lost_ap
 
 
-def _strata(config: Config, accel: Accel, base: Path) -> tuple[Stratum, ...]:
-    """Return the cross product of the axes: machine, smp and each hammer's rates (the last varies fastest)."""
+def _strata(config: Config, accel: Accel, base: Path, placement: str) -> tuple[Stratum, ...]:
+    """Return the cross product of the axes: machine, smp, each hammer's rates and churn (the last varies fastest)."""
     guest = config.guest
     axes = [len(hammer.rate) for hammer in config.hammer]
-    cells = len(config.builds) * len(guest.smp) * len(guest.machine)
+    cells = len(config.builds) * len(guest.smp) * len(guest.machine) * len(config.churn)
     for axis in axes:
         cells *= axis
     if cells > MAX_CELLS:
-        raise _refused(config, (), f"{cells} cells (builds x machine x smp x rates) are more than {MAX_CELLS}")
+        raise _refused(config, (), f"{cells} cells (builds x machine x smp x rates x churn) are more than {MAX_CELLS}")
     firmware = _firmware(config, base)
     shapes = [
-        Shape(smp, machine, accel, guest.memory, firmware, guest.args, guest.placement)
+        Shape(
+            smp,
+            machine,
+            accel,
+            guest.memory,
+            firmware,
+            guest.args,
+            placement=placement,
+            restart=guest.restart,
+            process_trials=rules.process_trials(config),
+            observe=config.observe,
+            storm_s=guest.storm or 0.0,
+        )
         for machine, smp in itertools.product(guest.machine, guest.smp)
     ]
     hammers = list(itertools.product(*([_spec(hammer, rate) for rate in hammer.rate] for hammer in config.hammer)))
-    return tuple(Stratum(shape, combination) for shape, combination in itertools.product(shapes, hammers))
+    return tuple(Stratum(*combination) for combination in itertools.product(shapes, hammers, config.churn))
 
 
 def _spec(hammer: Hammer, rate: Rate) -> HammerSpec:
-    return HammerSpec(hammer.command, hammer.via, rate, hammer.arguments, hammer.start, hammer.until)
+    mix = hammer.mix or ()
+    command = hammer.command or " | ".join(f"{weight}x {line}" for line, weight in mix)
+    return HammerSpec(command, hammer.via, rate, hammer.arguments, hammer.start, hammer.until, mix)
 
 
 def _firmware(config: Config, base: Path) -> str:
@@ -183,4 +205,4 @@ def _gate(config: Config) -> Gate | None:
     gate, build = config.gate, rules.gated_build(config)
     if gate is None or build is None:
         return None
-    return Gate(build, gate.max_hang_rate, gate.classes, gate.better_than)
+    return Gate(build, gate.max_hang_rate, gate.classes, gate.better_than, gate.baseline, gate.min_trials)

@@ -5,7 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from qstress.config.schema import Config
+from qstress.config.settings import LAST_GOOD
 from qstress.config.tree import Loc, shown
+
+#: Trials of a process-run with ``restart: reset``, where the file does not say.
+PROCESS_TRIALS = 100
 
 
 def broken(config: Config) -> Iterator[tuple[Loc, str]]:
@@ -13,6 +17,14 @@ def broken(config: Config) -> Iterator[tuple[Loc, str]]:
     yield from _stop(config)
     yield from _gate(config)
     yield from _hold(config)
+    yield from _restart(config)
+    yield from _observe(config)
+    yield from _storm(config)
+
+
+def process_trials(config: Config) -> int:
+    """Return how many trials a process-run has."""
+    return 1 if config.guest.restart == "process" else config.guest.process_trials or PROCESS_TRIALS
 
 
 def gated_build(config: Config) -> str | None:
@@ -27,10 +39,20 @@ def _stop(config: Config) -> Iterator[tuple[Loc, str]]:
     stop = config.stop
     if stop.trials is None and stop.duration is None and not stop.decided:
         yield ("stop",), "nothing would end this run; add for example  stop: {trials: 400, duration: 10m}"
-    if stop.trials is not None and stop.trials < len(config.builds):
-        yield ("stop", "trials"), f"{stop.trials} is fewer than the {len(config.builds)} builds"
-    if stop.decided and config.compare is None and config.gate is None:
-        yield ("stop", "decided"), "needs compare or gate: there is nothing to decide"
+    block = len(config.builds) * process_trials(config)
+    if stop.trials is not None and stop.trials < block:
+        runs = "" if block == len(config.builds) else f" have in one process-run each: {block}"
+        yield ("stop", "trials"), f"{stop.trials} is fewer than the {len(config.builds)} builds{runs}"
+    if stop.decided and config.compare is None and not _asks_now(config):
+        yield ("stop", "decided"), "needs compare, or gate with max_hang_rate: there is nothing to decide"
+
+
+def _asks_now(config: Config) -> bool:
+    """Whether the gate, if any, asks something that this run's own trials can answer."""
+    gate = config.gate
+    if gate is None:
+        return False
+    return gate.max_hang_rate is not None or gate.better_than is not None or gate.baseline not in (None, LAST_GOOD)
 
 
 def _hold(config: Config) -> Iterator[tuple[Loc, str]]:
@@ -42,6 +64,38 @@ def _hold(config: Config) -> Iterator[tuple[Loc, str]]:
             yield ("builds", candidate), f"must have the same hold as {baseline}, or the comparison says nothing"
 
 
+def _restart(config: Config) -> Iterator[tuple[Loc, str]]:
+    guest = config.guest
+    if guest.restart == "process":
+        if guest.process_trials is not None:
+            yield ("guest", "process_trials"), "needs restart: reset; with restart: process each trial has its own"
+        return
+    for name, build in config.builds.items():
+        if build.inject and build.inject.lost_ap and guest.firmware != "smpscan":
+            yield ("builds", name, "inject"), "needs firmware: smpscan, or restart: process: a reset cannot repeat it"
+
+
+def _storm(config: Config) -> Iterator[tuple[Loc, str]]:
+    guest = config.guest
+    if guest.storm is not None and (guest.firmware != "smpscan" or guest.restart != "reset"):
+        yield ("guest", "storm"), "needs firmware: smpscan and restart: reset"
+    if guest.placement != "none" and any(config.churn):
+        yield ("churn",), f"cannot be with placement: {guest.placement}, which it would undo"
+
+
+def _observe(config: Config) -> Iterator[tuple[Loc, str]]:
+    """What can be judged from the monitor alone: boots of SeaBIOS in processes of their own, by whole dumps."""
+    if config.observe == "console":
+        return
+    if config.guest.firmware == "smpscan" or config.guest.restart == "reset":
+        yield ("observe",), "none: needs a firmware other than smpscan, and restart: process"
+    if not any(hammer.via == "hmp" and hammer.command == "info registers -a" for hammer in config.hammer):
+        yield ("observe",), "none: needs a hammer that sends info registers -a, whose replies are all there is to judge"
+    for name, build in config.builds.items():
+        if build.inject and build.inject.lost_ap:
+            yield ("builds", name, "inject"), "needs observe: console; the fault is made in a guest that starts paused"
+
+
 def _gate(config: Config) -> Iterator[tuple[Loc, str]]:
     gate, compare = config.gate, config.compare
     if gate is None:
@@ -49,8 +103,13 @@ def _gate(config: Config) -> Iterator[tuple[Loc, str]]:
     build = gated_build(config)
     if build is None:
         yield ("gate", "build"), "is missing; say which build must pass"
-    if gate.better_than is None or build is None:
+    if build is None:
         return
-    if compare is None or compare.baseline != gate.better_than or build not in compare.candidate:
-        missing = f"compare: {{baseline: {gate.better_than}, candidate: {build}}}"
-        yield ("gate", "better_than"), f"{shown(gate.better_than)} has to be compared with; add  {missing}"
+    if gate.baseline == LAST_GOOD and LAST_GOOD in config.builds:
+        yield ("gate", "baseline"), f"could be the build {LAST_GOOD} or an earlier run; give that build another name"
+    for key, name in (("better_than", gate.better_than), ("baseline", gate.baseline)):
+        if name is None or name == LAST_GOOD:
+            continue
+        if compare is None or compare.baseline != name or build not in compare.candidate:
+            missing = f"compare: {{baseline: {name}, candidate: {build}}}"
+            yield ("gate", key), f"{shown(name)} has to be compared with; add  {missing}"

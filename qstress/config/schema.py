@@ -23,22 +23,32 @@ from pydantic import (
 
 from qstress.config import units
 from qstress.config.checked import OneOrMore, among, closest, named, share, whole, wrong
+from qstress.config.settings import LAST_GOOD
 from qstress.config.tree import Node, Place, shown
 from qstress.config.units import Text
+from qstress.model import Kick
 
 #: Keys that interface.md has for later versions: refused as "not yet supported" instead of "unknown".
-LATER_KEYS = frozenset({"record", "churn", "observe"})
+LATER_KEYS = frozenset({"record"})
 
 _NAME = named("[A-Za-z0-9][A-Za-z0-9._-]{0,63}", "letters, digits and . _ - (at most 64, the first no sign)")
 
 Version: TypeAlias = Literal[1]
 AccelWord: TypeAlias = Literal["auto", "kvm", "tcg"]
-PlacementWord: TypeAlias = Literal["none", "bsp-alone"]
-RestartWord: TypeAlias = Literal["process"]
-ViaWord: TypeAlias = Literal["hmp", "qmp"]
+PlacementWord: TypeAlias = Literal["none", "bsp-alone", "spread"]
+RestartWord: TypeAlias = Literal["process", "reset"]
+ObserveWord: TypeAlias = Literal["console", "none"]
+ViaWord: TypeAlias = Literal["hmp", "qmp", "kick"]
 KvmSmmWord: TypeAlias = Literal["real", "auto", "pretend"]
 WritebackWord: TypeAlias = Literal["as-is", "reset-only"]
+ExchangeWord: TypeAlias = Literal[
+    "qmp", "hmp", "corpus", "lifecycle", "hammer", "corrupt", "pieces", "interleaved", "reconnect"
+]
 InjectAccelWord: TypeAlias = Literal["any", "tcg"]
+
+
+def _known_baseline(name: str, info: ValidationInfo) -> str:
+    return name if name == LAST_GOOD else _known_build(name, info)
 
 
 def _known_build(name: str, info: ValidationInfo) -> str:
@@ -51,6 +61,7 @@ def _known_build(name: str, info: ValidationInfo) -> str:
 
 Name = Annotated[str, _NAME]
 BuildName = Annotated[str, _NAME, AfterValidator(_known_build)]
+GateBaseline = Annotated[str, _NAME, AfterValidator(_known_baseline)]
 EnvName = Annotated[str, named("[A-Za-z_][A-Za-z0-9_]{0,254}", "letters, digits and _, no digit first")]
 Machine = Annotated[str, named(r"[A-Za-z0-9][^\s]{0,199}", "a machine as QEMU's -machine takes it, such as pc or q35")]
 Smp = Annotated[int, whole(1, 4096)]
@@ -83,6 +94,9 @@ class HoldEntry(Section):
 
     write: units.Duration | None = Field(None, description="between reading its state and writing it back (lost-init)")
     read: units.Duration | None = Field(None, description="before reading its state (replayed-init)")
+    until_checkin: units.Duration | None = Field(
+        None, description="at most so long, the first AP about to be written back until another one has been woken"
+    )
 
 
 class BuildEntry(Section):
@@ -111,20 +125,33 @@ class Guest(Section):
     smp: OneOrMore[Smp] = written(4, "number of vCPUs, one or a list (an axis)")
     memory: units.Size = written("32M", "the guest's memory")
     firmware: units.Firmware = Field("seabios", description="seabios, smpscan, or a path to a BIOS image")
-    restart: Annotated[RestartWord, among(RestartWord, later=("reset",))] = Field(
-        "process", description="how the next trial of a lane begins: a new process"
+    restart: Annotated[RestartWord, among(RestartWord)] = Field(
+        "process", description="how the next trial of a lane begins: by a new process, or by a reset in place"
+    )
+    process_trials: Annotated[int, whole(2, 10**6)] | None = Field(
+        None, description="with restart: reset, how many trials of a build run one after another; 100 by default"
+    )
+    storm: units.Storm | None = Field(
+        None, description="with smpscan and restart: reset, how long CPUs interrupt each other after each bring-up"
     )
     args: tuple[Text, ...] = Field((), description="appended to every QEMU command line")
     placement: Annotated[PlacementWord, among(PlacementWord)] = Field(
-        "none", description="bsp-alone: the boot CPU alone on one core; more hangs, tier T1"
+        "none",
+        description="bsp-alone: the boot CPU alone on one core, more hangs; spread: vCPUs over the cores in turn",
     )
 
 
 class Hammer(Section):
     """One paced stream of monitor commands."""
 
-    command: Text = Field(description="what is sent, as typed at the monitor (hmp) or a QMP command's name")
-    via: Annotated[ViaWord, among(ViaWord)] = Field("hmp", description="which monitor language")
+    command: Text | None = Field(
+        None,
+        description=f"an HMP line (K: a vCPU drawn each time), a QMP command's name, or a kick: {', '.join(Kick)}",
+    )
+    mix: units.Mix | None = Field(
+        None, description="instead of command: HMP lines with weights, one is drawn each time"
+    )
+    via: Annotated[ViaWord, among(ViaWord)] = Field("hmp", description="which monitor language, or kick")
     rate: OneOrMore[units.Pace] = written("max", "max, 500/s, every 2ms; or a list (an axis)")
     start: units.Phase = written("start", "the phase of the boot that begins it", alias="from")
     until: units.Phase = written("boot", "the phase of the boot that ends it")
@@ -135,10 +162,17 @@ class Hammer(Section):
         if self.start >= self.until:
             phases = f"{self.start.name.lower()} is not before {self.until.name.lower()}"
             raise wrong(f"{phases}: this hammer would never send", ("until",) if self._has("until") else ("from",))
-        if self.via == "hmp" and self._has("arguments"):
+        if self.via != "qmp" and self._has("arguments"):
             raise wrong("only a QMP command takes arguments; write them into the command, or via: qmp", ("arguments",))
-        if self.via == "qmp" and not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_.-]*", self.command):
+        if self.mix is not None and (self.command is not None or self.via != "hmp"):
+            raise wrong("stands instead of command, and with via: hmp only", ("mix",))
+        if self.mix is None and self.command is None:
+            raise wrong("is missing; this key is required", ("command",))
+        if self.via == "qmp" and not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_.-]*", self.command or ""):
             raise wrong(f"{shown(self.command)} is not the name of a QMP command; via: hmp takes a line", ("command",))
+        if self.via == "kick" and self.command not in list(Kick):
+            hint = closest(self.command or "", Kick)
+            raise wrong(f"{shown(self.command)} is not one of: {', '.join(Kick)}{hint}", ("command",))
         return self
 
     def _has(self, key: str) -> bool:
@@ -150,7 +184,11 @@ class Stop(Section):
 
     trials: Trials | None = Field(None, description="after so many trials in all")
     duration: units.Duration | None = Field(None, description="after so long")
-    decided: units.Boolean = Field(False, description="once the comparison is decided")
+    decided: units.Boolean = Field(
+        False,
+        description="once compare has named the better build; with gate.max_hang_rate, once the gated build is shown "
+        "to be below that and compare's baseline above it (or the gated build is)",
+    )
 
 
 class CompareEntry(Section):
@@ -175,16 +213,28 @@ class GateEntry(Section):
     """What makes the run pass or fail."""
 
     build: BuildName | None = Field(None, description="the build that must pass; default: compare's candidate")
-    max_hang_rate: Annotated[float, share(inclusive=True)] | None = Field(None, description="highest rate that passes")
+    max_hang_rate: Annotated[float, share(inclusive=True)] | None = Field(
+        None, description="highest rate that passes; the build must be shown to be below it, in each cell"
+    )
     classes: units.Classes = written("all", "which findings count: all, or a list such as [lost-init]")
     better_than: BuildName | None = Field(None, description="the build that must be shown to be worse")
+    baseline: GateBaseline | None = Field(
+        None,
+        description="what must not be shown to be better: a build, or last-good, the newest run of this very "
+        "configuration in runs_dir that passed",
+    )
+    min_trials: Trials | None = Field(
+        None, description="valid trials in each cell of the build without which none passes"
+    )
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
-        if self.max_hang_rate is None and self.better_than is None:
-            raise wrong("checks nothing; add max_hang_rate: 0.01, or better_than: and a build")
+        if self.max_hang_rate is None and self.better_than is None and self.baseline is None:
+            raise wrong("checks nothing; add max_hang_rate: 0.01, or better_than: and a build, or baseline: last-good")
         if self.build is not None and self.build == self.better_than:
             raise wrong(f"{shown(self.build)} cannot be better than itself", ("better_than",))
+        if self.build is not None and self.build == self.baseline:
+            raise wrong(f"{shown(self.build)} cannot be its own baseline", ("baseline",))
         return self
 
 
@@ -193,6 +243,28 @@ class Metrics(Section):
 
     listen: units.Address | None = Field(None, description="serve them here, for example 127.0.0.1:9797")
     textfile: Text | None = Field(None, description="write them here, for the node exporter's textfile collector")
+
+
+class Fuzz(Section):
+    """How the monitors of live guests are fuzzed."""
+
+    guests: tuple[tuple[Text, ...], ...] = Field(
+        ((),), min_length=1, description="lists of QEMU arguments; each guest gets one of them, drawn"
+    )
+    commands: Annotated[int, whole(1, 10**6)] = Field(3000, description="of one guest, after which the next starts")
+    wrong: Annotated[float, share(inclusive=True)] = Field(
+        0.3, description="share of the commands with something wrong in their arguments"
+    )
+    depth: Annotated[int, whole(1, 20)] = Field(5, description="how deep arguments nest at most")
+    mix: dict[Annotated[ExchangeWord, among(ExchangeWord)], units.Weight] = Field(
+        {}, description="how often each kind of exchange is drawn; those left out keep their default"
+    )
+    weights: dict[Text, units.Weight] = Field(
+        {}, description="how often a command is drawn: a QMP name, or hmp and an HMP name; those left out keep theirs"
+    )
+    reply: units.Duration = written("10s", "a monitor that is silent for longer is stalled")
+    reduce: units.Budget = written("60s", "how long a new finding is made smaller; 0: not at all")
+    known: Text | None = Field(None, description="a file of known findings (relative to this file's folder)")
 
 
 class Config(Section):
@@ -206,13 +278,20 @@ class Config(Section):
         [{"command": "info registers -a", "via": "hmp", "rate": "max"}],
         "the streams of commands, all at once; [] for none (a control)",
     )
+    churn: OneOrMore[units.Churn] = written(
+        "none", "how QEMU's threads are moved between cores: none, 1000/s, 200 at pci; or a list (an axis)"
+    )
     stop: Stop = written({}, "when the run ends; at least one rule")
     compare: CompareEntry | None = Field(None, description="which builds are compared")
     gate: GateEntry | None = Field(None, description="what makes the run pass or fail")
+    observe: Annotated[ObserveWord, among(ObserveWord)] = Field(
+        "console", description="none: as production boots, judged from the monitor's replies alone (tier T0)"
+    )
     lanes: units.Lanes = written("auto", "how many guests at once; auto: half the cores")
     seed: Seed = Field(1, description="of everything random in the run")
     runs_dir: Text = Field("runs", description="where runs are recorded (relative to the current folder)")
     metrics: Metrics = written({}, "where metrics can be read")
+    fuzz: Fuzz = written({}, "how `qstress fuzz` fuzzes; a soak does not look at it")
 
     _origin: Node = PrivateAttr(Node(Place(0, 0, 0, "configuration"), {}))
 
@@ -229,6 +308,7 @@ SECTIONS: dict[tuple[str, ...], type[Section]] = {
     ("compare",): CompareEntry,
     ("gate",): GateEntry,
     ("metrics",): Metrics,
+    ("fuzz",): Fuzz,
 }
 
 

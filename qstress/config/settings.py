@@ -13,6 +13,9 @@ from pathlib import Path
 
 from qstress.model import Build, FindingClass, Stratum
 
+#: ``gate.baseline``: the newest run of the same configuration that passed, instead of a build of this run.
+LAST_GOOD = "last-good"
+
 
 @dataclass(frozen=True, slots=True)
 class Compare:
@@ -26,12 +29,14 @@ class Compare:
 
 @dataclass(frozen=True, slots=True)
 class Gate:
-    """What makes the run pass. ``classes`` None stands for all."""
+    """What makes the run pass. ``classes`` None stands for all, ``baseline`` is a build or :data:`LAST_GOOD`."""
 
     build: str
     max_hang_rate: float | None
     classes: tuple[FindingClass, ...] | None
     better_than: str | None
+    baseline: str | None = None
+    min_trials: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

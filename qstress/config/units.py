@@ -9,17 +9,22 @@ from typing import Annotated
 
 from qstress.config.checked import Checked, JsonSchema, any_text, boolean, closest, line, wrong
 from qstress.config.tree import shown
-from qstress.model import FindingClass, Milestone, Rate
+from qstress.model import ChurnSpec, FindingClass, Milestone, Rate
 
 _SECONDS = {"us": 1e-6, "ms": 1e-3, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 _BYTES = {"K": 2**10, "M": 2**20, "G": 2**30, "T": 2**40}
 _DURATION = r"([0-9]+(?:\.[0-9]+)?)(us|ms|s|m|h|d)"
 _SIZE = r"([0-9]+)([KMGT])"
 _PER_SECOND = r"([0-9]+(?:\.[0-9]+)?)/s"
+_BURST = r"([0-9]+) +at +([a-z]+(?:\+[a-z]+)*)"
 _MAX_DURATION_S = 365 * 86400.0
 _MAX_MEMORY_BYTES = 2**44
 MAX_LANES = 1024
 _INTERVALS_S = (1e-6, 3600.0)
+_MAX_CHURN_HZ = 100_000.0
+_MAX_BURST = 100_000
+_MAX_STORM_S = 0.2
+_MAX_WEIGHT = 1000
 
 
 def _quantity(value: object, pattern: str, what: str) -> re.Match[str]:
@@ -72,11 +77,61 @@ def phase(value: object) -> Milestone:
     return names[value]
 
 
+def churn(value: object) -> ChurnSpec | None:
+    """Return the churn that ``1000/s`` or ``200 at pci+checkin`` means; None for ``none``."""
+    words = " ".join(value.split()) if isinstance(value, str) else value
+    if words == "none":
+        return None
+    if isinstance(words, str) and (match := re.fullmatch(_BURST, words)):
+        moves, phases = int(match[1]), match[2].split("+")
+        if not 1 <= moves <= _MAX_BURST:
+            raise wrong(f"{shown(value)} is not 1 to {_MAX_BURST} moves")
+        return ChurnSpec(words, burst=moves, at=tuple(dict.fromkeys(map(phase, phases))))
+    what = "churn: none, 1000/s, or 200 at pci"
+    rate_hz = float(_quantity(words, _PER_SECOND, what)[1])
+    if not 0 < rate_hz <= _MAX_CHURN_HZ:
+        raise wrong(f"{shown(value)} is not above 0 and at most {_MAX_CHURN_HZ:.0f} moves a second")
+    return ChurnSpec(str(words), rate_hz=rate_hz)
+
+
+def storm_s(value: object) -> float:
+    """Return the seconds of a storm, in which the guest's console is silent: too long would look like a hang."""
+    seconds = duration_s(value)
+    if seconds > _MAX_STORM_S:
+        raise wrong(f"{shown(value)} is longer than {_MAX_STORM_S * 1000:.0f}ms")
+    return seconds
+
+
+def mix(value: object) -> tuple[tuple[str, int], ...]:
+    """Return the lines and weights of a mapping such as ``{info registers -a: 8, info lapic: 1}``."""
+    if not isinstance(value, Mapping):
+        raise wrong(f"{shown(value)} is not a mapping of commands to weights")
+    if not value:
+        raise wrong("is empty; name at least one command")
+    for command, weight in value.items():
+        line(command)
+        if type(weight) is not int or not 1 <= weight <= _MAX_WEIGHT:
+            raise wrong(f"{shown(weight)} is not a whole number from 1 to {_MAX_WEIGHT}", (command,))
+    return tuple(value.items())
+
+
 def canonical_json(value: object) -> str:
     """Return the canonical JSON text of a mapping: the arguments of a QMP command."""
     if not isinstance(value, Mapping):
         raise wrong(f"{shown(value)} is not a mapping of a command's arguments")
     return json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False)
+
+
+def weight(value: object) -> float:
+    """Check a weight: how often something is drawn, compared with others; 0 for never."""
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 <= value <= _MAX_WEIGHT:
+        raise wrong(f"{shown(value)} is not a number from 0 to {_MAX_WEIGHT}")
+    return float(value)
+
+
+def budget_s(value: object) -> float:
+    """Return the seconds of a duration that may also be 0: not at all."""
+    return 0.0 if type(value) is int and value == 0 else duration_s(value)
 
 
 def finding_classes(value: object) -> tuple[FindingClass, ...] | None:
@@ -126,9 +181,23 @@ Text = Annotated[str, Checked(line, _STRING)]
 AnyText = Annotated[str, Checked(any_text, {"type": "string"})]
 Boolean = Annotated[bool, Checked(boolean, {"type": "boolean"})]
 Duration = Annotated[float, Checked(duration_s, {"type": "string", "pattern": f"^{_DURATION}$"})]
+Budget = Annotated[
+    float, Checked(budget_s, {"anyOf": [{"const": 0}, {"type": "string", "pattern": f"^{_DURATION}$"}]})
+]
+Weight = Annotated[float, Checked(weight, {"type": "number", "minimum": 0, "maximum": _MAX_WEIGHT})]
 Size = Annotated[int, Checked(size_bytes, {"type": "string", "pattern": f"^{_SIZE}$"})]
 Pace = Annotated[Rate, Checked(rate, {"type": "string", "pattern": f"^(max|{_PER_SECOND}|every +{_DURATION})$"})]
 Phase = Annotated[Milestone, Checked(phase, {"enum": [milestone.name.lower() for milestone in Milestone]})]
+Churn = Annotated[ChurnSpec | None, Checked(churn, {"type": "string", "pattern": f"^(none|{_PER_SECOND}|{_BURST})$"})]
+Storm = Annotated[float, Checked(storm_s, {"type": "string", "pattern": f"^{_DURATION}$"})]
+Mix = Annotated[
+    tuple[tuple[str, int], ...],
+    Checked(mix, {
+        "type": "object",
+        "minProperties": 1,
+        "additionalProperties": {"type": "integer", "minimum": 1, "maximum": _MAX_WEIGHT},
+    }),
+]  # fmt: skip
 Arguments = Annotated[str, Checked(canonical_json, {"type": "object"})]
 Classes = Annotated[
     tuple[FindingClass, ...] | None,

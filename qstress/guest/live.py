@@ -50,6 +50,7 @@ class Guest:
     events: list[dict[str, object]] = field(default_factory=list)
     resets: int = 0
     counts_resets: bool = True
+    panicked: bool = False
 
     async def cont(self, *, timeout_s: float = START_TIMEOUT_S) -> None:
         """Let the guest run.
@@ -179,6 +180,7 @@ def _assemble(
             guest.events.append(event)
         if event.get("event") == "RESET":
             guest.resets += guest.counts_resets
+        guest.panicked = guest.panicked or event.get("event") == "GUEST_PANICKED"
         on_change()
 
     series = isinstance(console.log, SmpscanSeries)

@@ -2,22 +2,25 @@
 
 ``max`` sends the next command from inside the reply's callback. A paced hammer sleeps until a command is due; when the
 last reply is still out then, the command is sent right after it and its latency counts from when it was due.
-A monitor that stays silent is an observation (:attr:`Hammer.waiting_since_s`), never an exception.
+A monitor that stays silent is an observation (:attr:`Hammer.waiting_since_s`), never an exception. A hammer that is
+stopped in the middle of a turn (:mod:`qstress.hammer.script`) sends the rest of it at once.
 """
 
 from __future__ import annotations
 
-import json
+import os
 import time
 from bisect import bisect_left
 from collections import deque
 from collections.abc import Callable
+from functools import cache
 from typing import NamedTuple
 
 import anyio
 
-from qstress.guest.wire import Wire, hmp_request, request
+from qstress.guest.wire import Wire
 from qstress.hammer.pace import due_times
+from qstress.hammer.script import Script
 from qstress.model import LATENCY_BUCKETS_S, CommandCount, HammerSpec
 
 #: How many commands' times are kept for the evidence.
@@ -33,23 +36,23 @@ class Sent(NamedTuple):
     reply_bytes: int
 
 
-def wire_request(spec: HammerSpec) -> bytes:
-    """Return the bytes that *spec* sends each time."""
-    if spec.via == "hmp":
-        return hmp_request(spec.command)
-    return request(spec.command, json.loads(spec.arguments))
+@cache
+def scratch_path() -> str:
+    """Return the path of a file that all guests of this process may overwrite: memory, gone when the process is."""
+    return f"/proc/{os.getpid()}/fd/{os.memfd_create('qstress-scratch', os.MFD_CLOEXEC)}"
 
 
 class Hammer:
-    """A hammer on one monitor. *on_reply* gets ``(reply, at_s)`` for each return, in monotonic seconds."""
+    """A hammer on one monitor of a guest with *smp* vCPUs. *on_reply* gets ``(reply, at_s)`` for each return, in
+    monotonic seconds."""
 
-    def __init__(self, spec: HammerSpec, seed: int, on_reply: Callable[[bytes, float], None]) -> None:
+    def __init__(self, spec: HammerSpec, seed: int, on_reply: Callable[[bytes, float], None], *, smp: int = 1) -> None:
         self.spec = spec
         self.log: deque[Sent] = deque(maxlen=KEPT_COMMANDS)
         self.latencies = [0] * (len(LATENCY_BUCKETS_S) + 1)
         self._seed = seed
         self._on_reply = on_reply
-        self._line = wire_request(spec)
+        self._script = Script(spec, seed, smp=smp, scratch=scratch_path() if spec.via == "kick" else "")
         self._wire: Wire | None = None
         self.active = False
         self._started_s = 0.0
@@ -61,8 +64,9 @@ class Hammer:
         self._scope = anyio.CancelScope()
 
     def attach(self, wire: Wire) -> None:
-        """Give the hammer its connected monitor."""
+        """Give the hammer its connected monitor, on which nothing is in flight."""
         self._wire = wire
+        wire.listen(self.replied, self.connection_lost)
 
     @property
     def waiting_since_s(self) -> float | None:
@@ -98,12 +102,13 @@ class Hammer:
                 self.stop()
 
     def stop(self) -> None:
-        """Send nothing more; what is in flight may still be answered."""
+        """Send nothing more but the rest of a turn; what is in flight may still be answered."""
         if self.active:
             self.active = False
             self._hammered_s += time.monotonic() - self._started_s
             self._backlog.clear()
             self._scope.cancel()
+            self._finish_turn()
 
     async def quiesce(self, timeout_s: float) -> bool:
         """Stop, wait for the command in flight, and return whether it was answered within *timeout_s*."""
@@ -154,8 +159,16 @@ class Hammer:
         if self.active:
             self._pull()  # first the next command, then our own work: QEMU need not wait for us
         else:
-            self._idle.set()
+            self._finish_turn()
+            if self._in_flight is None:
+                self._idle.set()
         self._on_reply(reply, now_s)
+
+    def _finish_turn(self) -> None:
+        if self._in_flight is None and not self._script.at_rest and self._wire is not None and not self._wire.closed:
+            self._due += 1
+            self._in_flight = (time.monotonic(), time.monotonic())
+            self._wire.send(self._script.next())
 
     def _pull(self) -> None:
         if self._in_flight is not None or self._wire is None or self._wire.closed:
@@ -168,4 +181,4 @@ class Hammer:
             self._in_flight = (self._backlog.popleft(), now_s)
         else:
             return
-        self._wire.send(self._line)
+        self._wire.send(self._script.next())

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 
 from qstress.model import Accel
 from qstress.report.wording import shape_text, verdict_sentence
@@ -110,6 +110,7 @@ def _cell(tally: CellTally, facts: RunFacts) -> dict[str, object]:
         "commands": tally.sent,
         "commands_per_s": rounded(tally.sent / tally.hammered_s) if tally.hammered_s else None,
         "duty_cycle": rounded(tally.duty_cycle),
+        "kicks": None if tally.kicks is None else asdict(tally.kicks),
         "boot_s": _quantiles(tally.boot),
         "first_hang_s": rounded(tally.first_hang_s),
         "detection_s": _quantiles(tally.detection) if tally.detection.count else None,

@@ -12,6 +12,7 @@ from qstress.model import (
     CommandCount,
     FindingClass,
     Outcome,
+    StormCount,
     TrialResult,
     Verdict,
 )
@@ -84,6 +85,7 @@ class CellTally:
     boot: Histogram = field(default_factory=Histogram)
     detection: Histogram = field(default_factory=Histogram)
     first_hang_s: float | None = None
+    kicks: StormCount | None = None  # of the guests of this session; None: nobody counted
     lost_init_injected: int = 0  # of the lost-init findings, those whose trial had the fault injected
     duty: Moments = field(default_factory=Moments)  # of the counted trials with a window log, by process-run
     commands_ok: Moments = field(default_factory=Moments)  # sent in a bring-up that ended ok, by process-run

@@ -16,7 +16,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from qstress.model import Cell, FindingClass, TrialResult, Verdict
+from qstress.model import Cell, FindingClass, StormCount, TrialResult, Verdict
 from qstress.stats.cells import CellTally, class_of
 from qstress.stats.evalue import EProcess
 
@@ -189,6 +189,11 @@ class Tally:
             pair.update(block, arms, self.classes)
         self.blocks += 1
         self._last = block
+
+    def add_kicks(self, cell_index: int, count: StormCount) -> None:
+        """Add what moved and kicked the vCPUs of one guest of a cell, in this session."""
+        cell = self.cells[cell_index]
+        cell.kicks = count if cell.kicks is None else cell.kicks.plus(count)
 
     def add_finding(self, verdict: Verdict, cell_index: int, evidence: str | None, *, counted: bool = True) -> None:
         """List *verdict* if it is a finding.

@@ -47,7 +47,7 @@ def config_or_refusal(text: str) -> Config | None:
 def test_the_shipped_configurations_are_right(path: Path) -> None:
     config = load(path, environ={})
     assert config.name == path.stem
-    assert set(config.builds) == {"unpatched", "fix-imitated"}
+    assert config.compare is None or set(config.builds) == {config.compare.baseline, *config.compare.candidate}
 
 
 def test_a_file_and_all_that_overrides_it(tmp_path: Path) -> None:

@@ -11,10 +11,11 @@ from qstress.config.kvm import KvmFacts
 from qstress.config.load import load
 from qstress.config.resolve import MAX_CELLS, Compare, Gate, Settings, digest, resolve, resolved_document
 from qstress.errors import ConfigError, RigError
-from qstress.model import Accel, FindingClass, Milestone, Smm, SmmWriteback
+from qstress.model import Accel, ChurnSpec, FindingClass, Milestone, Smm, SmmWriteback
 from tests.config.samples import config
 
 CONFIGS = Path(__file__).parents[2] / "configs"
+OWN_BUILDS = CONFIGS / "patched-or-not.yaml"  # names binaries that its user builds: tests/host/test_build.py
 KVM = KvmFacts(
     usable=True,
     reason="",
@@ -85,6 +86,24 @@ def test_strata_are_the_product_of_the_axes(folder: Path) -> None:
     assert (query.via, query.arguments, query.start, query.until) == ("qmp", '{"a":1}', Milestone.PCI, Milestone.FOUND)
 
 
+def test_churn_is_an_axis_and_a_mix_has_a_label(folder: Path) -> None:
+    mix = "  - {mix: {info registers K: 4, info lapic: 1}, rate: max}"
+    hammer = "  - {command: info registers -a, rate: [max, 500/s]}"
+    strata = resolved(folder, ("stop:", "churn: [none, 1000/s]\nstop:"), ("[2, 4]", "4"), (hammer, mix)).strata
+    assert [stratum.churn for stratum in strata] == [None, ChurnSpec("1000/s", rate_hz=1000.0)]
+    assert [stratum.hammer_label for stratum in strata] == [
+        "4x info registers K | 1x info lapic @ max",
+        "4x info registers K | 1x info lapic @ max + churn 1000/s",
+    ]
+    assert strata[0].hammers[0].mix == (("info registers K", 4), ("info lapic", 1))
+
+
+def test_with_one_core_churn_is_said_to_be_impossible(folder: Path) -> None:
+    churn = ("stop:", "churn: 1000/s\nstop:")
+    assert resolved(folder, churn, cores=1).accel_note.endswith("; churn cannot happen: there is one core")
+    assert "churn" not in resolved(folder, churn, cores=2).accel_note
+
+
 def test_no_hammer_is_one_stratum_a_shape(folder: Path) -> None:
     strata = resolved(folder, ("hammer:\n  - {command: info registers -a, rate: [max, 500/s]}", "hammer: []")).strata
     assert [stratum.hammer_label for stratum in strata] == ["none", "none"]
@@ -95,7 +114,7 @@ def test_too_many_cells_are_refused(folder: Path) -> None:
     assert len(resolved(folder, ("[2, 4]", f"[{numbers.rpartition(', ')[0]}]")).strata) == MAX_CELLS // 2
     with pytest.raises(ConfigError) as caught:
         resolved(folder, ("[2, 4]", f"[{numbers}]"))
-    assert "4100 cells (builds x machine x smp x rates) are more than 4096" in str(caught.value)
+    assert "4100 cells (builds x machine x smp x rates x churn) are more than 4096" in str(caught.value)
 
 
 @pytest.mark.parametrize(("cores", "lanes"), [(1, 1), (2, 1), (3, 1), (16, 8)])
@@ -175,6 +194,13 @@ def test_the_bounds_of_an_injected_fault(folder: Path, smp: int) -> None:
     assert resolved(folder, TCG_INJECT, ("[2, 4]", str(smp)), kvm=NO_KVM).builds[0].lost_ap_share == 0.25
 
 
+def test_smpscan_leaves_out_one_of_as_many_as_there_may_be(folder: Path) -> None:
+    smpscan = ("  smp: [2, 4]", "  firmware: smpscan\n  smp: [2, 255]")
+    assert resolved(folder, TCG_INJECT, smpscan, kvm=NO_KVM).builds[0].lost_ap_share == 0.25
+    with pytest.raises(ConfigError, match="at smp 2 to 4096 only, and guest.smp has 1"):
+        resolved(folder, TCG_INJECT, (smpscan[0], smpscan[1].replace("[2, 255]", "1")), kvm=NO_KVM)
+
+
 def test_a_share_of_zero_injects_nothing(folder: Path) -> None:
     settings = resolved(folder, (INJECT[0], INJECT[1].replace("0.25", "0")), ("[2, 4]", "1"))
     assert settings.builds[0].lost_ap_share == 0.0
@@ -228,12 +254,15 @@ def test_firmware_that_is_no_file(folder: Path, firmware: str) -> None:
 def test_compare_gate_and_metrics_as_configured(folder: Path) -> None:
     changes = [
         ("candidate: fixed}", "candidate: [fixed], alpha: 0.01, confidence: 0.9}"),
-        ("{build: fixed, classes: [lost-init], better_than: stock}", "{max_hang_rate: 0.5}"),
+        (
+            "{build: fixed, classes: [lost-init], better_than: stock}",
+            "{max_hang_rate: 0.5, baseline: last-good, min_trials: 9}",
+        ),
         ("stop:", "runs_dir: /r\nmetrics: {listen: 'h:1', textfile: m}\nstop:"),
     ]
     settings = resolved(folder, *changes)
     assert settings.compare == Compare("stock", ("fixed",), 0.01, 0.9)
-    assert settings.gate == Gate("fixed", 0.5, None, None)
+    assert settings.gate == Gate("fixed", 0.5, None, None, "last-good", 9)
     assert (settings.runs_dir, settings.metrics_listen) == (Path("/r"), ("h", 1))
     assert settings.metrics_textfile == Path("m")
 
@@ -249,13 +278,16 @@ def test_neither_compare_nor_gate(folder: Path) -> None:
 
 
 @pytest.mark.parametrize("kvm", [KVM, NO_SMM, NO_KVM], ids=["smm", "no smm", "no kvm"])
-@pytest.mark.parametrize("path", sorted(CONFIGS.glob("*.yaml")), ids=lambda path: path.name)
+@pytest.mark.parametrize("path", sorted(set(CONFIGS.glob("*.yaml")) - {OWN_BUILDS}), ids=lambda path: path.name)
 def test_the_shipped_configurations_mean_something_anywhere(folder: Path, path: Path, kvm: KvmFacts) -> None:
-    settings = resolve(load(path, environ={}), kvm=kvm, cores=2, base=path.parent)
-    unpatched, fixed = settings.builds
-    assert unpatched.lost_ap_share == (0.0 if kvm.usable else 0.25)
-    assert fixed.fix_imitated == kvm.usable
-    assert unpatched.smm is {KVM: Smm.REAL, NO_SMM: Smm.PRETENDED, NO_KVM: Smm.NONE}[kvm]
+    config = load(path, environ={})
+    settings = resolve(config, kvm=kvm, cores=2, base=path.parent)
+    for build, entry in zip(settings.builds, config.builds.values(), strict=True):
+        injected = entry.inject.lost_ap if entry.inject and not kvm.usable else 0.0
+        assert build.lost_ap_share == injected
+        assert build.fix_imitated == (kvm.usable and entry.smm_writeback == "reset-only")
+        told = Smm.PRETENDED if entry.kvm_smm == "auto" else Smm.NONE
+        assert build.smm is {KVM: Smm.REAL, NO_SMM: told, NO_KVM: Smm.NONE}[kvm]
     assert settings.lanes == 1
 
 

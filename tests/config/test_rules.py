@@ -29,7 +29,25 @@ SECOND = ("  fixed:", "  other: {binary: x}\n  fixed:")
                 ("compare: {baseline: stock, candidate: fixed}\n", ""),
                 ("gate: {build: fixed, classes: [lost-init], better_than: stock}\n", ""),
             ],
-            "sample.yaml:11:45: stop.decided: needs compare or gate: there is nothing to decide",
+            ("sample.yaml:11:45: stop.decided: needs compare, or gate with max_hang_rate: there is nothing to decide"),
+        ),
+        (
+            [("compare: {baseline: stock, candidate: fixed}\n", ""), ("better_than: stock", "baseline: last-good")],
+            ("sample.yaml:11:45: stop.decided: needs compare, or gate with max_hang_rate: there is nothing to decide"),
+        ),
+        (
+            [("compare: {baseline: stock, candidate: fixed}\n", ""), ("better_than: stock", "baseline: stock")],
+            (
+                "sample.yaml:12:54: gate.baseline: 'stock' has to be compared with; add  "
+                "compare: {baseline: stock, candidate: fixed}"
+            ),
+        ),
+        (
+            [("  fixed:", "  last-good: {binary: x}\n  fixed:"), ("better_than: stock", "baseline: last-good")],
+            (
+                "sample.yaml:14:54: gate.baseline: could be the build last-good or an earlier run; "
+                "give that build another name"
+            ),
         ),
         (
             [("compare: {baseline: stock, candidate: fixed}\n", "")],
@@ -37,6 +55,50 @@ SECOND = ("  fixed:", "  other: {binary: x}\n  fixed:")
                 "sample.yaml:12:57: gate.better_than: 'stock' has to be compared with; add  "
                 "compare: {baseline: stock, candidate: fixed}"
             ),
+        ),
+        (
+            [("  smp:", "  process_trials: 5\n  smp:")],
+            (
+                "sample.yaml:7:19: guest.process_trials: needs restart: reset; "
+                "with restart: process each trial has its own"
+            ),
+        ),
+        (
+            [("  smp:", "  restart: reset\n  smp:")],
+            "sample.yaml:12:16: stop.trials: 100 is fewer than the 2 builds have in one process-run each: 200",
+        ),
+        (
+            [
+                ("  smp:", "  restart: reset\n  process_trials: 5\n  smp:"),
+                ("fixed: {", "fixed: {inject: {lost_ap: 0.5}, "),
+            ],
+            (
+                "sample.yaml:5:65: builds.fixed.inject: needs firmware: smpscan, or restart: process: "
+                "a reset cannot repeat it"
+            ),
+        ),
+        (
+            [("stop:", "observe: none\nstop:"), ("command: info registers -a", "command: info cpus")],
+            (
+                "sample.yaml:11:10: observe: none: needs a hammer that sends info registers -a, "
+                "whose replies are all there is to judge"
+            ),
+        ),
+        (
+            [("stop:", "observe: none\nstop:"), ("  smp:", "  firmware: smpscan\n  smp:")],
+            "sample.yaml:12:10: observe: none: needs a firmware other than smpscan, and restart: process",
+        ),
+        (
+            [("  smp:", "  storm: 20ms\n  smp:")],
+            "sample.yaml:7:10: guest.storm: needs firmware: smpscan and restart: reset",
+        ),
+        (
+            [("  smp:", "  storm: 20ms\n  firmware: smpscan\n  smp:")],
+            "sample.yaml:7:10: guest.storm: needs firmware: smpscan and restart: reset",
+        ),
+        (
+            [("  smp:", "  placement: bsp-alone\n  smp:"), ("stop:", "churn: [none, 5/s]\nstop:")],
+            "sample.yaml:12:1: churn: cannot be with placement: bsp-alone, which it would undo",
         ),
         (
             [SECOND, ("candidate: fixed", "candidate: other")],
@@ -78,8 +140,16 @@ def test_rules_between_sections(changes: list[tuple[str, str]], line: str) -> No
         [("trials: 100, duration: 30m, ", "")],
         [("trials: 100", "trials: 2")],
         [("build: fixed, ", "")],
+        [("  smp:", "  placement: bsp-alone\n  smp:"), ("stop:", "churn: none\nstop:")],
+        [("  smp:", "  storm: 20ms\n  firmware: smpscan\n  restart: reset\n  smp:"), ("trials: 100", "trials: 200")],
         [("build: fixed, classes: [lost-init], better_than: stock", "build: stock, max_hang_rate: 0.1")],
         [SECOND, ("candidate: fixed", "candidate: [other, fixed]")],
+        [("better_than: stock", "baseline: stock, min_trials: 100")],
+        [("better_than: stock", "baseline: last-good")],
+        [
+            ("compare: {baseline: stock, candidate: fixed}\n", ""),
+            ("better_than: stock", "max_hang_rate: 0.1, baseline: last-good"),
+        ],
     ],
 )
 def test_what_the_rules_let_pass(changes: list[tuple[str, str]]) -> None:

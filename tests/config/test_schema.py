@@ -40,6 +40,7 @@ def test_every_default() -> None:
     assert (config.stop.trials, config.stop.duration, config.stop.decided) == (None, None, False)
     assert (config.compare, config.gate, config.lanes, config.seed, config.runs_dir) == (None, None, None, 1, "runs")
     assert (config.metrics.listen, config.metrics.textfile) == (None, None)
+    assert (config.churn, guest.storm, hammer.mix) == ((None,), None, None)
 
 
 def test_the_defaults_of_compare_gate_and_inject() -> None:
@@ -53,6 +54,7 @@ def test_the_defaults_of_compare_gate_and_inject() -> None:
     assert (config.compare.candidate, config.compare.alpha, config.compare.confidence) == (("b",), 1e-6, 0.95)
     assert config.gate is not None
     assert (config.gate.build, config.gate.classes, config.gate.better_than) == (None, None, None)
+    assert (config.gate.baseline, config.gate.min_trials) == (None, None)
     inject = config.builds["a"].inject
     assert inject is not None
     assert inject.accel == "any"
@@ -66,6 +68,16 @@ def test_a_qmp_hammer_with_phases() -> None:
     entry = {"command": "query-stats", "via": "qmp", "arguments": {"target": "vcpu"}, "from": "pci", "until": "found"}
     (hammer,) = Config.model_validate({**MINIMAL, "hammer": [entry]}).hammer
     assert (hammer.start, hammer.until, hammer.arguments) == (Milestone.PCI, Milestone.FOUND, '{"target":"vcpu"}')
+
+
+def test_a_kick_and_a_mix() -> None:
+    entries = [
+        {"command": "dirty-log", "via": "kick", "rate": "2/s"},
+        {"mix": {"info registers K": 4, "info lapic": 1}},
+    ]
+    kick, mix = Config.model_validate({**MINIMAL, "hammer": entries}).hammer
+    assert (kick.command, kick.via, kick.mix) == ("dirty-log", "kick", None)
+    assert (mix.command, mix.via, mix.mix) == (None, "hmp", (("info registers K", 4), ("info lapic", 1)))
 
 
 def test_it_is_frozen_and_pickles() -> None:
@@ -115,7 +127,7 @@ def test_it_is_frozen_and_pickles() -> None:
         ({"guest": {"smp": []}}, ("guest", "smp"), "is empty; name at least one"),
         ({"guest": {"smp": [2, 2]}}, ("guest", "smp", 1), "2 is listed twice"),
         ({"guest": {"memory": 32}}, ("guest", "memory"), "32 has no unit"),
-        ({"guest": {"restart": "reset"}}, ("guest", "restart"), "'reset' is not yet supported"),
+        ({"guest": {"restart": "reboot"}}, ("guest", "restart"), "'reboot' is not one of: process, reset"),
         ({"guest": {"placement": "all"}}, ("guest", "placement"), "'all' is not one of: none, bsp-alone"),
         ({"hammer": [{"command": "a\nb"}]}, ("hammer", 0, "command"), "has more than one line"),
         ({"hammer": [{"command": "x", "via": "vnc"}]}, ("hammer", 0, "via"), "'vnc' is not one of: hmp, qmp"),
@@ -130,6 +142,18 @@ def test_it_is_frozen_and_pickles() -> None:
         ({"hammer": [{"command": "x", "from": "boot"}]}, ("hammer", 0, "from"), "boot is not before boot"),
         ({"hammer": [{"command": "x", "arguments": {}}]}, ("hammer", 0, "arguments"), "only a QMP command takes arg"),
         ({"hammer": [{"command": "x", "via": "qmp", "arguments": []}]}, ("hammer", 0, "arguments"), "an empty list is"),
+        ({"hammer": [{"command": "x", "mix": {"y": 1}}]}, ("hammer", 0, "mix"), "stands instead of command"),
+        ({"hammer": [{"mix": {"y": 1}, "via": "qmp"}]}, ("hammer", 0, "mix"), "stands instead of command"),
+        ({"hammer": [{"mix": {"y": 0}}]}, ("hammer", 0, "mix", "y"), "0 is not a whole number from 1 to 1000"),
+        ({"hammer": [{"command": "dirty", "via": "kick"}]}, ("hammer", 0, "command"), "'dirty' is not one of: stop-"),
+        (
+            {"hammer": [{"command": "stop-cont", "via": "kick", "arguments": {}}]},
+            ("hammer", 0, "arguments"),
+            "only a QMP command takes arg",
+        ),
+        ({"churn": "fast"}, ("churn", 0), "'fast' is not churn: none, 1000/s, or 200 at pci"),
+        ({"churn": ["none", "none"]}, ("churn", 1), "'none' is listed twice"),
+        ({"guest": {"storm": "1s"}}, ("guest", "storm"), "'1s' is longer than 200ms"),
         ({"hammer": [{"command": "x y", "via": "qmp"}]}, ("hammer", 0, "command"), "'x y' is not the name of a QMP"),
         ({"stop": {"trials": 0}}, ("stop", "trials"), "0 is not a whole number from 1"),
         ({"stop": {"duration": "1"}}, ("stop", "duration"), "'1' has no unit"),
@@ -160,6 +184,9 @@ def test_it_is_frozen_and_pickles() -> None:
         ({"gate": {"build": "c", "max_hang_rate": 1}}, ("gate", "build"), "there is no build 'c'"),
         ({"gate": {"better_than": "c"}}, ("gate", "better_than"), "there is no build 'c'"),
         ({"gate": {"build": "a", "better_than": "a"}}, ("gate", "better_than"), "'a' cannot be better than itself"),
+        ({"gate": {"baseline": "last-bad"}}, ("gate", "baseline"), "there is no build 'last-bad'"),
+        ({"gate": {"build": "a", "baseline": "a"}}, ("gate", "baseline"), "'a' cannot be its own baseline"),
+        ({"gate": {"max_hang_rate": 1, "min_trials": 0}}, ("gate", "min_trials"), "0 is not a whole number from 1"),
         ({"gate": {"max_hang_rate": 1.5}}, ("gate", "max_hang_rate"), "1.5 is not a number from 0 to 1"),
         ({"gate": {"max_hang_rate": 1, "classes": ["x"]}}, ("gate", "classes", 0), "'x' is neither all nor one of"),
         ({"lanes": 0}, ("lanes",), "0 is neither auto nor"),

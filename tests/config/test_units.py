@@ -9,11 +9,12 @@ from hypothesis import strategies as st
 from pydantic_core import PydanticCustomError
 
 from qstress.config import units
-from qstress.model import FindingClass, Milestone, Rate
+from qstress.model import ChurnSpec, FindingClass, Milestone, Rate
 
 DURATION = "a duration such as 2ms, 30s, 10m or 8h"
 SIZE = "a size such as 512K, 32M or 4G"
 RATE = "a rate: max, 500/s or every 2ms"
+CHURN = "churn: none, 1000/s, or 200 at pci"
 
 
 @pytest.mark.parametrize(
@@ -42,6 +43,31 @@ def test_sizes(text: str, size: int) -> None:
 )
 def test_rates(text: str, rate: Rate) -> None:
     assert units.rate(text) == rate
+
+
+@pytest.mark.parametrize(
+    ("text", "spec"),
+    [
+        ("none", None),
+        ("1000/s", ChurnSpec("1000/s", rate_hz=1000.0)),
+        ("0.5/s", ChurnSpec("0.5/s", rate_hz=0.5)),
+        ("200 at pci", ChurnSpec("200 at pci", burst=200, at=(Milestone.PCI,))),
+        (
+            " 5  at pci+found+pci",
+            ChurnSpec("5 at pci+found+pci", burst=5, at=(Milestone.PCI, Milestone.FOUND)),
+        ),
+    ],
+)
+def test_churn(text: str, spec: ChurnSpec | None) -> None:
+    assert units.churn(text) == spec
+
+
+def test_a_mix_of_commands_keeps_their_order() -> None:
+    assert units.mix({"info registers -a": 8, "info lapic": 1}) == (("info registers -a", 8), ("info lapic", 1))
+
+
+def test_a_storm_is_short() -> None:
+    assert units.storm_s("200ms") == 0.2
 
 
 def test_the_other_forms() -> None:
@@ -90,6 +116,20 @@ def test_the_other_forms() -> None:
             ("'bannr' is not a phase of a boot: start, banner, pci, checkin, found, boot; did you mean 'banner'?"),
         ),
         (units.phase, 4, "4 is not a phase of a boot: start, banner, pci, checkin, found, boot"),
+        (units.churn, 1000, f"1000 has no unit; it must be {CHURN}"),
+        (units.churn, "max", f"'max' is not {CHURN}"),
+        (units.churn, "0/s", "'0/s' is not above 0 and at most 100000 moves a second"),
+        (units.churn, "100001/s", "'100001/s' is not above 0 and at most 100000 moves a second"),
+        (units.churn, "0 at pci", "'0 at pci' is not 1 to 100000 moves"),
+        (units.churn, "100001 at pci", "'100001 at pci' is not 1 to 100000 moves"),
+        (units.storm_s, "201ms", "'201ms' is longer than 200ms"),
+        (units.storm_s, "0ms", "'0ms' is not above 0 and at most 365d"),
+        (units.mix, ["x"], "a list is not a mapping of commands to weights"),
+        (units.mix, {}, "is empty; name at least one command"),
+        (units.mix, {"x": 0}, "0 is not a whole number from 1 to 1000"),
+        (units.mix, {"x": True}, "true is not a whole number from 1 to 1000"),
+        (units.mix, {"x": 1001}, "1001 is not a whole number from 1 to 1000"),
+        (units.mix, {"a\nb": 1}, "has more than one line"),
         (units.canonical_json, "{}", "'{}' is not a mapping of a command's arguments"),
         (units.finding_classes, [], "is empty; name at least one class, or write all"),
         (units.finding_classes, ["crash", "crash"], "'crash' is listed twice"),
@@ -119,7 +159,15 @@ def test_a_wrong_class_is_named_with_what_it_may_mean() -> None:
 @settings(deadline=None, max_examples=200, database=None)
 @given(
     st.sampled_from(
-        [units.duration_s, units.size_bytes, units.rate, units.phase, units.address, units.finding_classes]
+        [
+            units.duration_s,
+            units.size_bytes,
+            units.rate,
+            units.churn,
+            units.phase,
+            units.address,
+            units.finding_classes,
+        ]
     ),
     st.none()
     | st.booleans()
@@ -127,7 +175,8 @@ def test_a_wrong_class_is_named_with_what_it_may_mean() -> None:
     | st.floats()
     | st.text()
     | st.lists(st.text())
-    | st.text("0123.eusmhKM/ "),
+    | st.text("0123.eusmhKM/ ")
+    | st.from_regex("[0-9]{1,7} at (pci|found|x|\\+){1,4}", fullmatch=True),
 )
 def test_a_check_gives_a_value_or_refuses(check: Any, value: object) -> None:
     with contextlib.suppress(PydanticCustomError):

@@ -16,14 +16,13 @@ from tests.config.samples import good
             "  cpus:",
             (
                 "sample.yaml:7:3: guest.cpus: unknown key; known here: accel, machine, smp, memory, "
-                "firmware, restart, args, placement"
+                "firmware, restart, process_trials, storm, args, placement"
             ),
         ),
         ("rate:", "frm:", "sample.yaml:10:34: hammer[0].frm: unknown key; did you mean 'from'?"),
         ("fixed: {", "fixed: {binry: x, ", "sample.yaml:5:11: builds.fixed.binry: unknown key; did you mean 'binary'?"),
         ("version: 1\n", "version: 1\nrecord: x\n", "sample.yaml:2:1: record: is not yet supported"),
-        ("  smp:", "  churn: 1\n  smp:", "sample.yaml:7:3: guest.churn: is not yet supported"),
-        ("version: 1\n", "version: 1\nobserve: x\n", "sample.yaml:2:1: observe: is not yet supported"),
+        ("version: 1\n", "version: 1\nchurm: 1/s\n", "sample.yaml:2:1: churm: unknown key; did you mean 'churn'?"),
         ("name: sample\n", "", "sample.yaml:1:1: name: is missing; this key is required"),
         (
             "stock: {binary: qemu-system-x86_64}",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from dataclasses import fields
+from dataclasses import fields, replace
 from pathlib import Path
 
 import pytest
@@ -11,6 +11,7 @@ import pytest
 from qstress.errors import ConfigError, RigError
 from qstress.guest import firmware
 from qstress.guest.firmware import SmpscanOptions, arguments, available, build, find
+from qstress.model import Accel, Shape
 
 
 def test_the_rom_is_there_and_intact() -> None:
@@ -63,8 +64,19 @@ def test_no_rom_says_where_it_was_looked_for(tmp_path: Path, monkeypatch: pytest
 def test_options_are_numbers_in_the_roms_order() -> None:
     assert arguments(SmpscanOptions(after="reset", leave_out=3, every=10)) == (
         "-fw_cfg",
-        "name=opt/qstress/options,string=deadline_us=50000 after=1 missing=0 rounds=0 leave_out=3 every=10 payload=0",
+        (
+            "name=opt/qstress/options,string=deadline_us=50000 after=1 missing=0 rounds=0 leave_out=3 every=10 "
+            "payload=0 storm_us=0"
+        ),
     )
+
+
+def test_a_shape_with_a_storm_gets_one_after_each_bringup() -> None:
+    shape = Shape(4, "pc", Accel.TCG, 32 << 20, "smpscan", restart="reset", storm_s=0.02)
+    assert firmware.chosen(shape)[-1].endswith(
+        "after=1 missing=0 rounds=0 leave_out=0 every=1 payload=2 storm_us=20000"
+    )
+    assert firmware.chosen(replace(shape, storm_s=0.0))[-1].endswith("payload=0 storm_us=0")
 
 
 def test_no_options_name_has_a_digit_or_a_comma() -> None:

@@ -3,24 +3,28 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
+from pathlib import Path
 
 import anyio
 
 from qstress.guest.wire import Wire
-from qstress.hammer.drive import Hammer, wire_request
+from qstress.hammer.drive import Hammer, scratch_path
 from qstress.model import LATENCY_BUCKETS_S, HammerSpec, Rate
 from tests.samples import MAX, REGISTERS
 
 REPLY, ERROR = b'{"return": "x"}\r', b'{"error": {"class": "GenericError"}}\r'
 FAST = HammerSpec("info registers -a", "hmp", Rate(0.001, "every 1ms"))
+STOP_CONT = HammerSpec("stop-cont", "kick", MAX)
 
 
 class ScriptedWire(Wire):
     """Remembers what was sent and wakes who waits for it."""
 
     def __init__(self) -> None:
-        super().__init__(lambda line: None, lambda: None)
+        super().__init__()
         self.sent: list[bytes] = []
         self._more = anyio.Event()
 
@@ -136,8 +140,42 @@ async def test_what_is_never_answered_is_booked_as_such() -> None:
     assert hammer.log[-1].replied_s is None
 
 
-def test_what_goes_over_the_wire() -> None:
-    hmp = json.loads(wire_request(REGISTERS))
-    assert hmp == {"execute": "human-monitor-command", "arguments": {"command-line": "info registers -a"}}
-    qmp = HammerSpec("query-stats", "qmp", MAX, arguments='{"target": "vcpu"}')
-    assert json.loads(wire_request(qmp)) == {"execute": "query-stats", "arguments": {"target": "vcpu"}}
+async def test_who_is_stopped_in_the_middle_of_a_turn_sends_the_rest_of_it() -> None:
+    async def unanswered(hammer: Hammer, wire: ScriptedWire) -> None:
+        hammer.stop()
+        assert not await hammer.quiesce(0.01)
+        hammer.replied(REPLY)  # to "stop"
+        assert [json.loads(line)["execute"] for line in wire.sent] == ["stop", "cont"]
+        assert not await hammer.quiesce(0.01)
+        hammer.replied(REPLY)
+        assert await hammer.quiesce(0.01)
+
+    hammer, _ = await hammering(STOP_CONT, unanswered)
+    assert (hammer.count().returned, hammer.count().due) == (2, 2)
+
+    async def answered(hammer: Hammer, wire: ScriptedWire) -> None:
+        hammer.replied(REPLY)  # to "stop"; "cont" is not due yet
+        hammer.stop()
+        assert [json.loads(line)["execute"] for line in wire.sent] == ["stop", "cont"]
+        hammer.replied(REPLY)
+        assert await hammer.quiesce(0.01)
+
+    hammer, _ = await hammering(replace(STOP_CONT, rate=Rate(0.5, "2/s")), answered)
+    assert hammer.count().due == 2
+
+
+async def test_a_lost_monitor_gets_no_rest_of_a_turn() -> None:
+    async def body(hammer: Hammer, wire: ScriptedWire) -> None:
+        wire.closed = True
+        hammer.connection_lost()
+        assert len(wire.sent) == 1
+
+    hammer, _ = await hammering(STOP_CONT, body)
+    assert hammer.count().lost == 1
+
+
+def test_the_scratch_file_has_no_name_on_disk() -> None:
+    path = Path(scratch_path())
+    path.write_bytes(b"x")
+    assert scratch_path() == str(path)
+    assert os.readlink(path).startswith("/memfd:")

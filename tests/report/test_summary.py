@@ -77,6 +77,7 @@ CELL: dict[str, Any] = {
     "commands": int,
     "commands_per_s": MAYBE,
     "duty_cycle": MAYBE,
+    "kicks": [dict, type(None)],
     "boot_s": QUANTILES,
     "first_hang_s": MAYBE,
     "detection_s": [QUANTILES, type(None)],

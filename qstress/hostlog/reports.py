@@ -1,0 +1,138 @@
+"""Kernel log lines put together to whole reports (pure; time comes in with each line).
+
+A report begins with the line that names its kind (and a rule or ``cut here`` before that), and ends where its kind
+says, with the next report, in silence, or when it has become too long. Where the kernel says who prints
+(CONFIG_PRINTK_CALLER), lines of others are kept out; where it does not, what comes in between stands in it as well.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from qstress.hostlog.kinds import KILLED, Kind, Rule, begins, title
+from qstress.hostlog.records import Line
+
+#: This long without a line ends a report.
+SILENCE_S = 1.0
+#: No report is longer: a kernel that chatters on must not keep one from being told.
+MOST_LINES, MOST_S = 1000, 30.0
+#: A rule, and what may stand between it and the line that names the report (the text of a ``WARN()``).
+_OPENING = re.compile(r"(?:={20,}|-+\[ cut here \]-+)$")
+_MOST_OPENING = 8
+_TASK = re.compile(
+    r"\bPID: (\d+)|\bby task (?:\S+/)?(\d+)|, CPU#\d+: .*/(\d+)$|\[[^\[\]]+:(\d+)\]$|^INFO: task .+?:(\d+) |"
+    r"^kvm\w* \[(\d+)\]:|^\S.*/(\d+) is trying to|\bpid:(\d+)"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """One report. ``at_s`` is when its first line came (monotonic), ``tasks`` are the thread ids that it names."""
+
+    kind: Kind
+    title: str
+    at_s: float
+    lines: tuple[str, ...]
+    tasks: tuple[int, ...] = ()
+
+
+@dataclass(slots=True)
+class _Open:
+    """A report under way."""
+
+    rule: Rule
+    at_s: float
+    lines: list[str]
+    first_us: int
+    last_us: int = 0
+
+    def add(self, line: Line) -> None:
+        self.last_us = line.at_us
+        self.lines.append(line.text)
+
+    def ends_with(self, line: Line) -> bool:
+        named_end = self.rule.end is not None and self.rule.end.match(line.text) is not None
+        return named_end or len(self.lines) >= MOST_LINES
+
+    def closed(self) -> Report:
+        name = title(self.rule, self.lines)
+        tasks = tasks_in(self.lines, killed_only=self.rule.kind is Kind.OOM)
+        return Report(self.rule.kind, name, self.at_s, tuple(self.lines), tasks)
+
+
+@dataclass(slots=True)
+class _Opening:
+    """What came before a report is named: a rule or ``cut here``, and a few lines."""
+
+    at_s: float
+    lines: list[str] = field(default_factory=list)
+
+
+class Reports:
+    """Puts lines together; one for the whole log."""
+
+    def __init__(self) -> None:
+        self._open: dict[str, _Open] = {}
+        self._opening: dict[str, _Opening] = {}
+
+    @property
+    def underway(self) -> bool:
+        """Whether a report has begun and may go on."""
+        return bool(self._open)
+
+    def add(self, line: Line, at_s: float) -> list[Report]:
+        """Take in the next line, read at *at_s* (monotonic seconds); return the reports that are whole now."""
+        over = self._silent(line) if self._open else []
+        current = self._open.get(line.caller)
+        if current is not None and current.ends_with(line):
+            current.add(line)
+            return over + self._close(line.caller)
+        rule = begins(line.level, line.text)
+        if rule is not None:
+            return over + self._close(line.caller) + self._begin(rule, line, at_s)
+        if _OPENING.match(line.text):
+            self._opening[line.caller] = _Opening(at_s, [line.text])
+            return over + self._close(line.caller)
+        if current := current or next((each for each in self._open.values() if each.rule.gathers), None):
+            current.add(line)
+        elif opening := self._opening.get(line.caller):
+            opening.lines.append(line.text)
+            if len(opening.lines) > _MOST_OPENING:
+                del self._opening[line.caller]
+        return over
+
+    def flush(self) -> list[Report]:
+        """Return the reports under way: nothing has come for :data:`SILENCE_S`, or nothing more will."""
+        return [report for caller in list(self._open) for report in self._close(caller)]
+
+    def _silent(self, line: Line) -> list[Report]:
+        callers = [
+            caller for caller, each in self._open.items()
+            if line.at_us - each.last_us >= SILENCE_S * 1e6 or line.at_us - each.first_us >= MOST_S * 1e6
+        ]  # fmt: skip
+        return [report for caller in callers for report in self._close(caller)]
+
+    def _begin(self, rule: Rule, line: Line, at_s: float) -> list[Report]:
+        opening = self._opening.pop(line.caller, None) or _Opening(at_s)
+        begun = _Open(rule, opening.at_s, opening.lines, line.at_us)
+        begun.add(line)
+        self._open[line.caller] = begun
+        return self._close(line.caller) if begun.ends_with(line) else []
+
+    def _close(self, caller: str) -> list[Report]:
+        begun = self._open.pop(caller, None)
+        return [begun.closed()] if begun else []
+
+
+def tasks_in(lines: Sequence[str], *, killed_only: bool = False) -> tuple[int, ...]:
+    """Return the thread ids that *lines* of a report name; *killed_only*: only whom the out-of-memory killer killed,
+    for the others in its report are bystanders."""
+    found: list[int] = []
+    for line in lines:
+        if killed_only:
+            found += [int(match[1]) for match in KILLED.finditer(line)]
+        else:
+            found += [int(next(filter(None, match.groups()))) for match in _TASK.finditer(line)]
+    return tuple(dict.fromkeys(found))

@@ -1,0 +1,168 @@
+"""The host kernel's log, read as it is written: a witness for what no guest shows.
+
+Read from the end on, so what was there before the run is not ours. One record a ``read()``; an overrun shows as EPIPE,
+once, and as a gap in the sequence numbers (Documentation/ABI/testing/dev-kmsg). A flood is read in small bites between
+which everything else has its turn.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import stat
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+
+import anyio
+from anyio.lowlevel import checkpoint
+
+from qstress.hostlog.findings import HostFinding, HostFindings, Roll, blame
+from qstress.hostlog.records import Line, Records
+from qstress.hostlog.reports import SILENCE_S, Report, Reports, tasks_in
+
+KMSG = Path("/dev/kmsg")
+_KMSG_DEVICE = os.makedev(1, 11)
+_RECORD_BYTES = 16 * 1024  # more than the longest record: a smaller buffer would be refused
+_BITE = 64  # records between two turns of the event loop, about half a millisecond
+_LAST_BITES = 64  # at the end of a run: nobody can keep us there by writing on
+
+
+class HostLog:
+    """The witness of one run: open it before the first trial, :meth:`watch` while the run lasts, then :meth:`close`.
+
+    ``roll`` has to be told which trials are alive. ``problem`` says why the log cannot be read, empty if it can.
+    ``overruns`` counts how often the kernel was faster than we. *on_report* gets each report's finding as it comes.
+    """
+
+    def __init__(self, on_report: Callable[[HostFinding], None], path: Path = KMSG) -> None:
+        self.roll = Roll()
+        self.findings = HostFindings()
+        self.records = Records()
+        self.overruns = 0
+        self.problem = ""
+        self._on_report = on_report
+        self._reports = Reports()
+        self._owners: dict[int, int] = {}  # process by thread, looked up while the thread is alive
+        self._ended = False
+        self._fd = self._open(path)
+
+    async def watch(self) -> None:
+        """Read until cancelled, or until the log ends."""
+        while self._fd >= 0 and not self._ended:
+            with anyio.move_on_after(SILENCE_S if self._reports.underway else None) as silence:
+                await anyio.wait_readable(self._fd)
+            if silence.cancelled_caught:
+                self._take(self._reports.flush())
+            began_s, first_us = time.monotonic(), None
+            while (lines := self._bite()) is not None:
+                for line in lines:  # what comes late in a flood is no younger for the time that reading takes
+                    first_us = first_us or line.at_us
+                    self._add(line, min(time.monotonic(), began_s + (line.at_us - first_us) / 1e6))
+                await checkpoint()
+
+    def close(self) -> None:
+        """Read what is left, take what is under way as whole, and let go of the log."""
+        if self._fd >= 0:
+            for _ in range(_LAST_BITES):
+                for line in self._bite() or ():
+                    self._add(line, time.monotonic())
+            self._take(self._reports.flush())
+            os.close(self._fd)
+            self._fd = -1
+
+    def document(self) -> dict[str, object]:
+        """Return what ``summary.json`` says of the host's log."""
+        return {
+            "read": not self.problem,
+            "problem": self.problem,
+            "records": self.records.read,
+            "overruns": self.overruns,
+            "lost": self.records.lost,
+            "torn": self.records.torn,
+            "reports": [
+                {
+                    "title": title,
+                    "kind": finding.first.kind.value,
+                    "count": finding.count,
+                    "trials": list(finding.blame.trials),
+                    "confidence": finding.blame.confidence.value,
+                }
+                for title, finding in self.findings.by_title.items()
+            ],
+        }
+
+    def text(self) -> list[str]:
+        """Return the same for a person, in lines; never empty."""
+        lines, found = [], self.findings.by_title
+        if self.problem:
+            how = "READ IN PART ONLY" if self.records.read else "NOT READ"
+            lines.append(f"HOST KERNEL LOG {how}: {self.problem}: what the kernel complained of may have gone unseen")
+        else:
+            said = f"{len(found)} complaint(s)" if found else "quiet"
+            lines.append(f"host kernel log: {said}, {self.records.read} records")
+        if self.records.lost or self.records.torn:
+            lost = f"{self.records.lost} records lost ({self.overruns} overruns), {self.records.torn} torn"
+            lines.append(f"host kernel log: {lost}: a report may have been missed")
+        return lines + [f"  {each.count}x {title} ({each.blame.confidence})" for title, each in found.items()]
+
+    def _open(self, path: Path) -> int:
+        try:
+            fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+        except OSError as error:
+            remedy = (
+                "; run as root, or sysctl kernel.dmesg_restrict=0" if error.errno in (errno.EPERM, errno.EACCES) else ""
+            )
+            self.problem = f"{path}: {error.strerror}{remedy}"
+            return -1
+        status = os.fstat(fd)
+        if stat.S_ISCHR(status.st_mode) and status.st_rdev != _KMSG_DEVICE:
+            os.close(fd)
+            self.problem = f"{path} is not the kernel's log but another device, as in a container"
+            return -1
+        with suppress(OSError):  # a pipe has no end to go to
+            os.lseek(fd, 0, os.SEEK_END)
+        return fd
+
+    def _bite(self) -> list[Line] | None:
+        """Read some records; return the kernel's own lines of them, None once there is nothing to read."""
+        lines: list[Line] = []
+        for place in range(_BITE):
+            try:
+                data = os.read(self._fd, _RECORD_BYTES)
+            except BlockingIOError:
+                return lines if place else None
+            except OSError as error:
+                if error.errno != errno.EPIPE:
+                    self._ended, self.problem = True, f"it could be read no further: {error.strerror}"
+                    return lines or None
+                self.overruns += 1
+                continue
+            if not data:
+                self._ended = True
+                return lines if place else None
+            lines += self.records.feed(data)
+        return lines
+
+    def _add(self, line: Line, at_s: float) -> None:
+        over = self._reports.add(line, at_s)
+        if over or self._reports.underway:
+            for task in tasks_in([line.text]):
+                self._owners.setdefault(task, _process_of(task))
+            self._take(over)
+
+    def _take(self, reports: list[Report]) -> None:
+        for report in reports:
+            blamed = blame(report, self.roll.at(report.at_s), self._owners)
+            self._on_report(self.findings.add(report, blamed))
+        if not self._reports.underway:
+            self._owners.clear()
+
+
+def _process_of(tid: int) -> int:
+    """Return the process of a thread; a thread that is gone, or unknown here, stands for itself."""
+    with suppress(OSError, ValueError, IndexError):
+        status = Path(f"/proc/{tid}/status").read_text()
+        return int(status.partition("\nTgid:")[2].split()[0])
+    return tid
