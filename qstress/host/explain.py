@@ -1,0 +1,164 @@
+"""``qstress explain --qmp SOCK``: look at a living guest that somebody kept, and leave it as it was.
+
+First what disturbs nothing: run state, vCPU threads and their CPU time, from QEMU 10.0 on the count of exits of each
+vCPU (7.2 asks the vCPU threads for it, which wakes them). Only when asked to, two register dumps and the code at the
+boot CPU's EIP, and the judgement of the same kind of picture as a pasted text gives. Nothing is stopped or resumed.
+"""
+
+from __future__ import annotations
+
+import socket
+import struct
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import dataclass, replace
+
+import anyio
+
+from qstress.errors import ConfigError, GuestError, RigError
+from qstress.guest.qmp import CommandRefused, Control
+from qstress.model import Confidence, ThreadUsage
+from qstress.observe import usage
+from qstress.registers import WAIT_LOOP_BYTES, parse_text, parse_xp, wait_loop_count_address
+from qstress.verdict.explain.clean import cleaned
+from qstress.verdict.explain.decide import decide
+from qstress.verdict.explain.picture import Answer, Explanation, Words
+from qstress.verdict.explain.read import read
+from qstress.verdict.explain.undumped import undumped
+
+#: How long the monitor may take for its greeting and for a reply: 255 vCPUs under KVM took 9.4 s (design.md, 4.6).
+GREETING_S, REPLY_S = 10.0, 30.0
+#: Time between two looks: long enough for a healthy wait for APs to end, and for a spinning thread to show.
+GAP_S = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class _Vcpu:
+    """A vCPU as QEMU numbers it, the thread that runs it, and its place in QEMU's object tree."""
+
+    index: int
+    thread: int
+    path: str
+
+
+async def explain_live(path: str, *, dump: bool, gap_s: float = GAP_S) -> Explanation:
+    """Return what the guest behind the QMP socket *path* shows.
+
+    :param dump: whether to dump its registers as well. Under KVM that lets the kernel process a pending INIT or SIPI,
+        so it can wake a vCPU that missed its wake-up (facts: qemu.md section 2).
+    :raises ConfigError: there is no such socket.
+    :raises RigError: nobody greets there: no QMP, or another client holds it (one is served at a time).
+    """
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
+        try:
+            connection.connect(path)
+        except OSError as error:
+            raise ConfigError(f"{path}: no QMP socket can be reached there: {error.strerror or error}") from error
+        pid = _peer(connection)
+        connection.setblocking(False)
+        control = Control(lambda _event: None)
+        try:
+            await control.connect(connection, timeout_s=GREETING_S)
+        except RigError as error:
+            hint = "a QMP socket serves one client at a time: is another connected?"
+            raise RigError(f"{path}: {error} ({hint})", reason=error.reason) from error
+        try:
+            return await _look(control, pid, gap_s, dump=dump)
+        except GuestError as error:
+            return await _silent(control, pid, error)
+        finally:
+            await control.close()
+
+
+async def _look(control: Control, pid: int, gap_s: float, *, dump: bool) -> Explanation:
+    status = await _ask(control, "query-status", "status")
+    vcpus = await _vcpus(control)
+    threads = {vcpu.index: vcpu.thread for vcpu in vcpus}
+    before, exits = usage.sample(pid, threads), await _exits(control, vcpus)
+    texts = [await _hmp(control, "info registers -a")] if dump else []
+    await anyio.sleep(gap_s)
+    used = usage.between(pid, before, usage.sample(pid, threads))
+    notes = _notes(used, exits, await _exits(control, vcpus))
+    if not dump:
+        said = undumped(status, tuple(threads), used)
+    else:
+        texts += [await _hmp(control, "info registers -a"), *await _code(control, texts[0])]
+        picture = read(cleaned("".join(texts).encode()))
+        said = decide(replace(picture, words=Words(status=status), usage=used))
+    return replace(said, because=(*said.because, *notes))
+
+
+async def _vcpus(control: Control) -> list[_Vcpu]:
+    reply = await control.execute("query-cpus-fast", timeout_s=REPLY_S)
+    assert isinstance(reply, list)
+    return [_Vcpu(int(cpu["cpu-index"]), int(cpu["thread-id"]), str(cpu["qom-path"])) for cpu in reply]
+
+
+async def _exits(control: Control, vcpus: list[_Vcpu]) -> dict[int, int]:
+    """Return how often each vCPU left the guest so far; empty under TCG, before QEMU 10.0, or where QEMU refuses."""
+    if int(await _ask(control, "query-version", "qemu", "major")) < 10:
+        return {}
+    wanted = {"target": "vcpu", "providers": [{"provider": "kvm", "names": ["exits"]}]}
+    try:
+        reply = await control.execute("query-stats", wanted, timeout_s=REPLY_S)
+    except CommandRefused:
+        return {}
+    assert isinstance(reply, list)
+    by_path = {entry["qom-path"]: entry["stats"][0]["value"] for entry in reply if entry.get("stats")}
+    return {vcpu.index: int(by_path[vcpu.path]) for vcpu in vcpus if vcpu.path in by_path}
+
+
+async def _code(control: Control, dump: str) -> list[str]:
+    """Return what ``xp`` prints around the boot CPU's EIP, and the count of CPUs if that is SeaBIOS's wait for APs."""
+    boot_cpu = next((vcpu for vcpu in parse_text(dump).vcpus if vcpu.index == 0), None)
+    if boot_cpu is None or boot_cpu.cs_base or boot_cpu.eip >= 1 << 32:
+        return []
+    start = max(0, boot_cpu.eip - WAIT_LOOP_BYTES)
+    code = await _hmp(control, f"xp /{2 * WAIT_LOOP_BYTES}xb {start:#x}")
+    counter = wait_loop_count_address(parse_xp(code.partition("\n")[2]), start, boot_cpu.eip)
+    return [code] if counter is None else [code, await _hmp(control, f"xp /1xw {counter:#x}")]
+
+
+async def _hmp(control: Control, line: str) -> str:
+    """Return what HMP printed, after the prompt and the command: so it is seen that each look is one of its own."""
+    return f"(qemu) {line}\n{await control.hmp(line, timeout_s=REPLY_S)}\n"
+
+
+async def _ask(control: Control, command: str, *keys: str) -> str:
+    """Run a command and return one value of its reply, by its *keys* from the outside in."""
+    value = await control.execute(command, timeout_s=REPLY_S)
+    for key in keys:
+        assert isinstance(value, dict)
+        value = value[key]
+    return str(value)
+
+
+def _notes(used: tuple[ThreadUsage, ...], before: Mapping[int, int], after: Mapping[int, int]) -> list[str]:
+    """Return what was measured between two looks, a line for CPU time and one for exits, of up to 16 vCPUs."""
+    notes = []
+    if used:
+        shares = ", ".join(f"CPU#{thread.index} {100 * thread.share:.0f} %" for thread in used[:16])
+        notes.append(f"CPU time of the vCPU threads in {used[0].wall_s:.1f} s: {shares}{', …' * (len(used) > 16)}")
+    grown = {index: after[index] - before[index] for index in before.keys() & after.keys()}
+    if grown:
+        counts = ", ".join(f"CPU#{index} {grown[index]}" for index in sorted(grown)[:16])
+        notes.append(f"exits in that time: {counts}{', …' * (len(grown) > 16)}")
+    return notes
+
+
+async def _silent(control: Control, pid: int, error: GuestError) -> Explanation:
+    """Return what a monitor that does not answer shows: no more than that, and what else of QEMU is alive."""
+    because = [f"QEMU's monitor gave no answer: {error}"]
+    with suppress(GuestError):
+        await control.execute("query-yank", timeout_s=GREETING_S, oob=True)
+        because.append("it answers out-of-band commands: a vCPU thread does not react, or holds up the one that asked")
+    if state := usage.process_state(pid):
+        because.append(f"QEMU's process is in state {state}" + (": stopped" if state in "Tt" else ""))
+    asked = ("each thread's state and wait channel (/proc/PID/task/*/stat, wchan)",)
+    return Explanation(Answer.INCONCLUSIVE, Confidence.INCONCLUSIVE, (), tuple(because), asked)
+
+
+def _peer(connection: socket.socket) -> int:
+    """The process that listens at the other end, as the kernel knows it; 0 where it is in no namespace of ours."""
+    credentials = connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, struct.calcsize("3i"))
+    return int(struct.unpack("3i", credentials)[0])

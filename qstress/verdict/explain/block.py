@@ -1,0 +1,83 @@
+"""The registers of one state as they are found in a text, and what they say once they are all there."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+
+from qstress.verdict.explain.picture import Look
+
+#: General registers in the order QEMU prints them, up to the instruction pointer.
+GENERAL = ("AX", "BX", "CX", "DX", "SI", "DI", "BP", "SP", "IP")
+_ORDER = (*GENERAL, "FL", "hlt", "ES", "CS", "SS", "DS", "FS", "GS", "LDT", "TR", "cr0")
+
+
+@dataclass(slots=True)
+class Block:
+    """One state being read; ``begin`` and ``end`` are offsets in the text, ``index`` None where it has no number."""
+
+    index: int | None
+    begin: int
+    end: int = 0
+    logged: bool = False
+    registers: dict[str, int] = field(default_factory=dict)
+    eip_text: str = ""
+    long: bool = False
+    linear: bool = False
+    halted: bool | None = None
+    smm: bool = False
+    cpl: int | None = None
+    prints_code: bool = False
+    _names: dict[str, None] = field(default_factory=dict)  # in order of coming
+    _again: bool = False
+    _key: int = 0
+
+    def is_past(self, name: str) -> bool:
+        """Whether *name*, a general register, can only belong to the next state."""
+        return name in self._names or "IP" in self._names
+
+    def saw(self, name: str, token: re.Match[str]) -> bool:
+        """Note that *token* came; return whether it is the first of its *name*."""
+        self.end = token.end()
+        self._key = hash((self._key, token[0]))
+        first = name not in self._names
+        self._again |= not first and name in _ORDER
+        self._names[name] = None
+        return first
+
+    @property
+    def is_state(self) -> bool:
+        """Whether it is more than a mention: an instruction pointer with what QEMU prints by it, or part of a numbered
+        vCPU's registers."""
+        if self.index is not None:
+            return any(name in self._names for name in GENERAL)
+        beside = any(name in self.registers for name in ("FL", "CS", "CR0")) or self.halted is not None
+        return "IP" in self.registers and beside
+
+    @property
+    def whole(self) -> bool:
+        """Whether each line that ``x86_cpu_dump_state`` prints up to CR0 came once and in its order."""
+        return not self._again and tuple(name for name in self._names if name in _ORDER) == _ORDER
+
+    def look(self, index: int) -> Look:
+        """Return it as vCPU *index* of its dump."""
+        get = self.registers.get
+        return Look(
+            index=index,
+            numbered=self.index is not None,
+            eip=get("IP"),
+            eip_text=self.eip_text,
+            eflags=get("FL"),
+            halted=self.halted,
+            smm=self.smm,
+            cs_selector=get("CS selector"),
+            cs_base=get("CS"),
+            cr0=get("CR0"),
+            cpl=self.cpl,
+            ebx=get("BX"),
+            long=self.long,
+            linear=self.linear,
+            whole=self.whole,
+            key=self._key,
+            prints_code=self.prints_code,
+        )

@@ -1,0 +1,72 @@
+"""Undo what mail, terminals, browsers and JSON did to a pasted text, as far as reading register dumps needs it.
+
+Each step is one linear pass. What cannot be undone is left alone: the reader takes what it finds.
+"""
+
+from __future__ import annotations
+
+import codecs
+import html
+import re
+
+_ANSI = re.compile(r"\x1b(?:\[[0-9;?]{0,16}[A-Za-z]|[()][0-9A-B])")
+_UNPRINTABLE = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f\u200b\ufeff]")
+_ESCAPED_BREAK = re.compile(r"\\r\\n|\\n|\\r")
+_ANY_BREAK = re.compile(r"\r*\n|\r+|\u2028")
+_TAG = re.compile(r"</?(?:p|pre|code|div|span|td|tr|tt|font|b|i|a|li|ul)\b[^<>\n]{0,200}>", re.IGNORECASE)
+_HTML_BREAK = re.compile(r"<br\s{0,4}/?>", re.IGNORECASE)
+# QEMU prints lower-case digits, 8 or 16 of them: a capital D and two digits too many are not its own.
+_QUOTED_PRINTABLE = re.compile(r"=3D(?:[01](?![0-9a-f])|mask |(?:0x)?[0-9a-f]{8}(?:[0-9a-f]{8})?(?![0-9a-f]))")
+_SOFT_BREAK = re.compile(r"=\n(?:> ?){0,8}")
+_QUOTED_SPACE = re.compile(r"=(?:20|09)$|=C2=A0", re.MULTILINE)
+_NUMBER = r"[0-9a-fA-F]"
+# A value that a terminal or mail client broke in two, perhaps with a quotation mark before its second part.
+_SPLIT_VALUE = re.compile(rf"(= ?)({_NUMBER}{{1,15}})\n[>|]{{0,8}}[ \t]{{0,8}}({_NUMBER}{{1,15}})(?![0-9a-fA-F=])")
+
+
+def cleaned(data: bytes) -> str:
+    """Return *data* as text with plain line breaks, without escapes, markup and quoted-printable; never raises."""
+    text = _decoded(data)
+    text = _ANY_BREAK.sub("\n", text)
+    if "\\n" in text or "\\r" in text:
+        text = _ESCAPED_BREAK.sub("\n", text)
+    text = _UNPRINTABLE.sub("", _ANSI.sub("", text))
+    if "=\n" in text or "=3D" in text:
+        text = _without_quoted_printable(text)
+    if "<" in text or "&" in text:
+        text = _without_markup(text)
+    text = text.replace("\u00a0", " ")
+    return _SPLIT_VALUE.sub(_joined, text)
+
+
+def _decoded(data: bytes) -> str:
+    for mark, encoding in ((codecs.BOM_UTF16_LE, "utf-16"), (codecs.BOM_UTF16_BE, "utf-16")):
+        if data.startswith(mark):
+            return data.decode(encoding, errors="replace")
+    return data.decode("utf-8", errors="replace")
+
+
+def _without_quoted_printable(text: str) -> str:
+    """Decode RFC 2045 quoted-printable, where a register value proves that it is: ``EIP=3D0000fff0``, ``HLT=3D1``.
+
+    Soft breaks go first: they may stand anywhere, also within the proof. Then only what no dump prints is decoded, so
+    that a plain dump next to it (``EAX=20000000``) stays as it is.
+    """
+    joined = _SOFT_BREAK.sub("", text)
+    if not _QUOTED_PRINTABLE.search(joined):
+        return text
+    return _QUOTED_SPACE.sub(" ", joined).replace("=3D", "=")
+
+
+def _without_markup(text: str) -> str:
+    """Drop the tags that wrap pasted text; a ``<00>`` in a line of code bytes is none of them."""
+    text = _TAG.sub("", _HTML_BREAK.sub("\n", text))
+    return html.unescape(text) if "&" in text else text
+
+
+def _joined(match: re.Match[str]) -> str:
+    """Join both parts where together they have the length of a register, 8 or 16 digits, and the first has not."""
+    first, second = match[2], match[3]
+    if len(first) != 8 and len(first) + len(second) in (8, 16):
+        return match[1] + first + second
+    return match[0]

@@ -1,0 +1,227 @@
+"""Find the register dumps in a cleaned text, whole or in pieces: one pass over its registers, wherever lines break.
+
+Known layouts: QEMU's ``x86_cpu_dump_state`` from 0.9 to 11 (target/i386/cpu-dump.c, before that helper.c), with
+``CPU#n``, ``CPU #n:``, ``CPU Reset (CPU n)``, the words of other tools (``info registers vcpu n``) or no header at
+all; libkvm's ``kvm_show_regs`` (qemu-kvm up to 0.12); the ``pc=`` of ``info cpus`` up to 2.11; bytes that ``x`` and
+``xp`` print.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from itertools import count, islice
+
+from qstress.verdict.explain.block import GENERAL, Block
+from qstress.verdict.explain.picture import Dump, Foreign, Look, Picture
+from qstress.verdict.explain.words import foreign, words
+
+#: A text with more states than this is a log; what comes after is left out and counted.
+MOST_STATES = 20_000
+#: How far after "CPU#1" its registers may begin (an echoed prompt, a cut). Kernel messages name CPUs as well.
+_HEADER_REACH = 160
+#: How much before a dump is searched for a sign that somebody looked again.
+_BETWEEN = 4000
+
+_HEX = r"[0-9a-fA-F]{8}(?:[0-9a-fA-F]{8})?(?![0-9a-fA-F])"
+_GAP = r"[\s>|]{1,12}"
+# Every alternative is bounded: linear, whatever the text. Looking at the first letter alone makes it 15 times faster.
+_TOKEN = re.compile(
+    r"(?=[CDEFGHLRSTcrv])(?:"
+    rf"(?P<gpr>(?P<wide>[ER])(?P<name>[ABCD]X|[SD]I|[BSI]P|FL) ?= ?(?P<value>{_HEX}))"
+    rf"|(?P<seg>(?P<segment>[CDEFGS]S|TR|LDT) ?= ?(?P<selector>[0-9a-fA-F]{{4}}){_GAP}(?P<base>{_HEX}))"
+    r"|(?P<hlt>H\s?L\s?T\s?=\s?(?P<halted>[01])(?![0-9a-fA-F]))"
+    r"|(?P<smm>SMM ?= ?1(?![0-9a-fA-F]))"
+    r"|(?P<cpl>CPL ?= ?(?P<ring>[0-3])(?![0-9a-fA-F]))"
+    rf"|(?P<cr0>CR0 ?= ?(?P<cr0_value>{_HEX}))"
+    r"|(?P<code>Code=)"
+    r"|(?P<cpus>CPU #(?P<cpus_index>\d{1,5}): pc=0x(?P<pc>[0-9a-f]{8,16})(?![0-9a-f]| npc)(?P<pc_halted> \(halted\))?)"
+    r"|(?P<head>[Cc](?:PU|pu)(?:_id)?[ \t]?[#:]?[ \t]?(?P<index>\d{1,5})(?![\d.]))"
+    r"|(?P<log>v=[0-9a-f]{2,8} e=[0-9a-f]{4}|CPU Reset )"
+    r"|(?P<ccs>CCS=[0-9a-f]{8})"
+    rf"|(?P<kgpr>r(?P<kname>ax|bx){_GAP}(?P<kvalue>[0-9a-f]{{16}})\b)"
+    rf"|(?P<kip>rip{_GAP}(?P<kip_value>[0-9a-f]{{16}}){_GAP}rflags{_GAP}(?P<kfl>[0-9a-f]{{8}})\b)"
+    rf"|(?P<kcs>cs{_GAP}(?P<kselector>[0-9a-f]{{4}}) \((?P<kbase>[0-9a-f]{{8,16}})/)"
+    rf"|(?P<kcr0>cr0{_GAP}(?P<kcr0_value>[0-9a-f]{{1,16}}){_GAP}cr2))"
+)
+_AGAIN = re.compile(
+    r"info registers|\"return\"|qemu-monitor-command|\b(?:later|again|after|apart|seconds?|minutes?)\b"
+    r"|\b\d\d?:\d\d:\d\d\b",
+    re.IGNORECASE,
+)
+_REMNANT = re.compile(
+    r"[ER](?:[ABCD]X|[SD]I|[BSI]P|FL) ?= ?(?!0x)[0-9a-fA-F]{2}|HLT=[01]|[CDEFGS]S =[0-9a-fA-F]{2}|\brflags\b"
+)
+_CUT = re.compile(
+    r"^[> |]{0,8}(?:\.{3,40}|\[?(?:…|\.\.\.|snip|cut)\]?|<snip>)[ \t]{0,4}$", re.MULTILINE | re.IGNORECASE
+)
+_MEMORY = re.compile(
+    r"(?<![0-9a-f])(?P<at>[0-9a-f]{8,16}):(?P<values>(?:[ \t]{1,4}0x(?:[0-9a-f]{2}){1,8}(?![0-9a-f])){1,16})"
+)
+_MOST_MEMORY_LINES = 4096
+
+
+def read(text: str) -> Picture:
+    """Return what *text* (from :func:`qstress.verdict.explain.clean.cleaned`) shows; never raises.
+
+    A state with the number of one that is already there begins a new dump. States without any number are looks at one
+    vCPU, one after another, or, where KVM failed, each at another vCPU. A quoted copy of a dump is not a new look.
+    What QEMU logged (``-d int``, ``-d cpu_reset``; only there and in its last words it prints ``CCS=``) counts where
+    there is nothing else.
+    """
+    found = (block for block in _blocks(text) if block.is_state)
+    blocks = list(islice(found, MOST_STATES))
+    left_out = sum(1 for _ in found)
+    unlogged = [block for block in blocks if not block.logged]
+    used = unlogged or blocks
+    said = words(text, [block.begin for block in blocks if not block.linear])
+    together = bool(said.kvm) and all(block.index is None for block in used)
+    return Picture(
+        dumps=tuple(_dumps(text, used, together=together)),
+        words=said,
+        foreign=foreign(text) if not used or said.kvm or said.died else Foreign(),
+        memory=_memory(text),
+        remnants=not used and _REMNANT.search(text) is not None,
+        logged=bool(blocks) and not unlogged,
+        cut=_CUT.search(text) is not None,
+        left_out=left_out,
+    )
+
+
+def _blocks(text: str) -> Iterator[Block]:
+    """Yield each state: a header close before a register begins one, and so does a register that comes again."""
+    block: Block | None = None
+    header: re.Match[str] | None = None
+    logged = False
+    for token in _TOKEN.finditer(text):
+        kind = token.lastgroup
+        if kind == "head":
+            header = token
+            continue
+        if kind == "log":
+            logged = True
+            continue
+        name = _name(token, kind)
+        headed = header is not None and token.start() - header.end() <= _HEADER_REACH
+        if headed or kind == "cpus" or (name in GENERAL and (block is None or block.is_past(name))):
+            if block is not None:
+                yield block
+            if headed and header is not None:
+                block = Block(int(header["index"]), header.start(), logged=logged)
+            else:
+                block = Block(None, token.start(), logged=logged)
+            header, logged = None, False
+        if block is not None:
+            _take(block, token, kind, name)
+    if block is not None:
+        yield block
+
+
+def _name(token: re.Match[str], kind: str | None) -> str:
+    """The register that *token* holds, or the kind of token itself."""
+    match kind:
+        case "gpr":
+            return token["name"]
+        case "seg":
+            return token["segment"]
+        case "kgpr":
+            return token["kname"].upper()
+        case "kip" | "cpus":
+            return "IP"
+        case "kcs":
+            return "CS"
+    return kind or ""
+
+
+def _take(block: Block, token: re.Match[str], kind: str | None, name: str) -> None:
+    """Put what *token* holds into *block*."""
+    first = block.saw(name, token)
+    match kind:
+        case "gpr" if first:
+            block.registers[name] = int(token["value"], 16)
+            if name == "IP":
+                block.eip_text, block.long = token["value"].lower(), token["wide"] == "R"
+        case "seg" if first:
+            block.registers[name] = int(token["base"], 16)
+            block.registers[name + " selector"] = int(token["selector"], 16)
+        case "hlt" if first:
+            block.halted = token["halted"] == "1"
+        case "smm":
+            block.smm = True
+        case "ccs":
+            block.logged = True
+        case "cpl":
+            block.cpl = int(token["ring"])
+        case "cr0" | "kcr0" if first:
+            block.registers["CR0"] = int(token[f"{kind}_value"], 16)
+        case "code":
+            block.prints_code = True
+        case "cpus":
+            block.index, block.linear, block.halted = int(token["cpus_index"]), True, token["pc_halted"] is not None
+            block.registers["IP"], block.eip_text = int(token["pc"], 16), token["pc"]
+        case "kgpr" if first:
+            block.registers[name] = int(token["kvalue"], 16)
+        case "kip" if first:
+            block.registers["IP"], block.eip_text = int(token["kip_value"], 16), token["kip_value"]
+            block.registers["FL"] = int(token["kfl"], 16)
+        case "kcs" if first:
+            block.registers["CS"], block.registers["CS selector"] = int(token["kbase"], 16), int(token["kselector"], 16)
+
+
+def _dumps(text: str, blocks: list[Block], *, together: bool) -> Iterator[Dump]:
+    """Group *blocks* into dumps, without copies."""
+    seen: dict[tuple[int, int], int] = {}  # (index, registers) -> how deep it was quoted
+    end = 0
+    for group in _groups(blocks, together=together):
+        looks, depth = _looks(group), _quotation(text, group[0].begin)
+        between = text[max(end, group[0].begin - _BETWEEN) : group[0].begin + _HEADER_REACH]
+        end = group[-1].end
+        depths = {seen.get((look.index, look.key)) for look in looks}
+        if None not in depths and (depths != {depth} or not _AGAIN.search(between)):
+            continue
+        seen.update(((look.index, look.key), depth) for look in looks)
+        yield Dump(looks)
+
+
+def _groups(blocks: list[Block], *, together: bool) -> Iterator[list[Block]]:
+    """Yield the states that were printed together: until a number comes again, or one by one where none has any."""
+    alone = not together and all(block.index is None for block in blocks)
+    group: list[Block] = []
+    indices: set[int] = set()
+    for block in blocks:
+        if group and (alone or block.index in indices):
+            yield group
+            group, indices = [], set()
+        group.append(block)
+        if block.index is not None:
+            indices.add(block.index)
+    if group:
+        yield group
+
+
+def _looks(group: list[Block]) -> tuple[Look, ...]:
+    """Return the group's states in ascending index; those without a number take the numbers that are free."""
+    taken = {block.index for block in group}
+    free = (index for index in count() if index not in taken)
+    looks = [block.look(next(free) if block.index is None else block.index) for block in group]
+    return tuple(sorted(looks, key=lambda look: look.index))
+
+
+def _quotation(text: str, at: int) -> int:
+    """How many quotation marks the line at *at* begins with."""
+    return text[max(0, at - 200) : at].rpartition("\n")[2].count(">")
+
+
+def _memory(text: str) -> tuple[tuple[int, bytes], ...]:
+    """Return what ``x`` and ``xp`` printed, as pieces in ascending order; lines that touch are one piece."""
+    lines: dict[int, bytes] = {}
+    for line in islice(_MEMORY.finditer(text), _MOST_MEMORY_LINES):
+        values = [value[2:] for value in line["values"].split()]
+        lines[int(line["at"], 16)] = b"".join(bytes.fromhex(value)[::-1] for value in values)
+    pieces: list[tuple[int, bytes]] = []
+    for at, data in sorted(lines.items()):
+        if pieces and pieces[-1][0] + len(pieces[-1][1]) == at:
+            pieces[-1] = (pieces[-1][0], pieces[-1][1] + data)
+        else:
+            pieces.append((at, data))
+    return tuple(pieces)

@@ -1,0 +1,99 @@
+"""What the collection does not show: which rule goes first, and what keeps an answer from being certain."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from qstress.verdict.explain.decide import decide
+from qstress.verdict.explain.picture import Dump, Foreign, Look, Picture, Words
+
+RUNS = Look(0, eip=0xFFFFFFFF81000000, eflags=0x246, halted=False, cs_base=0, cr0=0x80050033, long=True, whole=True)
+HALTED = replace(RUNS, halted=True, eflags=0x46)
+IDLE = replace(HALTED, eflags=0x246)
+STOPPED, DEAD = "KVM internal error. Suberror: 1", "qemu: fatal: no"
+
+
+def over_time(*looks: Look) -> tuple[Dump, ...]:
+    return tuple(Dump((replace(look, key=number),)) for number, look in enumerate(looks))
+
+
+def told(picture: Picture) -> tuple[str, str]:
+    answer = decide(picture)
+    return str(answer.verdict), str(answer.confidence)
+
+
+@pytest.mark.parametrize(
+    ("words", "answer"),
+    [
+        (Words(kvm=STOPPED, with_dump=True), ("stopped-by-kvm", "certain")),
+        (Words(kvm=STOPPED), ("stopped-by-kvm", "likely")),
+        (Words(kvm=STOPPED, with_dump=True, aborted=True), ("stopped-by-kvm", "likely")),
+        (Words(kvm=STOPPED, with_dump=True, died=DEAD), ("stopped-by-kvm", "likely")),
+        (Words(died=DEAD, with_dump=True), ("qemu-died", "certain")),
+        (Words(died=DEAD), ("qemu-died", "likely")),
+        (Words(status="internal-error"), ("stopped-by-kvm", "certain")),
+        (Words(aborted=True), ("busy", "likely")),
+    ],
+)
+def test_qemus_words_go_before_its_registers(words: Words, answer: tuple[str, str]) -> None:
+    assert told(Picture(over_time(RUNS), words)) == answer
+
+
+def test_a_message_beside_another_cpus_dump_may_be_about_that_one() -> None:
+    both = Foreign("a dump of an ARM CPU", other_cpu=True, dump=True)
+    assert told(Picture(over_time(RUNS), Words(kvm=STOPPED, with_dump=True), both)) == ("stopped-by-kvm", "likely")
+    assert told(Picture((), Words(kvm=STOPPED), both)) == ("not-a-dump", "certain")
+    assert told(Picture((), Words(kvm=STOPPED), Foreign("a kernel's report"))) == ("stopped-by-kvm", "likely")
+
+
+def test_user_code_goes_on_after_a_failed_emulation() -> None:
+    words = Words(kvm=STOPPED, with_dump=True, emulation=True)
+    assert told(Picture(over_time(replace(RUNS, cpl=3)), words)) == ("stopped-by-kvm", "likely")
+    assert told(Picture(over_time(replace(RUNS, cpl=0)), words)) == ("stopped-by-kvm", "certain")
+
+
+@pytest.mark.parametrize(
+    ("looks", "answer"),
+    [
+        ((RUNS,), ("busy", "likely")),
+        ((RUNS, RUNS), ("spinning", "likely")),
+        ((RUNS, RUNS, RUNS), ("spinning", "certain")),
+        ((RUNS, replace(RUNS, whole=False), RUNS), ("spinning", "likely")),
+        ((RUNS, IDLE, RUNS), ("busy", "likely")),
+        ((RUNS, replace(RUNS, eip=0x1000)), ("busy", "likely")),
+        ((RUNS, replace(RUNS, eip=0x1000), replace(RUNS, eip=0x2000)), ("busy", "certain")),
+        ((IDLE, IDLE), ("idle", "likely")),  # one vCPU may be one of many
+    ],
+)
+def test_what_time_shows_of_one_vcpu(looks: tuple[Look, ...], answer: tuple[str, str]) -> None:
+    assert told(Picture(over_time(*looks))) == answer
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "answer"),
+    [
+        (HALTED, HALTED, ("halted", "certain")),
+        (IDLE, HALTED, ("idle", "certain")),
+        (HALTED, replace(HALTED, whole=False), ("halted", "likely")),
+        (HALTED, replace(HALTED, numbered=False), ("halted", "likely")),
+        (HALTED, replace(HALTED, eip=None), ("halted", "likely")),
+    ],
+)
+def test_halted_vcpus_in_two_looks(first: Look, second: Look, answer: tuple[str, str]) -> None:
+    dump = Dump((first, replace(second, index=1)))
+    assert told(Picture((dump, dump))) == answer
+    assert told(Picture((dump,)))[1] == "likely"
+    assert told(Picture((dump, dump), Words(status="paused")))[1] == "likely"
+
+
+def test_states_that_cannot_be_told() -> None:
+    assert told(Picture(over_time(replace(RUNS, halted=None)))) == ("inconclusive", "inconclusive")
+    assert told(Picture(over_time(RUNS), logged=True)) == ("inconclusive", "inconclusive")
+    assert told(Picture(remnants=True)) == ("inconclusive", "inconclusive")
+    assert told(Picture()) == ("not-a-dump", "certain")
+
+
+def test_it_is_said_when_not_all_was_read() -> None:
+    assert decide(Picture(over_time(RUNS), left_out=7)).because[-1] == "7 further states were not read"

@@ -1,0 +1,103 @@
+from __future__ import annotations
+
+import pytest
+
+from qstress.verdict.explain import read as module
+from qstress.verdict.explain.picture import Picture
+from qstress.verdict.explain.read import read
+from tests.verdict.explain_cases import damage as d
+from tests.verdict.explain_cases.dumps import (
+    REAL,
+    Vcpu,
+    info_cpus,
+    kernel,
+    libkvm,
+    monitor,
+    parked,
+    qemu,
+    reset,
+    waiting,
+)
+
+
+def shown(picture: Picture) -> list[list[int]]:
+    return [[look.index for look in dump.looks] for dump in picture.dumps]
+
+
+def test_every_field_of_a_state() -> None:
+    (look,) = read(monitor(Vcpu(3, 0x9B3B, REAL, 0x246, True, 0x10, 2, True, registers={"BX": 0x1234}))).latest()
+    assert (look.index, look.numbered, look.eip, look.eip_text) == (3, True, 0x9B3B, "00009b3b")
+    assert (look.eflags, look.halted, look.smm, look.cpl) == (0x246, True, True, 2)
+    assert (look.cs_selector, look.cs_base, look.cr0, look.ebx) == (0xF000, 0xF0000, 0x10, 0x1234)
+    assert (look.long, look.linear, look.whole, look.prints_code) == (False, False, True, False)
+
+
+def test_a_number_that_comes_again_begins_a_dump() -> None:
+    text = monitor(reset(0), reset(2), reset(1)) + "(qemu) info registers -a" + monitor(reset(0), parked(1))
+    assert shown(read(text)) == [[0, 1, 2], [0, 1]]
+
+
+def test_states_without_a_number() -> None:
+    one, other = qemu(waiting(expects=2), None), qemu(reset(0), None)
+    assert shown(read(one + other)) == [[0], [0]]
+    assert not read(one + other).numbered
+    assert shown(read("KVM internal error. Suberror: 1\n" + one + other)) == [[0, 1]]
+    stray = read(monitor(reset(0)) + other)
+    assert shown(stray) == [[0, 1]]
+    assert [look.numbered for look in stray.latest()] == [True, False]
+
+
+def test_headers_of_other_tools_and_words_about_cpus() -> None:
+    registers = qemu(reset(0), None)
+    for header in ("CPU #5:", "info registers vcpu 5", "(qemu) cpu 5\n(qemu) info registers", "CPU Reset (CPU 5)"):
+        assert shown(read(f"{header}\n{registers}")) == [[5]], header
+    assert not read("Initializing CPU#5\n" + "masked ExtINT\n" * 20 + registers).numbered
+    assert shown(read("CPU#5\n......\nEIP=0000fff0 EFL=00000002 HLT=0\n")) == [[5]]
+
+
+def test_copies_are_dropped_and_looks_are_not() -> None:
+    dump = monitor(waiting(expects=2), reset(1))
+    assert len(read(dump + dump).dumps) == 1
+    assert len(read(dump + "They wrote at 10:15:00:\n" + d.quoted(dump)).dumps) == 1
+    assert len(read(dump + d.quoted(monitor(reset(1)))).dumps) == 1
+    assert len(read(d.quoted(dump) + "> 5 s later" + d.quoted(dump)).dumps) == 2
+    assert len(read(dump + "the same 5 seconds later" + dump).dumps) == 2
+    assert len(read(dump + monitor(waiting(0xEE2E7, expects=2), reset(1))).dumps) == 2
+
+
+def test_logged_states_count_where_there_is_nothing_else() -> None:
+    logged = "     0: v=0e e=0002 i=0 cpl=0\n" + qemu(kernel(0, 0x101300), None, log=True)
+    assert read(logged).logged
+    both = read(monitor(parked(0)) + logged)
+    assert not both.logged
+    assert [look.halted for look in both.latest()] == [True]
+
+
+def test_old_layouts() -> None:
+    (look,) = read(libkvm(Vcpu(0, 0xFFF0, (0xF000, 0xFFFF0000), registers={"BX": 7}))).latest()
+    assert (look.eip, look.cs_base, look.eflags, look.halted, look.ebx) == (0xFFF0, 0xFFFF0000, 2, None, 7)
+    looks = read(info_cpus(waiting(expects=2), reset(1, halted=True))).latest()
+    assert [(look.place, look.halted, look.linear) for look in looks] == [
+        (0xEE2FB, False, True),
+        (0xFFFFFFF0, True, True),
+    ]
+    assert not read("* CPU #0: pc=0x00000000ffd04000 npc=0x00000000ffd04004\n").dumps
+    assert not read("* CPU #0: thread_id=77\n  CPU #1: thread_id=78\n").dumps
+
+
+def test_memory_is_joined_across_lines_and_sizes() -> None:
+    text = "0000000000001000: 0x01 0x02\n> 00001002: 0x06050403\nhost QEMU[1]: 0x00002000: 0xff\n"
+    assert read(text).memory == ((0x1000, b"\1\2\3\4\5\6"), (0x2000, b"\xff"))
+
+
+def test_cuts_and_remnants() -> None:
+    assert read("CPU#0\n> ......\n").cut
+    assert not read("it took a while ...\n").cut
+    assert read("EAX=0000").remnants
+    assert not read("RIP = 0xfff0, EAX=%08x").remnants
+
+
+def test_a_log_without_end_is_read_in_part(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "MOST_STATES", 3)
+    picture = read("".join(qemu(kernel(0, 0x1000 * i), None) for i in range(10)))
+    assert (len(picture.dumps), picture.left_out) == (3, 7)
