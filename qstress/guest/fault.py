@@ -9,11 +9,14 @@ accelerator and without touching QEMU or SeaBIOS (facts: qemu.md section 5, I1 a
 from __future__ import annotations
 
 from qstress.errors import GuestError, RigError
+from qstress.guest import waiting
 from qstress.guest.live import Guest
 from qstress.model import Milestone
 
 #: vCPU counts for which the fault can be made: one must remain, and the CMOS byte holds at most 255 (254 + 1).
 SMP_RANGE = (2, 254)
+#: How often in a row a silent guest is asked whether its boot CPU waits, and how long one look may take.
+MOST_LOOKS, LOOK_TIMEOUT_S = 20, 10.0
 
 
 async def expect_one_more(guest: Guest, *, timeout_s: float) -> None:
@@ -29,14 +32,25 @@ async def expect_one_more(guest: Guest, *, timeout_s: float) -> None:
 
 
 async def is_due(guest: Guest, *, quiet_s: float) -> bool:
-    """Whether every vCPU that was woken has checked in and the boot CPU has fallen silent, waiting for the last one.
+    """Whether every vCPU that was woken has checked in and the boot CPU waits for the last one.
 
-    :param quiet_s: silence that shows that the SIPI broadcast is over; plugged before it, the vCPU would be woken.
+    Its own code says that it does: then the SIPI broadcast is over, and a vCPU that is plugged in will not be woken.
+
+    :param quiet_s: how long a silent guest is given between two looks; any output ends the asking for now.
     """
     log = guest.console.log
     if log.milestone < Milestone.PCI or log.checkins < guest.shape.smp - 2:
         return False
-    return not await guest.console.output(quiet_s)
+    for _ in range(MOST_LOOKS):
+        if await guest.console.output(quiet_s):
+            return False
+        try:
+            boot_cpu = await waiting.look(guest, timeout_s=LOOK_TIMEOUT_S)
+        except GuestError:
+            return False  # it ended or stalled: the trial will see
+        if boot_cpu.loop is not None:
+            return True
+    return False
 
 
 async def add_the_lost_one(guest: Guest, *, timeout_s: float) -> None:

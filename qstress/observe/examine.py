@@ -1,68 +1,72 @@
 """A closer look at a guest that makes no progress; nothing hammers it while this runs.
 
-What disturbs nothing comes first (thread times), then the dumps: reading a register on KVM lets the kernel process a
-pending INIT, so a dump can itself move an AP (facts: qemu.md section 2), and that is told apart from a hang.
+What disturbs no AP comes first. The boot CPU is looked at alone: nobody ever sends it an INIT, so reading its
+registers cannot interfere with one. When its own code says that it waits for its APs, their INIT has been sent; then
+their threads are watched, and only then all vCPUs are dumped, twice: on KVM reading a register lets the kernel process
+a pending INIT, so a dump can itself move an AP (facts: qemu.md section 2), and one that falls on the broadcast can lose
+it. A boot CPU that does something else may still be about to wake its APs, so on KVM they are left alone until it has
+been silent for very much longer than what raises a doubt.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
 
 import anyio
 
 from qstress.errors import GuestError
+from qstress.guest import waiting
 from qstress.guest.live import Guest
-from qstress.model import Observation, WaitLoop
+from qstress.guest.waiting import BootCpu
+from qstress.model import Accel, Observation, ThreadUsage, VcpuState, WaitLoop
 from qstress.observe import usage
-from qstress.registers import (
-    WAIT_LOOP_BYTES,
-    general_register,
-    parse_text,
-    parse_xp,
-    parse_xp_word,
-    wait_loop_count_address,
-)
-from qstress.smpscan import TABLE, TABLE_BYTES, Place, place
-from qstress.verdict.hang import Examination
+from qstress.registers import parse_text, parse_xp
+from qstress.verdict.apic import sipi_sent
 from qstress.verdict.limits import Limits
+from qstress.verdict.scene import Examination, place, watched_enough
+
+#: How often the boot CPU is looked at to find it in its wait loop: smpscan spends part of its wait in a subroutine.
+LOOKS = 8
+#: Threads are watched for at most so many times the time asked for, where the host lets nothing run.
+MOST_GAPS = 20
+#: On KVM the APs of a boot CPU that is not known to wait are dumped when it has been silent for so many quiet times.
+UNTOUCHED = 4
+#: Code is kept in blocks of so many bytes, so that two looks at one loop mostly keep the same.
+CODE_BYTES = 128
 
 
 @dataclass(frozen=True, slots=True)
 class ClosedLook:
-    """What :func:`examine` saw: the values for the judge, and the two dumps as printed, with their times."""
+    """What :func:`examine` saw: the values for the judge, the two dumps as printed, with their times, and other replies
+    by the command that was asked."""
 
     examination: Examination
     dumps: tuple[tuple[float, str], ...]
+    replies: tuple[tuple[str, str], ...] = ()
+
+    @property
+    def notes(self) -> dict[str, object]:
+        """What the evidence should hold beside the dumps, as values that JSON can hold."""
+        seen = self.examination
+        return {
+            "looks_s": [at_s for at_s, _ in self.dumps],
+            "runstate": seen.runstate,
+            "sipi_sent": seen.sipi_sent,
+            "quiet": [asdict(thread) for thread in seen.quiet],
+            "replies": dict(self.replies),
+        }
 
 
 async def examine(guest: Guest, limits: Limits, *, clock_zero_s: float) -> ClosedLook:
-    """Dump all vCPUs twice, ``limits.gap_s`` apart, with thread times over the gap.
+    """Look at the boot CPU, watch threads for ``limits.settle_s``, then dump all vCPUs twice, ``limits.gap_s`` apart.
+
+    Ends early, without dumps, when the console speaks meanwhile or the APs are better left alone.
 
     :param clock_zero_s: monotonic time that the observations' times count from.
     :raises GuestError: the monitor does not answer within ``limits.reply_s``, or is gone.
     """
-    threads = await guest.vcpu_threads(timeout_s=limits.reply_s)
-    status = await guest.control.execute("query-status", timeout_s=limits.reply_s)
-    assert isinstance(status, dict)
-    first = usage.sample(guest.process.pid, threads)
-    before_text, before = await _dump(guest, limits, clock_zero_s)
-    output_s = guest.console.last_output_s
-    await anyio.sleep(limits.gap_s)
-    second = usage.sample(guest.process.pid, threads)
-    shares = usage.between(guest.process.pid, first, second)
-    after_text, after = await _dump(guest, limits, clock_zero_s)
-    loop = await _wait_loop(guest, after, after_text, limits)
-    guest.console.drain()
-    examination = Examination(
-        before=before,
-        after=after,
-        usage=shares,
-        progressed=guest.console.last_output_s != output_s,
-        running=bool(status.get("running")),
-        runstate=str(status.get("status")),
-        wait_loop=loop,
-    )
-    return ClosedLook(examination, ((before.at_s, before_text), (after.at_s, after_text)))
+    return await _Look(guest, limits, clock_zero_s).run()
 
 
 async def out_of_band_answers(guest: Guest, *, timeout_s: float) -> bool:
@@ -77,38 +81,129 @@ async def out_of_band_answers(guest: Guest, *, timeout_s: float) -> bool:
     return True
 
 
-async def _dump(guest: Guest, limits: Limits, clock_zero_s: float) -> tuple[str, Observation]:
-    text = await guest.control.hmp("info registers -a", timeout_s=limits.reply_s)
-    return text, parse_text(text, anyio.current_time() - clock_zero_s)
+@dataclass(frozen=True, slots=True)
+class StallLook:
+    """What was seen of a QEMU whose monitor is silent: whether its main loop serves out-of-band commands, its state,
+    and what all its threads did meanwhile."""
+
+    oob_answers: bool
+    process_state: str
+    threads: tuple[ThreadUsage, ...]
 
 
-async def _wait_loop(guest: Guest, seen: Observation, text: str, limits: Limits) -> WaitLoop | None:
-    """Tell whether the boot CPU waits for its APs; EBX holds the count it waits for, in SeaBIOS and in smpscan.
-
-    Source: facts, qemu.md 3.3 (the same bytes in SeaBIOS 1.16.2, 1.16.3 and 1.17.0); ``firmware/smpscan.asm``.
-    """
-    expected = general_register(text.encode(), 0, "EBX")
-    if not seen.vcpus or seen.vcpus[0].index != 0 or expected is None:
-        return None
-    boot_cpu = seen.vcpus[0]
-    if guest.shape.firmware == "smpscan":
-        found = await _smpscan_table(guest, limits) if place(boot_cpu) is Place.WAITING else None
-    else:
-        found = await _seabios_count(guest, boot_cpu.eip, limits)
-    return None if found is None else WaitLoop(expected & 0xFFFF, found, boot_cpu.eip)
+async def examine_stall(guest: Guest, *, timeout_s: float) -> StallLook:
+    """Try an out-of-band command for at most *timeout_s*, and watch QEMU's threads for so long."""
+    pid = guest.process.pid
+    threads = usage.threads_of(pid)
+    first, began_s = usage.sample(pid, threads), anyio.current_time()
+    answers = await out_of_band_answers(guest, timeout_s=timeout_s)
+    if answers:  # quickly: what its threads do is not known yet
+        with anyio.CancelScope(deadline=began_s + timeout_s):
+            await guest.process.exited.wait()
+    used = usage.between(pid, first, usage.sample(pid, threads))
+    return StallLook(answers, usage.process_state(pid), used)
 
 
-async def _seabios_count(guest: Guest, eip: int, limits: Limits) -> int | None:
-    """Read how many CPUs came up, if *eip* lies in SeaBIOS's ``smp_scan`` loop."""
-    start = max(0, eip - WAIT_LOOP_BYTES)
-    code = parse_xp(await guest.control.hmp(f"xp /{2 * WAIT_LOOP_BYTES}xb {start:#x}", timeout_s=limits.reply_s))
-    address = wait_loop_count_address(code, start, eip)
-    if address is None:
-        return None
-    return parse_xp_word(await guest.control.hmp(f"xp /1xw {address:#x}", timeout_s=limits.reply_s))
+class _Look:
+    def __init__(self, guest: Guest, limits: Limits, clock_zero_s: float) -> None:
+        self._guest = guest
+        self._limits = limits
+        self._zero_s = clock_zero_s
+        self._dumps: list[tuple[float, str]] = []
+        self._replies: list[tuple[str, str]] = []
+        guest.console.drain()
+        self._heard_s = guest.console.last_output_s
 
+    async def run(self) -> ClosedLook:
+        guest, limits = self._guest, self._limits
+        threads = await guest.vcpu_threads(timeout_s=limits.reply_s)
+        running, runstate = await self._status()
+        nothing = Observation(0.0, ())
+        if not running:
+            return ClosedLook(Examination(nothing, nothing, (), False, running, runstate, None), ())
+        looks = await self._boot_cpu()
+        waited = looks[-1].loop
+        states = tuple(look.state for look in looks if look.state is not None)
+        apic = await self._hmp("info lapic")
+        quiet = await self._watch(threads, limits.settle_s)
+        before = after = nothing
+        used, waits = quiet, await self._counted_again(looks[-1])
+        moves = self._heard or waits != waited
+        if not moves and (waited is not None or self._may_touch_aps(states)):
+            before = await self._dump()
+            used = await self._watch(threads, limits.gap_s)
+            after = await self._dump()
+            waits = await self._counted_again(looks[-1])
+            moves = self._heard or waits != waited
+            running, runstate = await self._status()  # whoever paused it meanwhile made it stand still
+        examination = Examination(
+            before, after, used, moves, running, runstate, waits,
+            quiet=quiet, boot_cpu=states, waited=waited, sipi_sent=sipi_sent(apic),
+            code=b"" if waited is not None or not states else await self._code(min(map(place, states))),
+            kvm=guest.shape.accel is Accel.KVM, known_firmware=guest.shape.firmware in ("seabios", "smpscan"),
+        )  # fmt: skip
+        if examination.lost:
+            await self._hmp(f"info lapic {examination.lost[0]}")
+        if states:
+            await self._hmp(f"x /10i {place(states[-1]):#x}")
+        return ClosedLook(examination, tuple(self._dumps), tuple(self._replies))
 
-async def _smpscan_table(guest: Guest, limits: Limits) -> int | None:
-    """Count the CPUs that smpscan's table has, a byte each by APIC id."""
-    table = parse_xp(await guest.control.hmp(f"xp /{TABLE_BYTES}xb {TABLE:#x}", timeout_s=limits.reply_s))
-    return sum(byte != 0 for byte in table) if len(table) == TABLE_BYTES else None
+    async def _status(self) -> tuple[bool, str]:
+        status = await self._guest.control.execute("query-status", timeout_s=self._limits.reply_s)
+        assert isinstance(status, dict)
+        return bool(status.get("running")), str(status.get("status"))
+
+    @property
+    def _heard(self) -> bool:
+        """Whether the console has spoken since the look began."""
+        self._guest.console.drain()
+        return self._guest.console.last_output_s != self._heard_s
+
+    def _may_touch_aps(self, boot_cpu: Sequence[VcpuState]) -> bool:
+        """Whether a dump can do no harm, or it is time: nobody will send an INIT where the boot CPU is halted with
+        interrupts off."""
+        silence_s = anyio.current_time() - self._guest.console.last_output_s
+        dead = all(vcpu.halted and not vcpu.interrupts for vcpu in boot_cpu)
+        return self._guest.shape.accel is not Accel.KVM or dead or silence_s >= UNTOUCHED * self._limits.quiet_s
+
+    async def _boot_cpu(self) -> list[BootCpu]:
+        """Look at the boot CPU alone until it is seen waiting for its APs, often enough, or the console speaks."""
+        looks = [await waiting.look(self._guest, timeout_s=self._limits.reply_s)]
+        while len(looks) < LOOKS and looks[-1].loop is None and not self._heard:
+            looks.append(await waiting.look(self._guest, timeout_s=self._limits.reply_s))
+        return looks
+
+    async def _counted_again(self, waited: BootCpu) -> WaitLoop | None:
+        """The wait loop with the count as it is now: one that still is too low holds the boot CPU in the loop."""
+        if waited.loop is None:
+            return None
+        found = await waiting.count(self._guest, waited.count_at, timeout_s=self._limits.reply_s)
+        return waited.loop if found is None else replace(waited.loop, found=found)
+
+    async def _watch(self, threads: Mapping[int, int], at_least_s: float) -> tuple[ThreadUsage, ...]:
+        """Return what the vCPUs' threads did in *at_least_s* or some more, or until the console spoke."""
+        pid = self._guest.process.pid
+        first = usage.sample(pid, threads)
+        for _ in range(MOST_GAPS):
+            heard = await self._guest.console.output(at_least_s)
+            used = usage.between(pid, first, usage.sample(pid, threads))
+            if heard or watched_enough(used):
+                break
+        return used
+
+    async def _dump(self) -> Observation:
+        text = await self._ask("info registers -a")
+        at_s = anyio.current_time() - self._zero_s
+        self._dumps.append((at_s, text))
+        return parse_text(text, at_s)
+
+    async def _code(self, address: int) -> bytes:
+        return parse_xp(await self._ask(f"xp /{CODE_BYTES}xb {address // CODE_BYTES * CODE_BYTES:#x}"))
+
+    async def _hmp(self, command: str) -> str:
+        text = await self._ask(command)
+        self._replies.append((command, text))
+        return text
+
+    async def _ask(self, command: str) -> str:
+        return await self._guest.control.hmp(command, timeout_s=self._limits.reply_s)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import re
 import time
 from collections.abc import Mapping
 from contextlib import suppress
@@ -9,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from qstress.model import ThreadUsage
+from qstress.verdict.limits import Load
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,15 +46,56 @@ def between(pid: int, first: UsageSample, second: UsageSample) -> tuple[ThreadUs
     return tuple(usages)
 
 
+def threads_of(pid: int) -> dict[int, int]:
+    """Return all threads of *pid*, numbered from 0; the first is QEMU's main loop."""
+    with suppress(OSError):
+        return dict(enumerate(sorted(map(int, os.listdir(f"/proc/{pid}/task")))))
+    return {}
+
+
 def process_state(pid: int) -> str:
     """Return the state letter of a process (R, S, D, T, Z; '' when it is gone)."""
     return _state(Path(f"/proc/{pid}"))
 
 
 def host_load() -> dict[str, object]:
-    """Return load averages and CPU pressure of this host, as far as the kernel tells."""
+    """Return load averages and CPU pressure of this host as the kernel prints them, as far as it does."""
     pressure = _text(Path("/proc/pressure/cpu")).partition("\n")[0]
     return {"loadavg": _text(Path("/proc/loadavg")), "cpu_pressure": pressure}
+
+
+@dataclass(frozen=True, slots=True)
+class CpuTimes:
+    """Ticks that all CPUs have counted since the host started, and those of them that a hypervisor took."""
+
+    total: int = 0
+    stolen: int = 0
+
+
+def cpu_times() -> CpuTimes:
+    """Read the first line of ``/proc/stat`` (proc(5): user, nice, system, idle, iowait, irq, softirq, steal)."""
+    words = _text(Path("/proc/stat")).partition("\n")[0].split()
+    ticks = [int(word) for word in words[1:9] if word.isdigit()]
+    return CpuTimes(sum(ticks), ticks[7]) if len(ticks) == 8 else CpuTimes()
+
+
+def load(since: CpuTimes) -> Load:
+    """Return how busy this host is; what was stolen is counted *since* an earlier look.
+
+    Source: ``/proc/loadavg``, fourth field (threads that run or want to, this one left out); ``/proc/pressure/cpu``,
+    where the kernel has it (Documentation/accounting/psi).
+    """
+    average = _text(Path("/proc/loadavg")).split()
+    runnable = average[3].partition("/")[0] if len(average) > 3 else ""
+    some = re.search(r"^some avg10=([\d.]+)", _text(Path("/proc/pressure/cpu")))
+    now = cpu_times()
+    ticks = now.total - since.total
+    return Load(
+        cores=len(os.sched_getaffinity(0)),
+        runnable=max(0, int(runnable) - 1) if runnable.isdigit() else 0,
+        waiting=float(some[1]) / 100 if some else 0.0,
+        stolen=max(0.0, (now.stolen - since.stolen) / ticks) if ticks > 0 else 0.0,
+    )
 
 
 def _state(task: Path) -> str:

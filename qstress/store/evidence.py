@@ -1,16 +1,18 @@
 """A finding's folder: what convinces a sceptic, and enough to run the trial again.
 
 Its files (interface.md): ``finding.json``, ``dumps.txt``, ``console.log``, ``commands.jsonl``,
-``threads.json``, ``events.jsonl``, ``stderr.txt`` and ``repro.sh``. All are always there, if empty.
+``threads.json``, ``events.jsonl``, ``stderr.txt`` and ``repro.sh``. All are always there, if empty; beside them lie
+the files for people that whoever keeps the evidence makes of it: ``story.txt``, ``timeline.svg``.
 """
 
 from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict
+from dataclasses import asdict, dataclass, replace
 from functools import cache
 from pathlib import Path
+from types import MappingProxyType
 
 from pydantic import TypeAdapter, ValidationError
 
@@ -19,16 +21,54 @@ from qstress.model import Evidence, Trial, TrialResult, Verdict
 from qstress.store.files import sync_folder, write_file
 
 FORMAT = 1
+_NO_TEXTS: Mapping[str, str] = MappingProxyType({})
 
 
-def write_evidence(folder: Path, result: TrialResult, evidence: Evidence, *, run_id: str, repro_script: str) -> None:
+@dataclass(frozen=True, slots=True)
+class Budget:
+    """How many bytes of evidence a run may keep (None: any number), and how many it has kept."""
+
+    max_bytes: int | None = None
+    used_bytes: int = 0
+
+    @property
+    def full(self) -> bool:
+        """Whether nothing more is to be kept; the finding that filled it was still kept whole."""
+        return self.max_bytes is not None and self.used_bytes >= self.max_bytes
+
+    def with_more(self, size_bytes: int) -> Budget:
+        """Return this after *size_bytes* more were kept."""
+        return replace(self, used_bytes=self.used_bytes + size_bytes)
+
+
+def kept_bytes(root: Path) -> int:
+    """Return the size of all files in the evidence folders under *root*.
+
+    :raises OSError: the host refuses.
+    """
+    return sum(path.stat().st_size for path in root.glob("*/*"))
+
+
+def write_evidence(
+    folder: Path,
+    result: TrialResult,
+    evidence: Evidence,
+    *,
+    run_id: str,
+    repro_script: str,
+    texts: Mapping[str, str] = _NO_TEXTS,
+) -> int:
     """Make *folder* (0700) and durably write the evidence of *result* into it (0600, ``repro.sh`` 0700).
 
     The folder's own name becomes durable only when its parent is synced.
 
+    :param texts: further files by name, for people.
+    :returns: how many bytes were written.
     :raises OSError: the host refuses, or *folder* exists; what was written so far is left.
     """
+    script = repro_script.encode(errors="backslashreplace")
     files = {
+        **{name: text.encode(errors="backslashreplace") for name, text in texts.items()},
         "dumps.txt": _dumps(evidence.dumps),
         "console.log": evidence.console,
         "commands.jsonl": _lines(evidence.commands),
@@ -40,8 +80,9 @@ def write_evidence(folder: Path, result: TrialResult, evidence: Evidence, *, run
     folder.mkdir(mode=0o700)
     for name, data in files.items():
         write_file(folder / name, data)
-    write_file(folder / "repro.sh", repro_script.encode(errors="backslashreplace"), mode=0o700)
+    write_file(folder / "repro.sh", script, mode=0o700)
     sync_folder(folder)
+    return len(script) + sum(map(len, files.values()))
 
 
 def finding(result: TrialResult, evidence: Evidence, *, run_id: str) -> dict[str, object]:

@@ -4,31 +4,49 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from qstress.model import FindingClass, Outcome, Verdict
+from qstress.model import Confidence, FindingClass, Verdict
 from qstress.windows import Log, causal_line, init_bracket, replayed, timing
+
+#: Pictures that a replayed INIT can leave behind, besides its own.
+_LEFT_BY_A_REPLAY = {
+    FindingClass.BSP_SPIN: "and CPU#0 waits for ever",
+    FindingClass.RESET_LOOP: "and the guest resets again and again",
+}
+_OF_THE_RACES = (FindingClass.LOST_INIT, FindingClass.REPLAYED_INIT)
 
 
 def explained(verdict: Verdict, log: Log, *, smp: int, zero_ns: int) -> Verdict:
     """Return *verdict* with what the window log says of each AP added to its reasons.
 
-    A boot CPU that waits for APs which do not stand at the reset vector (``bsp-spin``) can be the work of a replayed
-    INIT whose AP has gone on from there: where the log shows one, that is the finding's class.
+    The log sees every read and write-back, so it has the last word on the two races. A boot CPU that waits for APs
+    which do not stand at the reset vector, and a guest that resets again and again, can be the work of a replayed INIT
+    whose AP has gone on from there: where the log shows one, that is the finding's class. And a lost or replayed INIT
+    that a whole log does not show is no more than likely: something else leaves the same picture.
 
     :param zero_ns: when the guest was told to run, CLOCK_MONOTONIC.
     """
     if not verdict.outcome.finding:
         return verdict
     lines = tuple(line for vcpu in range(1, smp) if (line := causal_line(log, vcpu, zero_ns)))
-    if verdict.finding_class is FindingClass.BSP_SPIN and (aps := replayed(log, zero_ns)):
-        names = ", ".join(f"CPU#{vcpu}" for vcpu in aps)
-        verdict = replace(
-            verdict,
-            outcome=Outcome.HANG,
-            title=f"replayed INIT: {names} ran the firmware from the reset vector, and CPU#0 waits for ever",
-            finding_class=FindingClass.REPLAYED_INIT,
-            signature=verdict.signature.replace(FindingClass.BSP_SPIN, FindingClass.REPLAYED_INIT, 1),
-        )
+    verdict = _by_replay(verdict, replayed(log, zero_ns))
+    whole = bool(log.records) and not log.torn and not log.overwritten
+    if verdict.finding_class in _OF_THE_RACES and whole and not lines:
+        lines = ("the window log is whole and shows neither a lost nor a replayed INIT",)
+        verdict = replace(verdict, confidence=Confidence.LIKELY)
     return replace(verdict, because=verdict.because + lines)
+
+
+def _by_replay(verdict: Verdict, aps: tuple[int, ...]) -> Verdict:
+    if not aps or verdict.finding_class not in _LEFT_BY_A_REPLAY:
+        return verdict
+    names = ", ".join(f"CPU#{vcpu}" for vcpu in aps)
+    then = _LEFT_BY_A_REPLAY[verdict.finding_class]
+    return replace(
+        verdict,
+        title=f"replayed INIT: {names} ran the firmware from the reset vector, {then}",
+        finding_class=FindingClass.REPLAYED_INIT,
+        signature=verdict.signature.replace(verdict.finding_class, FindingClass.REPLAYED_INIT, 1),
+    )
 
 
 def duty_cycle(log: Log, *, zero_ns: int, end_ns: int) -> float | None:

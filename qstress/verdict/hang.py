@@ -1,14 +1,16 @@
-"""Is a guest that makes no progress hung, and how? Two dumps, thread times and code bytes decide.
+"""Is a guest that makes no progress hung, and how? Register dumps, thread times and code bytes decide.
 
-A hang needs two witnesses (design.md, 4.6): the console made no progress while the vCPUs' state stayed the same in two
-dumps taken after hammering stopped; and ``/proc`` says who spun and who slept in between. Where SeaBIOS's wait loop is
-found by its bytes at the boot CPU's EIP, it also says how many vCPUs it waits for.
+A hang needs two witnesses (design.md, 4.6): the vCPUs' state stayed the same in two dumps taken after hammering had
+stopped, with the console silent; and ``/proc`` says who ran and who slept meanwhile. Where the firmware's wait loop is
+found by its bytes at the boot CPU's EIP, it also says how many vCPUs it waits for. The rules below are asked in their
+order, and each says no more than what was seen; one that finds no fault with a slow host returns ``unknown`` and
+``inconclusive``, which ends nothing: one looks again later.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+import hashlib
+from collections.abc import Callable, Sequence
 
 from qstress.model import (
     BootProgress,
@@ -17,141 +19,270 @@ from qstress.model import (
     Milestone,
     Observation,
     Outcome,
-    ThreadUsage,
-    VcpuState,
     Verdict,
-    WaitLoop,
 )
+from qstress.verdict.scene import LOOP_BYTES, SLEEPS_BELOW, SPINS_ABOVE_S, Examination
 from qstress.verdict.signature import signature
+from qstress.verdict.wording import names, states, threads, waits
 
-#: An AP that waits for SIPI uses no CPU between two looks beyond what the dumps themselves cost it.
-SLEEPS_BELOW = 0.05
-#: A boot CPU that spins uses at least this many times the CPU of a sleeping AP, however loaded the host is.
-SPINS_ABOVE_S = 0.02
+__all__ = ["SLEEPS_BELOW", "SPINS_ABOVE_S", "Examination", "diagnose"]
 
 
-@dataclass(frozen=True, slots=True)
-class Examination:
-    """What was seen of a doubtful guest after hammering had stopped.
+def diagnose(examination: Examination, log: BootProgress, history: Sequence[Observation] = ()) -> Verdict:
+    """Return the verdict on a guest that fell silent before all vCPUs were up.
 
-    ``before`` and ``after`` are two dumps ``usage[i].wall_s`` seconds apart, ``progressed`` whether the console said
-    anything between them, ``running`` QEMU's own word on the run state, ``wait_loop`` None where its bytes were not
-    found at the boot CPU's EIP.
+    :param history: earlier dumps of this bring-up and of no other, oldest first.
     """
-
-    before: Observation
-    after: Observation
-    usage: tuple[ThreadUsage, ...]
-    progressed: bool
-    running: bool
-    runstate: str
-    wait_loop: WaitLoop | None
+    for rule in _RULES:
+        verdict = rule(examination, log, history)
+        if verdict is not None:
+            return verdict
+    raise AssertionError("the last rule always answers")
 
 
-def diagnose(examination: Examination, log: BootProgress) -> Verdict:
-    """Return the verdict on a guest whose console fell silent before all vCPUs were up."""
-    before, after = examination.before.vcpus, examination.after.vcpus
-    if not examination.running:
-        return Verdict(Outcome.UNKNOWN, f"the guest is not running: {examination.runstate}")
-    if not before or not after:
-        return Verdict(Outcome.UNKNOWN, "the register dumps could not be read")
-    lost = _lost(before, after)
-    if examination.progressed or _moved(before, after):
-        return _moving(examination, log, bool(lost or _lost(before, before)))
-    if lost:
-        return _lost_init(examination, log, lost)
-    if examination.wait_loop is not None:
-        return _bsp_spin(examination, log, examination.wait_loop)
-    return Verdict(
-        Outcome.HANG,
-        f"no progress after {log.milestone.name.lower()}, and none of the known pictures",
-        FindingClass.HANG_OTHER,
-        signature(FindingClass.HANG_OTHER, after, log.milestone),
-        Confidence.LIKELY,
-        ("the console is silent and the vCPUs' state did not change between two dumps", _usage_line(examination.usage)),
-    )
+def _not_running(seen: Examination, _log: BootProgress, _history: Sequence[Observation]) -> Verdict | None:
+    """A guest that somebody paused, or that QEMU stopped, stands still as it should."""
+    return None if seen.running else Verdict(Outcome.UNKNOWN, f"the guest is not running: {seen.runstate}")
 
 
-def _lost(before: Sequence[VcpuState], after: Sequence[VcpuState]) -> tuple[int, ...]:
-    """Indices of APs at the reset vector in both dumps, where the boot CPU is elsewhere."""
-    if not before or before[0].at_reset_vector or after[0].at_reset_vector:
-        return ()
-    first = {vcpu.index for vcpu in before[1:] if vcpu.at_reset_vector}
-    return tuple(vcpu.index for vcpu in after[1:] if vcpu.at_reset_vector and vcpu.index in first)
+def _cured(seen: Examination, log: BootProgress, _history: Sequence[Observation]) -> Verdict | None:
+    """An AP that slept at the reset vector although the boot CPU had sent its SIPI, and went on once it was dumped.
 
-
-def _moved(before: Sequence[VcpuState], after: Sequence[VcpuState]) -> bool:
-    """Whether any AP is elsewhere than before (a boot CPU that spins may show any address of its loop)."""
-    old = {vcpu.index: vcpu for vcpu in before[1:]}
-    return any(
-        vcpu.index in old and (vcpu.eip, vcpu.cs_base) != (old[vcpu.index].eip, old[vcpu.index].cs_base)
-        for vcpu in after[1:]
-    )
-
-
-def _moving(examination: Examination, log: BootProgress, was_lost: bool) -> Verdict:
-    if not was_lost:
-        return Verdict(Outcome.UNKNOWN, "still moving", confidence=Confidence.INCONCLUSIVE)
-    return Verdict(
-        Outcome.UNKNOWN,
-        "stuck, and moved once register dumps looked at it",
+    Nothing but the dump can have woken it: whoever sends a SIPI makes the thread of its target runnable at once, and
+    this one slept all the time between the look that found the boot CPU waiting and the first dump. Reading the state
+    of a vCPU makes KVM look again at what is pending (facts: qemu.md section 2); TCG reads without asking anybody, so
+    there a dump cures nothing. It is a lost wake-up, which nobody would have cured without us.
+    """
+    before, after = seen.waited, seen.wait_loop
+    if not seen.kvm or not seen.dumped or before is None or before.found >= before.expected:
+        return None
+    missing = [old.index for old, _ in seen.aps if old.at_reset_vector]
+    counted = after is not None and after.found > before.found and len(missing) == before.expected - before.found
+    came = seen.left_reset_vector or (missing if counted else ())
+    slept = [index for index in came if seen.slept_before(index)]
+    if not slept:
+        return None
+    who = names(slept)
+    return _finding(
+        f"cured by looking: {who} slept at the reset vector after its SIPI, and went on when its registers were read",
         FindingClass.CURED_BY_LOOKING,
-        signature(FindingClass.CURED_BY_LOOKING, examination.before.vcpus, log.milestone),
-        Confidence.LIKELY,
-        ("an AP stood at the reset vector with the console silent, and went on after it was dumped: a lost wake-up",),
-    )
-
-
-def _lost_init(examination: Examination, log: BootProgress, lost: tuple[int, ...]) -> Verdict:
-    usage = {thread.index: thread for thread in examination.usage}
-    spinner = usage.get(0)
-    asleep = [index for index in lost if index in usage and usage[index].share < SLEEPS_BELOW]
-    spins = spinner is not None and spinner.cpu_s >= SPINS_ABOVE_S
-    loop = examination.wait_loop
-    counted = loop is not None and loop.found < loop.expected
-    sure = spins and len(asleep) == len(lost) and counted
-    names = ", ".join(f"CPU#{index}" for index in lost)
-    because = [
-        f"{names} at EIP=0000fff0 CS=f000 base ffff0000 in two dumps taken after hammering had stopped",
-        f"the console is silent since '{log.last_line}' and never said Found",
-        _usage_line(examination.usage),
-    ]
-    if loop is not None:
-        because.append(f"CPU#0 is in its firmware's wait loop: it waits for {loop.expected} vCPUs and has {loop.found}")
-    if log.milestone < Milestone.PCI and not counted:
-        return Verdict(
-            Outcome.HANG,
-            f"no progress after {log.milestone.name.lower()}, before the APs were to be woken",
-            FindingClass.HANG_OTHER,
-            signature(FindingClass.HANG_OTHER, examination.after.vcpus, log.milestone),
-            Confidence.LIKELY,
-            tuple(because),
-        )
-    return Verdict(
-        Outcome.HANG,
-        f"lost INIT: {names} never left the reset vector while CPU#0 spins",
-        FindingClass.LOST_INIT,
-        signature(FindingClass.LOST_INIT, examination.after.vcpus, log.milestone),
-        Confidence.CERTAIN if sure else Confidence.LIKELY,
-        tuple(because),
-    )
-
-
-def _bsp_spin(examination: Examination, log: BootProgress, loop: WaitLoop) -> Verdict:
-    return Verdict(
-        Outcome.HANG,
-        f"CPU#0 waits for {loop.expected} vCPUs and has {loop.found}, but none is at the reset vector",
-        FindingClass.BSP_SPIN,
-        signature(FindingClass.BSP_SPIN, examination.after.vcpus, log.milestone),
+        seen,
+        log,
         Confidence.CERTAIN,
         (
-            "no AP stands at the reset vector: the count is wrong, or an AP was lost later",
-            _usage_line(examination.usage),
+            waits(before, seen.sipi_sent),
+            f"{who} slept for {seen.quiet[0].wall_s:.3f} s after that, before anything touched it",
+            "then all registers were read, and nothing else was done: a lost wake-up",
+            threads(seen.quiet, "before the first dump"),
+        ),
+        pictured=seen.before,
+    )
+
+
+def _moving(seen: Examination, _log: BootProgress, _history: Sequence[Observation]) -> Verdict | None:
+    """Whatever moves may still arrive."""
+    return _inconclusive("still moving") if seen.progressed or seen.moved else None
+
+
+def _not_seen(seen: Examination, _log: BootProgress, _history: Sequence[Observation]) -> Verdict | None:
+    """Without two dumps there is no picture: the APs were left alone, or the text could not be read."""
+    return None if seen.dumped else _inconclusive("the boot CPU is not known to wait; its APs were left alone")
+
+
+def _unknown_firmware(seen: Examination, log: BootProgress, _history: Sequence[Observation]) -> Verdict | None:
+    """A firmware without milestones never says that it is up, so that it stands still may be what it is meant to do."""
+    if seen.known_firmware or log.milestone > Milestone.START:
+        return None
+    return _inconclusive(f"no milestones are known of this firmware; {states(seen.after)}, and nothing moves")
+
+
+def _starved(seen: Examination, _log: BootProgress, _history: Sequence[Observation]) -> Verdict | None:
+    """An AP that is not done yet, whose thread is runnable and does not get a CPU, is the host's doing."""
+    starved = [new.index for _, new in seen.aps if (new.at_reset_vector or not new.halted) and seen.starved(new.index)]
+    return _inconclusive(f"the host gives {names(starved)} no CPU time") if starved else None
+
+
+def _all_halted(seen: Examination, log: BootProgress, _history: Sequence[Observation]) -> Verdict | None:
+    """Every vCPU is halted (an AP may still wait for its SIPI), and their threads slept.
+
+    With interrupts off in all of them only an NMI, an SMI, an INIT or a reset can wake one, and nobody is left to send
+    it. With interrupts on a device may still wake one, so that it is only likely.
+    """
+    boot_cpu = seen.after.vcpus[0]
+    halted = [new for _, new in seen.aps if new.halted or new.at_reset_vector]
+    if not boot_cpu.halted or not seen.before.vcpus[0].halted or len(halted) < len(seen.aps) or seen.spins:
+        return None
+    dead = not any(vcpu.interrupts for vcpu in seen.after.vcpus)
+    slept = all(seen.asleep(vcpu.index) for vcpu in seen.after.vcpus)
+    return _finding(
+        f"every vCPU is halted{' with interrupts off' if dead else ', and nothing wakes one'}",
+        FindingClass.ALL_HALTED,
+        seen,
+        log,
+        Confidence.CERTAIN if dead and slept else Confidence.LIKELY,
+        (f"{states(seen.after)}, in two dumps", threads(seen.usage, "between the dumps")),
+    )
+
+
+def _lost_init(seen: Examination, log: BootProgress, history: Sequence[Observation]) -> Verdict | None:
+    """An AP that never left its reset vector while the boot CPU waits for it.
+
+    Certain with all witnesses: the AP's thread slept from the moment the boot CPU was seen waiting, the boot CPU ran,
+    and its own count says that one is missing. Without the count an AP at the reset vector is no news until there is
+    another sign that it was to be woken: a SIPI is the last that the boot CPU's APIC sent, or another AP has come.
+    """
+    loop = seen.wait_loop
+    short = loop is not None and loop.found < loop.expected
+    woken = short or bool(seen.sipi_sent) or log.milestone >= Milestone.CHECKIN
+    if not seen.lost or not woken:
+        return None
+    been_elsewhere = _left_earlier(seen.lost, history)
+    if been_elsewhere:
+        return _lost_after_all(seen, log, been_elsewhere)
+    who = names(seen.lost)
+    sure = short and seen.spins and all(seen.asleep(index) for index in seen.lost)
+    return _finding(
+        f"lost INIT: {who} never left the reset vector while CPU#0 {'spins' if seen.spins else 'waits'}",
+        FindingClass.LOST_INIT,
+        seen,
+        log,
+        Confidence.CERTAIN if sure else Confidence.LIKELY,
+        (
+            f"{who} at EIP=0000fff0 CS=f000 base ffff0000 in two dumps taken after hammering had stopped",
+            f"the console is silent since '{log.last_line}' and never said Found",
+            *([waits(loop, seen.sipi_sent)] if loop is not None else []),
+            threads(seen.usage, "between the dumps"),
         ),
     )
 
 
-def _usage_line(usage: Sequence[ThreadUsage]) -> str:
-    shares = ", ".join(f"CPU#{thread.index} {100 * thread.share:.0f} %" for thread in usage[:8])
-    wall_s = usage[0].wall_s if usage else 0.0
-    return f"CPU time in the {wall_s:.2f} s between the dumps: {shares}{', …' if len(usage) > 8 else ''}"
+def _lost_after_all(seen: Examination, log: BootProgress, gone: Sequence[int]) -> Verdict:
+    return _finding(
+        f"AP lost later: {names(gone)} had left the reset vector in this bring-up, and is there again",
+        FindingClass.AP_LOST_LATER,
+        seen,
+        log,
+        Confidence.LIKELY,
+        (
+            "earlier dumps of this bring-up show it elsewhere",
+            f"the console is silent since '{log.last_line}'",
+            threads(seen.usage, "between the dumps"),
+        ),
+    )
+
+
+def _ap_lost_later(seen: Examination, log: BootProgress, _history: Sequence[Observation]) -> Verdict | None:
+    """An AP that took its SIPI and stopped before it reported: away from the reset vector, not halted as one that is
+    done, the same in both dumps, and the boot CPU's count is short. An AP that spins on a lock held by a lost one looks
+    so too, therefore it is certain only of one that sleeps where nobody waits."""
+    loop = seen.wait_loop
+    if loop is None or loop.found >= min(loop.expected, 1 + len(seen.aps)):
+        return None
+    stopped = [new.index for _, new in seen.aps if not new.at_reset_vector and not new.halted]
+    if not stopped:
+        return None
+    asleep = [index for index in stopped if seen.asleep(index)]
+    who = names(asleep or stopped)
+    return _finding(
+        f"AP lost later: {who} took its SIPI and never reported",
+        FindingClass.AP_LOST_LATER,
+        seen,
+        log,
+        Confidence.CERTAIN if asleep and seen.spins else Confidence.LIKELY,
+        (
+            f"{who} left the reset vector, and stands at the same address, not halted, in two dumps",
+            waits(loop, seen.sipi_sent),
+            threads(seen.usage, "between the dumps"),
+        ),
+    )
+
+
+def _bsp_spin(seen: Examination, log: BootProgress, _history: Sequence[Observation]) -> Verdict | None:
+    """The boot CPU waits for more vCPUs than have come, and no AP stands at the reset vector: the count is wrong, or it
+    was read wrong. With all of them counted it will go on as soon as it runs, and its thread's CPU time does not show
+    that it has (to be kicked by us costs some, too)."""
+    loop = seen.wait_loop
+    if loop is None or seen.lost:
+        return None
+    if loop.found == loop.expected or not seen.spins:
+        return _inconclusive(f"CPU#0 waits for {loop.expected} vCPUs and has {loop.found}; it has hardly run")
+    return _finding(
+        f"CPU#0 waits for {loop.expected} vCPUs and has {loop.found}, but none is at the reset vector",
+        FindingClass.BSP_SPIN,
+        seen,
+        log,
+        Confidence.CERTAIN,
+        (
+            "no AP stands at the reset vector: the count is wrong, not an INIT lost",
+            waits(loop, seen.sipi_sent),
+            threads(seen.usage, "between the dumps"),
+        ),
+    )
+
+
+def _livelock(seen: Examination, log: BootProgress, _history: Sequence[Observation]) -> Verdict | None:
+    """vCPUs run, and the boot CPU is at the same few addresses in every look, early and late. Firmware that waits for a
+    device does that too, so it is never certain."""
+    span = seen.boot_cpu_span
+    if not seen.spins or span is None or span > LOOP_BYTES:
+        return None
+    return _finding(
+        f"livelock after {log.milestone.name.lower()}: CPU#0 runs the same few addresses",
+        FindingClass.LIVELOCK,
+        seen,
+        log,
+        Confidence.LIKELY,
+        (
+            f"{len(seen.boot_cpu) + 2} looks at CPU#0 found it within {span} bytes of code",
+            f"the console is silent since '{log.last_line}'",
+            threads(seen.usage, "between the dumps"),
+        ),
+    )
+
+
+def _other(seen: Examination, log: BootProgress, _history: Sequence[Observation]) -> Verdict:
+    """Nothing moves, and none of the pictures above."""
+    return _finding(
+        f"no progress after {log.milestone.name.lower()}, and none of the known pictures",
+        FindingClass.HANG_OTHER,
+        seen,
+        log,
+        Confidence.LIKELY,
+        (
+            "the console is silent and the APs' state did not change between two dumps",
+            states(seen.after),
+            threads(seen.usage, "between the dumps"),
+        ),
+    )
+
+
+_Rule = Callable[[Examination, BootProgress, Sequence[Observation]], Verdict | None]
+_RULES: tuple[_Rule, ...] = (
+    _not_running, _cured, _moving, _not_seen, _unknown_firmware, _starved, _all_halted, _lost_init, _ap_lost_later,
+    _bsp_spin, _livelock, _other,
+)  # fmt: skip
+
+
+def _finding(
+    title: str, kind: FindingClass, seen: Examination, log: BootProgress, confidence: Confidence,
+    because: tuple[str, ...], *, pictured: Observation | None = None,
+) -> Verdict:  # fmt: skip
+    mark = signature(kind, (pictured or seen.after).vcpus, log.milestone, *_code_word(seen))
+    return Verdict(Outcome.HANG, title, kind, mark, confidence, because)
+
+
+def _inconclusive(title: str) -> Verdict:
+    return Verdict(Outcome.UNKNOWN, title, confidence=Confidence.INCONCLUSIVE)
+
+
+def _code_word(seen: Examination) -> tuple[str, ...]:
+    """What tells two loops apart without addresses. The known wait loop needs no word, and code that was seen here and
+    there has none: two equal findings would differ in it."""
+    span = seen.boot_cpu_span
+    loops = seen.wait_loop is None and span is not None and span <= LOOP_BYTES
+    return (f"code={hashlib.sha256(seen.code).hexdigest()[:8]}",) if seen.code and loops else ()
+
+
+def _left_earlier(indices: Sequence[int], history: Sequence[Observation]) -> list[int]:
+    seen = {vcpu.index for dump in history for vcpu in dump.vcpus if not vcpu.at_reset_vector}
+    return [index for index in indices if index in seen]

@@ -51,8 +51,9 @@ class Monitor:
         return memory(address, low[address : address + size])
 
 
-def guest(monitor: Monitor, *, firmware: str = "seabios") -> Guest:
-    return cast(Guest, SimpleNamespace(control=monitor, shape=replace(shape(4), firmware=firmware)))
+def guest(monitor: Monitor, *, firmware: str = "seabios", stuck: bool = False) -> Guest:
+    console = SimpleNamespace(log=SimpleNamespace(stuck=stuck))
+    return cast(Guest, SimpleNamespace(control=monitor, shape=replace(shape(4), firmware=firmware), console=console))
 
 
 @pytest.mark.parametrize("offset", [0, 6, 14, 24, 37])
@@ -76,7 +77,10 @@ async def test_smpscan_waits_at_its_fixed_place_and_counts_in_its_table() -> Non
     table = bytes([1, 1, 0, 2]) + bytes(4092)
     seen = await look(guest(Monitor(0xF1020, table=table), firmware="smpscan"), timeout_s=1)
     assert seen.loop == WaitLoop(4, 3, 0xF1020)
-    assert (await look(guest(Monitor(0xF067D, table=table), firmware="smpscan"), timeout_s=1)).loop is None
+    in_a_subroutine = Monitor(0xF067D, table=table)
+    assert (await look(guest(in_a_subroutine, firmware="smpscan"), timeout_s=1)).loop is None
+    says_so = await look(guest(in_a_subroutine, firmware="smpscan", stuck=True), timeout_s=1)
+    assert says_so.loop == WaitLoop(4, 3, 0xF067D)
 
 
 async def test_the_count_can_be_asked_for_again() -> None:

@@ -199,6 +199,44 @@ async def test_rounds_without_a_reset(accel: Accel) -> None:
     assert all(told[-1].ok for told in running.told.values())
 
 
+@pytest.mark.parametrize("smp", [2, 64])
+@pytest.mark.parametrize("accel", ACCELS)
+async def test_a_storm_goes_on_until_its_time_is_over(accel: Accel, smp: int) -> None:
+    async def follow(running: Scan) -> None:
+        await running.bringups(1)
+        await running.places([Place.STORMING] * smp)
+        sent = ""
+        while not re.search(r"ICR\s+0x00000040", sent):  # until that AP has passed an interrupt on
+            sent = await running.guest.control.hmp(f"info lapic {smp - 1}", timeout_s=60)
+        await running.guest.control.execute("inject-nmi", timeout_s=60)  # kicks all, and is not delivered
+        pins = re.findall(r"pin (\d+) .*vec=(\d+) .*fixed", await running.guest.control.hmp("info pic", timeout_s=60))
+        if accel is Accel.TCG:  # with KVM's own IOAPIC QEMU 7.2 does not show it
+            assert [(int(pin), int(vector)) for pin, vector in pins] == [(pin, 0x41 + pin) for pin in range(24)]
+
+    running = await scan(accel, smp, SmpscanOptions(deadline_us=PATIENT_US, payload="storm"), follow)
+    assert running.trials() == [Bringup(1, end=End.ALL_IN)]
+    assert running.guest.resets == 0
+
+
+@pytest.mark.parametrize("accel", ACCELS)
+async def test_a_reset_ends_a_storm_and_bringups_go_on(accel: Accel) -> None:
+    async def follow(running: Scan) -> None:
+        await running.bringups(20)
+
+    options = SmpscanOptions(deadline_us=PATIENT_US, after="reset", payload="storm", storm_us=5_000)
+    running = await scan(accel, 4, options, follow)
+    assert all(bringup.ok for bringup in running.trials())
+
+
+async def test_a_lost_ap_looks_the_same_where_a_storm_is_to_follow() -> None:
+    async def follow(running: Scan) -> None:
+        await running.bringups(1)
+        await running.places([Place.WAITING, Place.STORMING, Place.STORMING, Place.RESET_VECTOR])
+
+    running = await scan(Accel.TCG, 4, SmpscanOptions(deadline_us=BUSY_US, leave_out=3, payload="storm"), follow)
+    assert running.trials() == [Bringup(1, end=End.MISSING, lost=1, missing=(3,))]
+
+
 async def test_a_reset_from_outside_cuts_the_bringup() -> None:
     async def follow(running: Scan) -> None:
         await running.until(lambda: running.log.underway)

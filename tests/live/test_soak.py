@@ -118,7 +118,9 @@ def outcomes(summary: dict[str, Any], build: str) -> dict[str, int]:
 
 def findings_on_disk(run: Path) -> list[tuple[int, str | None]]:
     with sqlite3.connect(f"file:{run}/trials.db?mode=ro", uri=True) as db:
-        return db.execute("SELECT number, evidence FROM verdict WHERE outcome = 'hang'").fetchall()
+        return db.execute(
+            "SELECT number, evidence FROM verdict v JOIN kind k ON k.id = v.kind WHERE outcome = 'hang'"
+        ).fetchall()
 
 
 def assert_no_qemu_of(pid: int) -> None:
@@ -143,6 +145,8 @@ def test_a_run_from_start_to_summary(config: Path, soaks: list[Soak]) -> None:
     assert (finding["class"], finding["count"]) == ("lost-init", lost)
     assert finding["repro"] in printed
     assert stat_mode(soak.run) == 0o700
+    assert {"report.html", "junit.xml"} <= {path.name for path in soak.run.iterdir()}
+    assert reported(soak.run) == summary
     evidence = soak.run / finding["evidence"]
     assert {path.name for path in evidence.iterdir()} >= {
         "finding.json", "dumps.txt", "console.log", "commands.jsonl", "threads.json", "repro.sh",
@@ -154,6 +158,17 @@ def test_a_run_from_start_to_summary(config: Path, soaks: list[Soak]) -> None:
         capture_output=True, text=True, check=False, env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])},
     )  # fmt: skip
     assert (again.returncode, again.stdout.split(" (")[0]) == (1, "lost-init: 2/2"), again.stderr
+
+
+def reported(run: Path) -> dict[str, Any]:
+    """The summary as ``qstress report`` makes it again from what was recorded."""
+    done = subprocess.run(
+        [sys.executable, "-m", "qstress", "report", str(run), "--format", "json"],
+        capture_output=True, text=True, check=True, cwd=run.parents[1],
+        env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])},
+    )  # fmt: skip
+    content: dict[str, Any] = json.loads(done.stdout)
+    return content
 
 
 def stat_mode(path: Path) -> int:
@@ -172,7 +187,8 @@ def test_a_signal_drains_saves_and_reports(
     code, printed = soak.end()
     assert code == expected, "".join(soak.lines)
     assert soak.summary["reason"] == "interrupted"
-    assert len(findings_on_disk(soak.run)) >= 1
+    assert sum(finding["count"] for finding in soak.summary["findings"]) == len(findings_on_disk(soak.run)) >= 1
+    assert reported(soak.run) == soak.summary
     assert "lost INIT" in printed
     assert_no_qemu_of(pid)
 
@@ -214,6 +230,7 @@ def test_kill_9_loses_nothing_and_a_resumed_run_doubles_nothing(config: Path, so
     summary = soak.summary
     assert sum(cell["trials"] for cell in summary["cells"]) == 12
     assert outcomes(summary, "healthy") == {"ok": 6}
+    assert reported(soak.run) == summary
     uninterrupted = Soak(config, "--runs-dir", str(config.parent / "other"))
     soaks.append(uninterrupted)
     uninterrupted.end()

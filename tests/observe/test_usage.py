@@ -8,6 +8,7 @@ import threading
 import pytest
 
 from qstress.observe import usage
+from qstress.verdict.limits import Load
 
 
 def test_who_spins_and_who_sleeps_is_told_apart() -> None:
@@ -44,3 +45,42 @@ def test_threads_that_are_gone_are_left_out() -> None:
 
 def test_the_hosts_load_is_told() -> None:
     assert len(str(usage.host_load()["loadavg"]).split()) == 5
+
+
+def test_the_load_is_read_as_numbers() -> None:
+    load = usage.load(usage.CpuTimes())
+    assert load.cores == len(os.sched_getaffinity(0))
+    assert load.runnable >= 0
+    assert 0.0 <= load.waiting <= 1.0
+    assert 0.0 <= load.stolen <= 1.0
+    now = usage.cpu_times()
+    assert now.total > now.stolen >= 0
+
+
+@pytest.mark.parametrize(
+    ("files", "expected"),
+    [
+        ({}, Load(cores=2)),
+        ({"loadavg": "9.00 9.00 9.00 17/245 4711"}, Load(cores=2, runnable=16)),  # without this one
+        ({"loadavg": "gone wrong", "pressure/cpu": "full avg10=99.00", "stat": "cpu 1 2 3"}, Load(cores=2)),
+        ({"pressure/cpu": "some avg10=87.50 avg60=1.00 avg300=0.10 total=1"}, Load(cores=2, waiting=0.875)),
+        ({"stat": "cpu  100 0 0 700 0 0 0 200 0 0\ncpu0 1"}, Load(cores=2, stolen=0.2)),
+    ],
+)
+def test_what_the_kernel_does_not_tell_is_no_load(
+    files: dict[str, str], expected: Load, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(usage, "_text", lambda path: files.get(str(path).removeprefix("/proc/"), ""))
+    monkeypatch.setattr(os, "sched_getaffinity", lambda pid: {0, 1})
+    assert usage.load(usage.CpuTimes()) == expected
+
+
+def test_only_what_was_stolen_since_counts(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(usage, "_text", lambda path: "cpu  0 0 0 1000 0 0 0 500" if path.name == "stat" else "")
+    assert usage.load(usage.CpuTimes(1400, 480)).stolen == pytest.approx(0.2)
+    assert usage.load(usage.CpuTimes(1500, 500)).stolen == 0.0
+
+
+def test_all_threads_of_a_process_are_found_main_loop_first() -> None:
+    assert usage.threads_of(os.getpid())[0] == os.getpid()
+    assert usage.threads_of(2**22 - 1) == {}

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from qstress.errors import ConfigError
 from qstress.model import Evidence, Trial, TrialResult
-from qstress.store.evidence import finding, read_finding, trial_from_json, write_evidence
+from qstress.store.evidence import Budget, finding, kept_bytes, read_finding, trial_from_json, write_evidence
 from tests.store.samples import LOST_INIT, evidence, result
 
 
@@ -56,6 +56,30 @@ def test_the_folder_is_private_and_complete(folder: Path) -> None:
         "finding.json": 0o600, "dumps.txt": 0o600, "console.log": 0o600, "commands.jsonl": 0o600,
         "threads.json": 0o600, "events.jsonl": 0o600, "stderr.txt": 0o600, "repro.sh": 0o700,
     }  # fmt: skip
+
+
+def test_files_for_people_lie_beside_the_witnesses_and_everything_is_counted(tmp_path: Path) -> None:
+    texts = {"story.txt": "é\n", "timeline.svg": "<svg/>"}
+    size = write_evidence(
+        tmp_path / "1", result(1, LOST_INIT), evidence(), run_id="r", repro_script="#!/bin/sh\n", texts=texts
+    )
+    assert (tmp_path / "1" / "story.txt").read_text() == "é\n"
+    assert (tmp_path / "1" / "timeline.svg").stat().st_mode & 0o777 == 0o600
+    assert size == sum(path.stat().st_size for path in (tmp_path / "1").iterdir()) == kept_bytes(tmp_path)
+
+
+def test_a_budget_is_full_once_it_is_used_up_and_without_a_limit_never() -> None:
+    budget = Budget(1000)
+    assert not budget.full
+    assert not budget.with_more(999).full
+    assert budget.with_more(999).with_more(1).full
+    assert budget.with_more(5000).full  # the one that filled it was kept whole
+    assert not Budget().with_more(10**12).full
+    assert Budget(0).full
+
+
+def test_nothing_kept_is_no_bytes(tmp_path: Path) -> None:
+    assert kept_bytes(tmp_path) == 0
 
 
 def test_the_finding_says_what_where_and_why(folder: Path) -> None:

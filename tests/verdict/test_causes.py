@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from qstress.model import Confidence, FindingClass, Outcome, Verdict
@@ -31,6 +33,30 @@ def test_a_spin_whose_log_shows_a_replay_is_a_replay() -> None:
     assert verdict.signature == "replayed-init/x"
     assert "CPU#1" in verdict.title
     assert explained(SPIN, Log(), smp=4, zero_ns=0) == SPIN
+
+
+@pytest.mark.parametrize("kind", [FindingClass.BSP_SPIN, FindingClass.RESET_LOOP])
+def test_what_a_replay_can_leave_behind_is_named_by_its_cause(kind: FindingClass) -> None:
+    outcome = Outcome.RESTART if kind is FindingClass.RESET_LOOP else Outcome.HANG
+    verdict = explained(Verdict(outcome, "x", kind, f"{kind}/pci"), A_REPLAY, smp=4, zero_ns=0)
+    assert (verdict.outcome, verdict.finding_class) == (outcome, FindingClass.REPLAYED_INIT)
+    assert verdict.signature == "replayed-init/pci"
+
+
+def test_a_lost_init_beside_a_replay_stays_one() -> None:
+    assert explained(LOST, A_REPLAY, smp=4, zero_ns=0).finding_class is FindingClass.LOST_INIT
+
+
+def test_a_race_that_a_whole_log_does_not_show_is_only_likely() -> None:
+    nothing = log(*look(1, 100, 200, flags=0))
+    verdict = explained(LOST, nothing, smp=4, zero_ns=0)
+    assert (verdict.finding_class, verdict.confidence) == (FindingClass.LOST_INIT, Confidence.LIKELY)
+    assert "shows neither" in verdict.because[-1]
+    for unsure in (replace(nothing, torn=1), replace(nothing, overwritten=1), Log()):
+        assert explained(LOST, unsure, smp=4, zero_ns=0) == LOST
+    assert explained(LOST, A_LOST_INIT, smp=4, zero_ns=0).confidence is Confidence.CERTAIN
+    stall = Verdict(Outcome.MONITOR_STALL, "x", FindingClass.MONITOR_STALL)
+    assert explained(stall, nothing, smp=4, zero_ns=0) == stall
 
 
 @pytest.mark.parametrize("outcome", [Outcome.OK, Outcome.UNKNOWN, Outcome.RIG])

@@ -1,10 +1,31 @@
 from __future__ import annotations
 
+import pickle
+from dataclasses import fields, replace
+
 import pytest
 
-from qstress.model import Accel
-from qstress.verdict.limits import limits
+from qstress.model import Accel, Confidence, FindingClass, Outcome, Verdict
+from qstress.verdict.limits import (
+    ENOUGH,
+    KEPT,
+    QUIET_FLOOR_S,
+    SLOWEST,
+    Learned,
+    Limits,
+    Load,
+    limits,
+    patience_s,
+    quantile,
+    slowness,
+)
 from tests.samples import shape
+
+KVM = shape(4, Accel.KVM)
+
+
+def learned(silence_s: float, boot_s: float = 0.3, *, many: int = ENOUGH) -> Learned:
+    return Learned((silence_s,) * many, (boot_s,) * many)
 
 
 @pytest.mark.parametrize(
@@ -27,3 +48,86 @@ def test_deadlines_grow_with_vcpus_slowness_and_kvm() -> None:
         assert getattr(small, name) < getattr(wide, name)
         assert getattr(small, name) < getattr(slow, name)
     assert tcg.quiet_s < small.quiet_s
+
+
+def test_smpscan_speaks_for_itself_and_is_looked_at_sooner() -> None:
+    assert limits(replace(KVM, firmware="smpscan")).settle_s < limits(KVM).settle_s
+
+
+def test_healthy_bringups_move_the_deadline_both_ways_once_there_are_enough() -> None:
+    unlearned = limits(KVM)
+    assert limits(KVM, learned=learned(0.01, many=ENOUGH - 1)) == unlearned
+    assert limits(KVM, learned=learned(0.01)).quiet_s == QUIET_FLOOR_S < unlearned.quiet_s
+    assert limits(KVM, learned=learned(2.0)).quiet_s > unlearned.quiet_s
+
+
+def test_one_late_boot_in_a_hundred_does_not_set_the_deadline() -> None:
+    usual = Learned((0.2,) * 199 + (9.0,), (0.5,) * 200)
+    assert limits(KVM, learned=usual).quiet_s == pytest.approx(0.4)
+    unusual = Learned((0.2,) * 190 + (9.0,) * 10, (0.5,) * 200)
+    assert limits(KVM, learned=unusual).quiet_s == pytest.approx(18.0)
+
+
+def test_what_was_learned_under_load_counts_as_on_an_idle_host() -> None:
+    busy = Learned()
+    for _ in range(ENOUGH):
+        busy = busy.and_then(0.8, 2.0, slowness=4.0)
+    assert limits(KVM, learned=busy).quiet_s == pytest.approx(0.4)
+    assert limits(KVM, learned=busy, slowness=4.0).quiet_s == pytest.approx(1.6)
+
+
+def test_only_the_last_ones_are_kept() -> None:
+    seen = Learned()
+    for i in range(KEPT + 5):
+        seen = seen.and_then(float(i), 1.0)
+    assert (len(seen.silences_s), seen.silences_s[0], len(seen.boots_s)) == (KEPT, 5.0, KEPT)
+
+
+def test_slow_is_later_than_healthy_boots_whatever_the_load() -> None:
+    assert limits(KVM).slow_s is None
+    assert limits(KVM, learned=learned(0.1, 0.3), slowness=8.0).slow_s == pytest.approx(0.6)
+
+
+def test_a_boot_that_takes_long_here_is_given_longer() -> None:
+    assert limits(KVM, learned=learned(1.0, 30.0)).boot_s > limits(KVM).boot_s
+
+
+@pytest.mark.parametrize(
+    ("load", "expected"),
+    [
+        (Load(), 1.0),
+        (Load(cores=2, runnable=1), 1.0),
+        (Load(cores=2, runnable=16), 8.0),
+        (Load(cores=2, waiting=0.5), 2.0),
+        (Load(cores=2, waiting=1.0), 4.0),  # PSI alone is not believed beyond that
+        (Load(cores=2, runnable=4, waiting=0.5), 2.0),  # two views of one thing
+        (Load(cores=2, runnable=4, stolen=0.5), 4.0),
+        (Load(cores=1, runnable=500), SLOWEST),
+        (Load(cores=0, runnable=2), 2.0),
+    ],
+)
+def test_load_becomes_one_number(load: Load, expected: float) -> None:
+    assert slowness(load) == pytest.approx(expected)
+
+
+def test_the_load_in_words() -> None:
+    assert "16 threads ran or wanted to on 2 CPUs" in str(Load(cores=2, runnable=16, waiting=0.25))
+
+
+def test_patience_depends_on_how_much_is_claimed() -> None:
+    deadlines = Limits(1.0, 0.1, 0.1, 8.0, 30.0)
+    lost = Verdict(Outcome.HANG, "x", FindingClass.LOST_INIT, confidence=Confidence.CERTAIN)
+    assert patience_s(lost, deadlines) == 0.0
+    assert patience_s(replace(lost, confidence=Confidence.LIKELY), deadlines) == 6.0
+    for kind in (FindingClass.HANG_OTHER, FindingClass.LIVELOCK, FindingClass.ALL_HALTED):
+        assert patience_s(replace(lost, confidence=Confidence.LIKELY, finding_class=kind), deadlines) == 15.0
+
+
+def test_quantiles_are_nearest_ranks() -> None:
+    assert [quantile([3.0, 1.0, 2.0], q) for q in (0.01, 0.5, 0.99, 1.0)] == [1.0, 2.0, 3.0, 3.0]
+
+
+def test_deadlines_are_values() -> None:
+    deadlines = limits(KVM, learned=learned(0.1))
+    assert pickle.loads(pickle.dumps(deadlines)) == deadlines
+    assert [field.name for field in fields(Limits)][:5] == ["quiet_s", "settle_s", "gap_s", "reply_s", "boot_s"]
