@@ -1,0 +1,1 @@
+"""Dashboards, rules and alerts of qstress; no part of its package."""

@@ -1,0 +1,1 @@
+"""The sources of ``dashboards/grafana/*.json``; ``make dashboards`` generates those."""
