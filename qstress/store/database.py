@@ -14,7 +14,7 @@ from pathlib import Path
 from qstress.errors import ConfigError
 
 #: ``PRAGMA user_version`` of a database that this qstress reads and writes.
-VERSION = 1
+VERSION = 2
 NAME = "trials.db"
 
 

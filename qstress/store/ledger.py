@@ -1,24 +1,23 @@
-"""The writing side of ``trials.db``: sessions, verdicts and trials, each change one durable commit."""
+"""The writing side of ``trials.db``: sessions, verdicts and blocks, each change one durable commit."""
 
 from __future__ import annotations
 
 import sqlite3
 import time
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from datetime import datetime
 from pathlib import Path
 
 from qstress.errors import RigError
 from qstress.model import Outcome, Trial, TrialResult, Verdict
-from qstress.store import database, rows
+from qstress.store import database, rows, words
 from qstress.store.files import store_errors
 
 _VERDICT = """
-    INSERT INTO verdict (session, number, block, cell, evidence,
-                         outcome, class, signature, title, confidence, because, rig_reason)
-    VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"""
+    INSERT INTO verdict (session, number, block, cell, kind, because, counted, evidence) VALUES (?, ?, ?, ?, ?, ?, ?, ?)
+"""
 
 
 class Ledger:
@@ -31,7 +30,7 @@ class Ledger:
         """
         self._db = db
         self._path = folder / database.NAME
-        self._commands: dict[str, int] = {}
+        self._ids: dict[str | words.Kind, int] = {}
         self._began_s = time.monotonic()
         self._session = 0
         with self.commit():
@@ -53,20 +52,45 @@ class Ledger:
                 self._db.execute(update, (elapsed_us, self._session))
                 self._db.execute("COMMIT")
             except BaseException:
-                self._commands.clear()  # may hold ids that are now undone
+                self._ids.clear()  # may hold ids that are now undone
                 with suppress(sqlite3.DatabaseError):
                     self._db.execute("ROLLBACK")
                 raise
 
-    def add_verdict(self, trial: Trial, verdict: Verdict, rig_reason: str, evidence: str | None) -> int | None:
+    def add_verdict(
+        self, trial: Trial, verdict: Verdict, rig_reason: str, evidence: str | None, *, counted: bool = False
+    ) -> int | None:
         """Add what was said of *trial* and return its id; *evidence* is the folder relative to the run."""
-        head = (self._session, trial.number, trial.block, trial.cell_index, evidence)
-        return self._db.execute(_VERDICT, (*head, *rows.verdict_words(verdict, rig_reason))).lastrowid
+        kind = self._kind_id(words.kind_of(verdict, rig_reason))
+        row = (
+            self._session, trial.number, trial.block, trial.cell_index, kind,
+            words.pack_reasons(verdict.because), counted, evidence,
+        )  # fmt: skip
+        return self._db.execute(_VERDICT, row).lastrowid
 
-    def add_trials(self, results: Iterable[tuple[TrialResult, int | None]]) -> None:
-        """Add trials, each with the id of its verdict, or None if none was added yet; a known number is replaced."""
-        trial_rows = [self._trial_row(result, verdict_id) for result, verdict_id in results]
-        self._db.executemany("INSERT OR REPLACE INTO trial VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)", trial_rows)
+    def add_block(self, block: int, results: Sequence[tuple[TrialResult, int | None]]) -> None:
+        """Add a finished block: its results by trial number, each with the id of its verdict, None if none was added.
+
+        With it the verdicts of its trials count.
+        """
+        for result, verdict_id in results:
+            if verdict_id is not None:
+                self._db.execute("UPDATE verdict SET counted = 1 WHERE id = ?", (verdict_id,))
+            elif result.verdict.outcome is not Outcome.OK:
+                self.add_verdict(result.trial, result.verdict, result.rig_reason, None, counted=True)
+        packed = rows.pack_block([result for result, _ in results], self._command_id)
+        ill = sum(result.verdict.outcome is not Outcome.OK for result, _ in results)
+        self._db.execute("INSERT INTO block VALUES (?, ?, ?, ?)", (block, len(results), ill, packed))
+
+    def next_block(self) -> int:
+        """Return the number of the first unfinished block."""
+        ((last,),) = self._db.execute("SELECT coalesce(max(number), -1) FROM block")
+        return int(last) + 1
+
+    def keep_sums(self, blocks: int, code: str, content: bytes) -> None:
+        """Keep what the first *blocks* blocks add up to, in place of earlier sums."""
+        self._db.execute("DELETE FROM sums")
+        self._db.execute("INSERT INTO sums VALUES (?, ?, ?)", (blocks, code, content))
 
     def set_reason(self, reason: str) -> None:
         """Note why the session ends."""
@@ -74,7 +98,9 @@ class Ledger:
 
     def evidence_kinds(self) -> Counter[tuple[int, str | None, str]]:
         """Return how many evidence folders there are of each (cell, class, signature)."""
-        return Counter(self._db.execute("SELECT cell, class, signature FROM verdict WHERE evidence IS NOT NULL"))
+        kept = """SELECT v.cell, nullif(k.class, ''), k.signature FROM verdict v JOIN kind k ON k.id = v.kind
+                  WHERE v.evidence IS NOT NULL"""
+        return Counter(self._db.execute(kept))
 
     def evidence_folders(self) -> set[str]:
         """Return the names of all evidence folders, relative to the run."""
@@ -88,13 +114,15 @@ class Ledger:
         with suppress(sqlite3.DatabaseError):
             self._db.close()
 
-    def _trial_row(self, result: TrialResult, verdict_id: int | None) -> rows.TrialRow:
-        if verdict_id is None and result.verdict.outcome is not Outcome.OK:
-            verdict_id = self.add_verdict(result.trial, result.verdict, result.rig_reason, None)
-        return rows.trial_row(result, verdict_id, self._command_id)
-
     def _command_id(self, text: str) -> int:
-        if text not in self._commands:
+        if text not in self._ids:
             self._db.execute("INSERT INTO command (text) VALUES (?) ON CONFLICT DO NOTHING", (text,))
-            ((self._commands[text],),) = self._db.execute("SELECT id FROM command WHERE text = ?", (text,))
-        return self._commands[text]
+            ((self._ids[text],),) = self._db.execute("SELECT id FROM command WHERE text = ?", (text,))
+        return self._ids[text]
+
+    def _kind_id(self, kind: words.Kind) -> int:
+        if kind not in self._ids:
+            columns = "(outcome, class, signature, title, confidence, rig_reason)"
+            self._db.execute(f"INSERT INTO kind {columns} VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING", kind)
+            ((self._ids[kind],),) = self._db.execute(f"SELECT id FROM kind WHERE {columns} = (?, ?, ?, ?, ?, ?)", kind)
+        return self._ids[kind]

@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 from qstress.errors import ConfigError
-from qstress.model import Outcome
 from qstress.store.record import RunRecord
 
 #: Of ``run.json``.
@@ -19,10 +18,11 @@ FORMAT = 1
 
 @dataclass(frozen=True, slots=True)
 class RunEntry:
-    """One recorded run. Times are ISO 8601; ``hangs`` counts the hangs of finished blocks.
+    """One recorded run. Times are ISO 8601; ``trials`` and ``hangs`` are those of finished blocks.
 
     ``reason`` is that of ``summary.json``, or ``running``, ``killed`` (the last session never said why it ended)
-    or ``unreadable``; with those three ``finished`` and ``exit_code`` are None.
+    or ``unreadable``; with those three ``finished`` and ``exit_code`` are None. ``decisions`` holds what the run
+    decided, one for each candidate (none where it did not compare, or did not end).
     """
 
     run_id: str
@@ -32,7 +32,9 @@ class RunEntry:
     finished: str | None
     reason: str
     exit_code: int | None
+    trials: int
     hangs: int
+    decisions: tuple[str, ...]
 
 
 def open_run(path: Path) -> RunRecord:
@@ -80,23 +82,30 @@ def list_runs(runs_dir: Path) -> list[RunEntry]:
     return sorted(map(_entry, folders), key=lambda entry: (entry.started, entry.run_id), reverse=True)
 
 
+def reason_of(record: RunRecord) -> str:
+    """Return why the run of *record* ended, as ``reason`` of :class:`RunEntry`."""
+    return record.ended_because() or ("running" if _being_written(record.path) else "killed")
+
+
 def _entry(path: Path) -> RunEntry:
     try:
         with open_run(path) as record:
-            hangs = sum(f.counted and f.verdict.outcome is Outcome.HANG for f in record.findings())
-            reason, run = record.ended_because(), record.run
-            summary: Any = (reason and record.summary) or {}
+            (trials, hangs), reason, run = record.counted(), reason_of(record), record.run
+            summary: Any = (record.ended_because() and record.summary) or {}
     except ConfigError:
-        return RunEntry(path.name, path, "", "", None, "unreadable", None, 0)
+        return RunEntry(path.name, path, "", "", None, "unreadable", None, 0, 0, ())
+    compared = summary.get("comparisons") or [summary.get("compare")]
     return RunEntry(
         run_id=path.name,
         path=path,
         name=str(run.get("name", "")),
         started=str(run.get("started", "")),
         finished=summary.get("finished"),
-        reason=reason or ("running" if _being_written(path) else "killed"),
+        reason=reason,
         exit_code=summary.get("exit_code"),
+        trials=trials,
         hangs=hangs,
+        decisions=tuple(str(one["decision"]) for one in compared if one),
     )
 
 

@@ -1,13 +1,12 @@
 """One recorded run, opened: the results of its finished blocks, its findings, where to go on.
 
-A block is finished when it has trial rows; a finding counts when a trial row points at its verdict
-(``schema.sql``).
+What is written is described in ``schema.sql``.
 """
 
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
@@ -16,17 +15,17 @@ from typing import Any, Self
 
 from qstress.errors import ConfigError
 from qstress.model import Trial, TrialResult, Verdict
-from qstress.store import database, rows
+from qstress.store import database, rows, words
 
-_RESULTS = """
-    SELECT t.number, t.block, t.verdict, t.started_us, t.duration_us, t.boot_us, t.detection_us, t.duty_ppm, t.tallies,
-           v.outcome, v.class, v.signature, v.title, v.confidence, v.because, v.rig_reason
-    FROM trial t LEFT JOIN verdict v ON v.id = t.verdict ORDER BY t.number"""
-_FINDINGS = """
-    SELECT v.number, v.block, v.cell, v.evidence, t.number IS NOT NULL,
-           v.outcome, v.class, v.signature, v.title, v.confidence, v.because, v.rig_reason
-    FROM verdict v LEFT JOIN trial t ON t.number = v.number AND t.verdict = v.id
-    WHERE v.outcome NOT IN ('unknown', 'rig') ORDER BY v.number, v.id"""
+_KIND = "k.outcome, k.class, k.signature, k.title, k.confidence, k.rig_reason"
+_SAID = f"""
+    SELECT v.block, v.number, v.because, {_KIND}
+    FROM verdict v JOIN kind k ON k.id = v.kind WHERE v.counted AND v.block >= ? ORDER BY v.block"""
+# in the order in which a run tells of them: each session its own, then what it left uncounted
+_FINDINGS = f"""
+    SELECT v.number, v.block, v.cell, v.evidence, v.counted, v.because, {_KIND}
+    FROM verdict v JOIN kind k ON k.id = v.kind
+    WHERE k.outcome NOT IN ('unknown', 'rig') ORDER BY v.session, v.counted DESC, v.number, v.id"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,22 +74,41 @@ class RunRecord:
         """Close the database."""
         self._db.close()
 
-    def results(self, trial_of: Callable[[int], Trial]) -> Iterator[list[TrialResult]]:
-        """Yield the results of every finished block, blocks and the trials in them in planned order.
+    def results(self, trials_of: Callable[[int], Sequence[Trial]], first: int = 0) -> Iterator[list[TrialResult]]:
+        """Yield the results of every finished block from number *first* on, and of its trials, in planned order.
 
-        :param trial_of: the plan: trial number to trial.
+        :param trials_of: the plan: block number to its trials.
         :raises ConfigError: a row is damaged, or belongs to another plan.
         """
         commands: dict[int, str] = dict(self._rows("SELECT id, text FROM command"))
-        for _block, group in groupby(self._rows(_RESULTS), key=lambda row: row[1]):
-            yield [self._result(row, trial_of(row[0]), commands) for row in group]
+        said = groupby(self._rows(_SAID, first), key=lambda row: row[0])
+        of_block, its_verdicts = next(said, (None, ()))
+        blocks = self._rows("SELECT number, verdicts, results FROM block WHERE number >= ? ORDER BY number", first)
+        for block, n_verdicts, packed in blocks:
+            try:
+                verdicts: dict[int, rows.Said] = {}
+                if of_block == block:
+                    for _, number, because, *kind in its_verdicts:
+                        verdicts[number] = (words.verdict(tuple(kind), because), kind[-1])
+                    of_block, its_verdicts = next(said, (None, ()))
+                if len(verdicts) != n_verdicts:
+                    raise ValueError(f"{len(verdicts)} verdicts of {n_verdicts}")
+                trials = {trial.number: trial for trial in trials_of(block)}
+                results = rows.unpack_block(packed, trials, verdicts, commands.__getitem__)
+            except (ValueError, KeyError) as error:
+                raise ConfigError(f"{self.path}/trials.db: block {block} is damaged: {error}") from error
+            yield results
+
+    def sums(self, code: str) -> tuple[int, bytes] | None:
+        """Return how many of the first blocks were added up by *code*, and to what; None if that was not kept."""
+        return next(self._rows("SELECT blocks, content FROM sums WHERE code = ?", code), None)
 
     def findings(self) -> list[StoredFinding]:
-        """Return every finding by trial number; an earlier attempt at the same trial comes first."""
+        """Return every finding: session by session those that count by trial number, then those that do not."""
         found = []
-        for number, block, cell, evidence, counted, *words in self._rows(_FINDINGS):
+        for number, block, cell, evidence, counted, because, *kind in self._rows(_FINDINGS):
             try:
-                verdict = rows.verdict(tuple(words))
+                verdict = words.verdict(tuple(kind), because)
             except ValueError as error:
                 raise ConfigError(f"{self.path}/trials.db: finding {number} is damaged: {error}") from error
             found.append(StoredFinding(number, block, cell, verdict, evidence, bool(counted)))
@@ -102,12 +120,16 @@ class RunRecord:
 
     def next_block(self) -> int:
         """Return the number of the first unfinished block, from 0 on: where ``--resume`` goes on."""
-        expected = 0
-        for (block,) in self._rows("SELECT DISTINCT block FROM trial ORDER BY block"):
-            if block != expected:
-                break
-            expected += 1
-        return expected
+        ((last,),) = self._rows("SELECT coalesce(max(number), -1) FROM block")
+        return int(last) + 1
+
+    def counted(self) -> tuple[int, int]:
+        """Return how many trials the finished blocks have, and how many of these hung."""
+        ((trials,),) = self._rows("SELECT coalesce(sum(trials), 0) FROM block")
+        ((hangs,),) = self._rows(
+            "SELECT count(*) FROM verdict v JOIN kind k ON k.id = v.kind WHERE v.counted AND k.outcome = 'hang'"
+        )
+        return int(trials), int(hangs)
 
     def duration_s(self) -> float:
         """Return how long all sessions ran together, in seconds, each until its last commit."""
@@ -119,18 +141,9 @@ class RunRecord:
         ((reason,),) = self._rows("SELECT reason FROM session ORDER BY id DESC LIMIT 1")
         return None if reason is None else str(reason)
 
-    def _result(self, row: tuple[Any, ...], trial: Trial, commands: Mapping[int, str]) -> TrialResult:
-        number, block, verdict_id = row[:3]
-        if trial.block != block:
-            raise ConfigError(f"{self.path}: trial {number} is of block {block}, of {trial.block} in this plan")
+    def _rows(self, sql: str, *values: object) -> Iterator[tuple[Any, ...]]:
         try:
-            words = None if verdict_id is None else row[9:]
-            return rows.trial_result(row[:9], words, trial, commands.__getitem__)
-        except (ValueError, KeyError) as error:
-            raise ConfigError(f"{self.path}/trials.db: trial {number} is damaged: {error}") from error
-
-    def _rows(self, sql: str) -> Iterator[tuple[Any, ...]]:
-        try:
-            yield from self._db.execute(sql)
+            for row in self._db.execute(sql, values):  # noqa: UP028 (it would close the cursor, after its database too)
+                yield row
         except sqlite3.DatabaseError as error:
             raise ConfigError(f"{self.path}/trials.db: {error}") from error

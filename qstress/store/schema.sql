@@ -1,7 +1,7 @@
 -- One run: every trial of its finished blocks, and every finding (also those of blocks that were never finished).
--- A trial row is written only in the one commit that finishes its block, so a block is finished when it has rows.
--- A verdict row of a finding is committed the moment it is found; it counts once a trial row points at it.
--- Times are whole microseconds. Version history (PRAGMA user_version): 1 first.
+-- A block row is written in the one commit that finishes its block; blocks are finished in planned order, from 0 on.
+-- A verdict row of a finding is committed the moment it is found; it counts once the commit of its block marks it.
+-- Times are whole microseconds. Version history (PRAGMA user_version): 1 a row for each trial; 2 a row for each block.
 
 CREATE TABLE session (             -- one process that wrote this run: the first, and one more for each --resume
     id          INTEGER PRIMARY KEY,
@@ -10,9 +10,20 @@ CREATE TABLE session (             -- one process that wrote this run: the first
     reason      TEXT               -- why it ended (as in summary.json); NULL while it runs, and for ever if it was killed
 ) STRICT;
 
-CREATE TABLE command (             -- the monitor commands that trial.tallies counts
+CREATE TABLE command (             -- the monitor commands that block.results counts
     id          INTEGER PRIMARY KEY,
     text        TEXT NOT NULL UNIQUE  -- as the hammer sends it
+) STRICT;
+
+CREATE TABLE kind (                -- verdicts that differ in nothing but their reasons
+    id          INTEGER PRIMARY KEY,
+    outcome     TEXT NOT NULL,     -- model.Outcome, never 'ok'
+    class       TEXT NOT NULL,     -- model.FindingClass; '' for none
+    signature   TEXT NOT NULL,     -- tells findings of a class apart; '' unless a finding
+    title       TEXT NOT NULL,     -- one line for the user
+    confidence  TEXT NOT NULL,     -- model.Confidence
+    rig_reason  TEXT NOT NULL,     -- '' unless outcome is 'rig'
+    UNIQUE (outcome, class, signature, title, confidence, rig_reason)  -- each of them once
 ) STRICT;
 
 CREATE TABLE verdict (             -- what was said of every trial that did not end well
@@ -21,26 +32,23 @@ CREATE TABLE verdict (             -- what was said of every trial that did not 
     number      INTEGER NOT NULL,  -- trial number in the run
     block       INTEGER NOT NULL,  -- of that trial
     cell        INTEGER NOT NULL,  -- place of the cell in the plan
-    outcome     TEXT NOT NULL,     -- model.Outcome, never 'ok'
-    class       TEXT,              -- model.FindingClass; NULL unless a finding
-    signature   TEXT NOT NULL,     -- tells findings of a class apart; '' unless a finding
-    title       TEXT NOT NULL,     -- one line for the user
-    confidence  TEXT NOT NULL,     -- model.Confidence
-    because     TEXT NOT NULL,     -- JSON array of sentences
-    rig_reason  TEXT NOT NULL,     -- '' unless outcome is 'rig'
+    kind        INTEGER NOT NULL REFERENCES kind,  -- what it says
+    because     BLOB NOT NULL,     -- its reasons, packed as in store/words.py
+    counted     INTEGER NOT NULL,  -- 1 once its block is finished
     evidence    TEXT               -- folder, relative to the run; NULL if none was kept
 ) STRICT;
 
-CREATE TABLE trial (               -- one row for each trial of a finished block
-    number       INTEGER PRIMARY KEY,  -- planned order; numbers rise with blocks
-    block        INTEGER NOT NULL,     -- of that trial
-    verdict      INTEGER REFERENCES verdict,  -- NULL: the trial was ok
-    started_us   INTEGER NOT NULL,     -- since the run began
-    duration_us  INTEGER NOT NULL,     -- from start to verdict
-    boot_us      INTEGER,              -- NULL: not all vCPUs came up
-    detection_us INTEGER,              -- NULL: not a finding
-    duty_ppm     INTEGER,              -- the window log's duty cycle in millionths; NULL: no window log
-    tallies      BLOB NOT NULL         -- command counts and reply latencies, packed as in store/rows.py
+CREATE TABLE block (               -- one row for each finished block
+    number      INTEGER PRIMARY KEY,  -- planned order, from 0 on
+    trials      INTEGER NOT NULL,  -- how many it has
+    verdicts    INTEGER NOT NULL,  -- how many of these did not end well, so that none of their verdicts is missed
+    results     BLOB NOT NULL      -- what became of each, in planned order, packed as in store/rows.py
 ) STRICT;
 
-PRAGMA user_version = 1;
+CREATE TABLE sums (                -- at most one row: what the first blocks add up to, so that nobody has to add again
+    blocks      INTEGER NOT NULL,  -- how many
+    code        TEXT NOT NULL,     -- which statistics added them up (sha256); others must start from the blocks
+    content     BLOB NOT NULL      -- as that code keeps it
+) STRICT;
+
+PRAGMA user_version = 2;

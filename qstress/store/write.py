@@ -2,7 +2,7 @@
 
 A finding's evidence folder is made under a hidden name, synced and renamed, then its verdict is committed, and
 only then does :meth:`RunStore.record` return. Trials enter ``trials.db`` with their whole block in one commit, and
-a finding counts because a trial points at it. So a block that was cut short leaves findings that do not count, and
+a finding counts because that commit marks it. So a block that was cut short leaves findings that do not count, and
 ``--resume``, which runs it again, neither loses nor doubles one (``schema.sql``).
 """
 
@@ -14,6 +14,7 @@ import os
 import re
 import shutil
 import threading
+from collections import defaultdict
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack, suppress
 from datetime import UTC, datetime
@@ -54,8 +55,9 @@ class RunStore:
         self._lock_fd = lock_fd
         self._lock = threading.RLock()
         self._kinds = ledger.evidence_kinds()
-        # the open blocks' results, each with its verdict's id where that is committed
-        self._open: dict[int, tuple[TrialResult, int | None]] = {}
+        self._next = ledger.next_block()
+        # the open blocks' results by trial number, each with its verdict's id where that is committed
+        self._open: defaultdict[int, dict[int, tuple[TrialResult, int | None]]] = defaultdict(dict)
 
     @classmethod
     def create(cls, runs_dir: Path, name: str, run: Mapping[str, object], *, now: datetime, token: str) -> Self:
@@ -120,7 +122,7 @@ class RunStore:
         trial, verdict = result.trial, result.verdict
         with self._lock:
             if not verdict.outcome.finding:
-                self._open[trial.number] = (result, None)
+                self._open[trial.block][trial.number] = (result, None)
                 return None
             kind = (trial.cell_index, verdict.finding_class, verdict.signature)
             folder = None
@@ -134,7 +136,7 @@ class RunStore:
                     shutil.rmtree(self.path / folder, ignore_errors=True)
                 raise
             self._kinds[kind] += folder is not None
-            self._open[trial.number] = (result, verdict_id)
+            self._open[trial.block][trial.number] = (result, verdict_id)
             return folder
 
     def wants_evidence(self, result: TrialResult) -> bool:
@@ -145,17 +147,36 @@ class RunStore:
     def finish_block(self, block: int) -> None:
         """Write the trials of *block* in one commit: with it they count.
 
-        :raises ValueError: none of its trials was recorded in this session.
+        :raises ValueError: none of its trials was recorded in this session, or it is not the next block.
         :raises RigError: the host refuses; the block stays unfinished and can be finished again.
         """
         with self._lock:
-            done = [number for number, (result, _) in self._open.items() if result.trial.block == block]
+            if block != self._next:
+                raise ValueError(f"block {block} cannot be finished: the next one is {self._next}")
+            done = self._open.get(block)
             if not done:
                 raise ValueError(f"no trial of block {block} was recorded")
             with self._ledger.commit():
-                self._ledger.add_trials(self._open[number] for number in done)
-            for number in done:
-                del self._open[number]
+                self._ledger.add_block(block, [done[number] for number in sorted(done)])
+            del self._open[block]
+            self._next += 1
+
+    def keep_sums(self, blocks: int, code: str, content: bytes) -> None:
+        """Keep what the first *blocks* blocks add up to, so that a reader need not add them again.
+
+        :param code: which code added them up; no other will use them.
+        :raises RigError: the host refuses; earlier sums stay.
+        """
+        with self._lock, self._ledger.commit():
+            self._ledger.keep_sums(blocks, code, content)
+
+    def write_report(self, name: str, content: str) -> None:
+        """Put the file *name* into the run's folder in one step.
+
+        :raises RigError: the host refuses; an earlier file of that name stays.
+        """
+        with store_errors(self.path / name):
+            replace_file(self.path / name, content.encode())
 
     def write_summary(self, summary: Mapping[str, object]) -> None:
         """Put ``summary.json`` in place in one step; its ``reason`` becomes the session's.

@@ -45,6 +45,11 @@ def trial_of(number: int) -> Trial:
     return Trial(number, number // 2, number % 2, Cell(BUILDS[number % 2], STRATUM), seed=number * 7)
 
 
+def trials_of(block: int) -> tuple[Trial, ...]:
+    """The trials of a block of that plan."""
+    return (trial_of(2 * block), trial_of(2 * block + 1))
+
+
 def result(number: int, verdict: Verdict | None = None, *, rig_reason: str = "") -> TrialResult:
     """A result that differs with *number*; healthy unless a *verdict* is given."""
     found = verdict is not None and verdict.outcome.finding

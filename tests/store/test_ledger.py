@@ -9,7 +9,6 @@ from pathlib import Path
 import pytest
 
 from qstress.errors import RigError
-from qstress.model import TrialResult
 from qstress.store import database
 from qstress.store.ledger import Ledger
 from tests.store.samples import LOST_INIT, NO_QEMU, result, trial_of
@@ -40,31 +39,46 @@ def test_a_session_begins_at_once_and_ends_with_its_reason(ledger: Ledger, tmp_p
     assert rows_of(tmp_path, session) == [(1767323045000, "decided")]
 
 
-def test_a_failed_commit_changes_nothing_and_can_be_repeated(ledger: Ledger, tmp_path: Path) -> None:
-    def interrupted() -> Iterator[tuple[TrialResult, int | None]]:
-        yield (result(0), None)
-        yield (result(1, NO_QEMU), None)
-        raise KeyboardInterrupt
-
-    with pytest.raises(KeyboardInterrupt), ledger.commit():
-        ledger.add_trials(interrupted())
-    counts = "SELECT (SELECT count(*) FROM trial), (SELECT count(*) FROM verdict), (SELECT count(*) FROM command)"
-    assert rows_of(tmp_path, counts) == [(0, 0, 0)]
-    with ledger.commit():
-        ledger.add_trials([(result(0), None), (result(1, NO_QEMU), None)])
-    assert rows_of(tmp_path, counts) == [(2, 1, 1)]
+COUNTS = "SELECT (SELECT count(*) FROM block), (SELECT count(*) FROM verdict), (SELECT count(*) FROM kind)"
 
 
-def test_a_trial_that_is_run_again_replaces_its_row(ledger: Ledger, tmp_path: Path) -> None:
-    for duration_s in (1.0, 2.0):
+def test_a_block_is_added_once_and_a_failed_commit_changes_nothing(ledger: Ledger, tmp_path: Path) -> None:
+    results = [(result(0), None), (result(1, NO_QEMU), None)]
+
+    def twice() -> None:
         with ledger.commit():
-            ledger.add_trials([(replace(result(0), duration_s=duration_s), None)])
-    assert rows_of(tmp_path, "SELECT number, duration_us FROM trial") == [(0, 2_000_000)]
+            ledger.add_block(0, results)
+            ledger.add_block(0, results)
+
+    with pytest.raises(sqlite3.IntegrityError):
+        twice()
+    assert rows_of(tmp_path, COUNTS) == [(0, 0, 0)]
+    with ledger.commit():
+        ledger.add_block(0, results)
+    assert rows_of(tmp_path, COUNTS) == [(1, 1, 1)]
 
 
-def test_a_trial_must_point_at_a_verdict(ledger: Ledger) -> None:
-    with pytest.raises(sqlite3.IntegrityError), ledger.commit():
-        ledger.add_trials([(result(0), 99)])
+def test_verdicts_that_differ_in_their_reasons_share_a_kind(ledger: Ledger, tmp_path: Path) -> None:
+    with ledger.commit():
+        for number in range(3):
+            ledger.add_verdict(trial_of(number), replace(LOST_INIT, because=(str(number),)), "", None)
+        ledger.add_verdict(trial_of(4), replace(LOST_INIT, title="another"), "", None)
+    assert rows_of(tmp_path, COUNTS) == [(0, 4, 2)]
+    assert rows_of(tmp_path, "SELECT kind FROM verdict ORDER BY number") == [(1,), (1,), (1,), (2,)]
+
+
+def test_a_block_makes_its_verdicts_count(ledger: Ledger, tmp_path: Path) -> None:
+    with ledger.commit():
+        ids = [ledger.add_verdict(trial_of(number), LOST_INIT, "", None) for number in (0, 0)]  # the second try counts
+        ledger.add_block(0, [(result(0, LOST_INIT), ids[1]), (result(1, NO_QEMU), None)])
+    assert rows_of(tmp_path, "SELECT number, counted FROM verdict ORDER BY id") == [(0, 0), (0, 1), (1, 1)]
+
+
+def test_sums_take_the_place_of_earlier_ones(ledger: Ledger, tmp_path: Path) -> None:
+    for blocks in (5, 9):
+        with ledger.commit():
+            ledger.keep_sums(blocks, "ab", b"x")
+    assert rows_of(tmp_path, "SELECT blocks, code, content FROM sums") == [(9, "ab", b"x")]
 
 
 def test_evidence_is_counted_by_cell_and_signature(ledger: Ledger) -> None:

@@ -77,14 +77,30 @@ def test_runs_are_listed_newest_first_with_how_they_ended(tmp_path: Path) -> Non
     (tmp_path / "notes").mkdir()
     with new_store(tmp_path, "live", 5):
         entries = list_runs(tmp_path)
-    assert [(e.name, e.started[11:13], e.finished, e.reason, e.exit_code, e.hangs) for e in entries] == [
-        ("live", "05", None, "running", None, 0),
-        ("killed", "04", None, "killed", None, 0),
-        ("done", "03", "2026-01-02T04:00:00+00:00", "trials", 1, 1),
-        ("", "", None, "unreadable", None, 0),
+    assert [(e.name, e.started[11:13], e.finished, e.reason, e.exit_code, e.trials, e.hangs) for e in entries] == [
+        ("live", "05", None, "running", None, 0, 0),
+        ("killed", "04", None, "killed", None, 0, 0),
+        ("done", "03", "2026-01-02T04:00:00+00:00", "trials", 1, 2, 1),
+        ("", "", None, "unreadable", None, 0, 0),
     ]
     assert entries[2].path == done.path
     assert entries[2].run_id == done.run_id
+
+
+@pytest.mark.parametrize(
+    ("compared", "decisions"),
+    [
+        ({"compare": None}, ()),
+        ({"compare": {"decision": "inconclusive"}}, ("inconclusive",)),
+        ({"compare": {"decision": "a"}, "comparisons": [{"decision": "a"}, {"decision": "b"}]}, ("a", "b")),
+    ],
+)
+def test_what_a_run_decided_is_listed_for_each_candidate(
+    tmp_path: Path, compared: dict[str, object], decisions: tuple[str, ...]
+) -> None:
+    with new_store(tmp_path, "a", 3) as store:
+        store.write_summary({"reason": "trials", **compared})
+    assert [entry.decisions for entry in list_runs(tmp_path)] == [decisions]
 
 
 def test_a_resumed_run_that_is_killed_has_no_end(tmp_path: Path) -> None:

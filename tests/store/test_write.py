@@ -23,7 +23,7 @@ from qstress.errors import ConfigError, RigError
 from qstress.store import write
 from qstress.store.read import open_run
 from qstress.store.write import RunStore
-from tests.store.samples import LOST_INIT, NO_QEMU, evidence, result, trial_of
+from tests.store.samples import LOST_INIT, NO_QEMU, evidence, result, trials_of
 
 NOW = datetime(2026, 1, 2, 5, 4, 5, tzinfo=timezone(timedelta(hours=2)))
 
@@ -63,7 +63,7 @@ def test_a_finding_is_there_before_its_block_ends(store: RunStore) -> None:
     with open_run(store.path) as record:
         (found,) = record.findings()
         assert (found.number, found.verdict, found.evidence, found.counted) == (1, LOST_INIT, "evidence/1", False)
-        assert list(record.results(trial_of)) == []
+        assert list(record.results(trials_of)) == []
 
 
 def test_a_finding_counts_once_its_block_is_finished(store: RunStore) -> None:
@@ -72,14 +72,33 @@ def test_a_finding_counts_once_its_block_is_finished(store: RunStore) -> None:
     store.finish_block(0)
     with open_run(store.path) as record:
         assert [found.counted for found in record.findings()] == [True]
-        assert [[r.trial.number for r in block] for block in record.results(trial_of)] == [[0, 1]]
+        assert [[r.trial.number for r in block] for block in record.results(trials_of)] == [[0, 1]]
         assert record.next_block() == 1
 
 
 def test_a_block_without_results_cannot_be_finished(store: RunStore) -> None:
-    store.record(result(0), None)
-    with pytest.raises(ValueError, match="no trial of block 1"):
+    store.record(result(2), None)
+    with pytest.raises(ValueError, match="no trial of block 0"):
+        store.finish_block(0)
+
+
+def test_blocks_are_finished_in_planned_order(store: RunStore) -> None:
+    for number in (0, 2):
+        store.record(result(number), None)
+    with pytest.raises(ValueError, match="block 1 cannot be finished: the next one is 0"):
         store.finish_block(1)
+    store.finish_block(0)
+    store.close()
+    with RunStore.reopen(store.path) as again:
+        again.record(result(2), None)
+        again.finish_block(1)
+
+
+def test_a_report_is_replaced_whole(store: RunStore) -> None:
+    for content in ("a long report", "é"):
+        store.write_report("report.html", content)
+    assert (store.path / "report.html").read_text() == "é"
+    assert (store.path / "report.html").stat().st_mode & 0o777 == 0o600
 
 
 def test_repeats_of_a_signature_in_a_cell_get_rows_without_folders(store: RunStore) -> None:
@@ -116,7 +135,7 @@ def test_an_open_block_run_again_keeps_its_first_finding_uncounted(store: RunSto
             counted = {found.evidence: found.counted for found in record.findings()}
             assert counted == {"evidence/1": False, "evidence/1-2": True}
             assert [f.evidence for f in record.uncounted()] == ["evidence/1"]
-            assert [[r.trial.number for r in block] for block in record.results(trial_of)] == [[0, 1]]
+            assert [[r.trial.number for r in block] for block in record.results(trials_of)] == [[0, 1]]
 
 
 def test_only_one_process_writes_a_run(store: RunStore) -> None:
@@ -292,7 +311,7 @@ def check_after_kill(path: Path, promised: list[str]) -> None:
             for block in range(begin, 2):
                 run_block(store, block, null.fileno())
     with open_run(path) as record:
-        outcomes = [[r.verdict.outcome for r in block] for block in record.results(trial_of)]
+        outcomes = [[r.verdict.outcome for r in block] for block in record.results(trials_of)]
         assert outcomes == [["ok", "hang"], ["rig", "hang"]]
         assert [found.number for found in record.findings() if found.counted] == [1, 3]
         kept = sorted(found.evidence or "" for found in record.findings())

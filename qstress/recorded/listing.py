@@ -1,0 +1,49 @@
+"""Recorded runs as a table."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from qstress.report.wording import printable
+from qstress.store.read import RunEntry
+
+
+def as_text(runs: Sequence[RunEntry]) -> str:
+    """Return *runs* as lines, numbers to the right; one line where there are none."""
+    if not runs:
+        return "no recorded runs\n"
+    rows = [("run", "finished", "reason", "exit", "trials", "hangs", "decision")]
+    for run in runs:
+        code, decisions = "" if run.exit_code is None else str(run.exit_code), ", ".join(run.decisions)
+        numbers = (code, f"{run.trials:,}", f"{run.hangs:,}")
+        rows.append((printable(run.run_id), run.finished or "", run.reason, *numbers, decisions))
+    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
+    return "".join(f"{_line(row, widths)}\n" for row in rows)
+
+
+def as_document(runs: Sequence[RunEntry]) -> list[dict[str, object]]:
+    """Return *runs* as JSON-able values."""
+    return [
+        {
+            "run": run.run_id,
+            "name": run.name,
+            "started": run.started,
+            "finished": run.finished,
+            "reason": run.reason,
+            "exit_code": run.exit_code,
+            "trials": run.trials,
+            "hangs": run.hangs,
+            "decisions": run.decisions,
+            "path": str(run.path),
+        }
+        for run in runs
+    ]
+
+
+def _line(row: tuple[str, ...], widths: Sequence[int]) -> str:
+    numbers = range(3, 6)
+    cells = [
+        word.rjust(width) if column in numbers else word.ljust(width)
+        for column, (word, width) in enumerate(zip(row, widths, strict=True))
+    ]
+    return "  ".join(cells).rstrip()

@@ -1,0 +1,91 @@
+"""What GitHub Actions shows of a run: a few ``::error`` lines at the commit, a table on the job's summary page.
+
+Source: GitHub, "Workflow commands for GitHub Actions": at most 10 error annotations are shown for a step.
+"""
+
+from __future__ import annotations
+
+from qstress.model import Outcome
+from qstress.report.standing import Standing
+from qstress.report.summary import RunFacts, repro_line
+from qstress.report.text import meaning, notes
+from qstress.report.wording import evidence, printable, rate, shape_text, verdict_sentence
+from qstress.stats.cells import CellTally
+from qstress.stats.compare import ALWAYS
+from qstress.stats.tally import Finding, Tally
+
+ERRORS_MAX = 8
+#: More cells than this make no table that anybody reads.
+CELLS_MAX = 50
+
+
+def error_lines(facts: RunFacts, tally: Tally, standing: Standing) -> list[str]:
+    """Return at most ``ERRORS_MAX`` lines ``::error …``; none for a run that passed.
+
+    First the gate's rules that failed, then the findings of what was gated, the most frequent kinds first.
+    """
+    if facts.exit_code == 0:
+        return []
+    compared, gate = bool(standing.comparisons), standing.gate
+    failed = [rule for rule in (gate.rules if gate else ()) if rule.passed is not True]
+    lines = [_error(f"gate {rule.name}", rule.why) for rule in failed]
+    if not lines:
+        lines.append(_error(facts.name, meaning(facts.exit_code, gate is not None, compared)))
+    baselines = {comparison.baseline for comparison in standing.comparisons}
+    lines += [_finding(finding, facts) for finding in tally.findings if finding.cell.build.name not in baselines]
+    return lines[:ERRORS_MAX]
+
+
+def step_summary(facts: RunFacts, tally: Tally, standing: Standing) -> str:
+    """Return the run as Markdown: the verdict, a table of its cells, its findings."""
+    said = meaning(facts.exit_code, standing.gate is not None, bool(standing.comparisons))
+    lines = [f"### qstress {_escaped(facts.name)}: {said}", ""]
+    for comparison in standing.comparisons:
+        odds = evidence(comparison.overall.reached_log10)
+        lines += [f"**{_escaped(verdict_sentence(comparison))}** ({comparison.overall.decision}, evidence {odds})", ""]
+    lines += [f"- {_escaped(line)}" for line in (standing.gate.lines if standing.gate else ())]
+    lines += [f"- {_escaped(note)}" for note in notes(tally)]
+    classes = [c for c in ALWAYS if any(cell.classes[c] for cell in tally.cells)]
+    lines += ["", f"| build | cell | hung or restarted |{''.join(f' {c} |' for c in classes)} not counted |"]
+    lines.append(f"|---|---|{'---:|' * (len(classes) + 2)}")
+    for cell in tally.cells[:CELLS_MAX]:
+        columns = [_escaped(cell.cell.build.name), _escaped(shape_text(cell.cell)), _rate(cell, cell.hangs)]
+        columns += [_rate(cell, cell.classes[c]) for c in classes]
+        lines.append(f"| {' | '.join([*columns, str(_not_counted(cell))])} |")
+    if len(tally.cells) > CELLS_MAX:
+        lines += ["", f"and {len(tally.cells) - CELLS_MAX} more cells"]
+    findings = [finding for finding in tally.findings if finding.evidence]
+    if findings:
+        lines += ["", "```", *(printable(repro_line(finding, facts)) for finding in findings[:ERRORS_MAX]), "```"]
+    return "\n".join(lines) + "\n"
+
+
+def _finding(finding: Finding, facts: RunFacts) -> str:
+    shape = finding.cell.stratum.shape
+    seen = "once" if finding.count == 1 else f"{finding.count} times"
+    line = repro_line(finding, facts)
+    words = f"{finding.cell.build.name} smp {shape.smp}, seen {seen}: {finding.title}"
+    return _error(finding.finding_class, f"{words}: {line}" if line else words)
+
+
+def _error(title: str, message: str) -> str:
+    """Return one annotation; ``%`` and, in a property, ``:`` and ``,`` are escaped as the runner undoes it."""
+    escaped_title = _percent(title).replace(":", "%3A").replace(",", "%2C")
+    return f"::error title={escaped_title}::{_percent(message)}"
+
+
+def _percent(text: str) -> str:
+    return printable(text).replace("%", "%25")
+
+
+def _escaped(text: str) -> str:
+    """Return *text* as Markdown that shows it as it is, also within a table."""
+    return "".join(f"\\{c}" if c in "\\`*_{}[]<>#|~" else c for c in printable(text))
+
+
+def _rate(cell: CellTally, k: int) -> str:
+    return rate(k, cell.n)
+
+
+def _not_counted(cell: CellTally) -> int:
+    return cell.outcomes[Outcome.RIG] + cell.outcomes[Outcome.UNKNOWN]

@@ -1,0 +1,70 @@
+"""The rate over the axes of a plan: a table with one tile for each cell, darker where more went wrong."""
+
+from __future__ import annotations
+
+import math
+
+from qstress.model import FindingClass
+from qstress.report.html.figures import builds_of, classes_shown
+from qstress.report.html.labels import Labels
+from qstress.report.html.markup import Markup, tag
+from qstress.report.wording import rate
+from qstress.stats.cells import CellTally
+from qstress.stats.tally import Tally
+
+#: Shades of the style sheet. Each step is a factor of about 2: from 100 % down to 1 in 256, and 0 for none.
+SHADES = 9
+
+
+def heat_map(tally: Tally) -> Markup | None:
+    """Return for each class that was seen and each build a tile for every shape (down) and hammer (across).
+
+    None where the plan has no axis, so that there is nothing to see.
+    """
+    labels = Labels(tally)
+    rows = list(dict.fromkeys(labels.shape(cell.cell.stratum) for cell in tally.cells))
+    columns = list(dict.fromkeys(labels.hammer(cell.cell.stratum) for cell in tally.cells))
+    seen = [c for c in classes_shown(tally) if any(cell.classes[c] for cell in tally.cells)]
+    if len(rows) * len(columns) < 2 or not seen:
+        return None
+    maps = [_one(tally, of_class, build, rows, columns, labels) for of_class in seen for build in builds_of(tally)]
+    caption = tag(
+        "figcaption",
+        tag("h3", "Rate by shape and hammer"),
+        tag("p", "Down: the guest's shape; across: what hammered it. A shade darker is about twice the rate."),
+    )
+    name = "Rate by shape and hammer"
+    return tag("figure", caption, tag("div", maps, class_="maps"), id="heat-map", aria_label=name, role="group")
+
+
+def _one(
+    tally: Tally, of_class: FindingClass, build: str, rows: list[str], columns: list[str], labels: Labels
+) -> Markup:
+    cells = {}
+    for cell in tally.build(build):
+        cells[labels.shape(cell.cell.stratum), labels.hammer(cell.cell.stratum)] = cell
+    head = tag("tr", tag("td"), [tag("th", column, scope="col") for column in columns])
+    body = [
+        tag("tr", tag("th", row, scope="row"), [_tile(cells.get((row, column)), of_class) for column in columns])
+        for row in rows
+    ]
+    caption = tag("caption", f"{of_class}, {build}")
+    return tag("div", tag("table", caption, tag("thead", head), tag("tbody", body), class_="map"), class_="scroll")
+
+
+def _tile(cell: CellTally | None, of_class: FindingClass) -> Markup:
+    if cell is None or not cell.n:
+        return tag("td", "no trial", class_="none")
+    k = cell.classes[of_class]
+    words = rate(k, cell.n, dispersion=cell.dispersion([of_class]))
+    share, _, limits = words.partition(" ")
+    return tag("td", tag("b", share), tag("span", limits), class_=f"heat{shade(k / cell.n)}")
+
+
+def shade(share: float) -> int:
+    """Return the shade of a rate: 0 for none, ``SHADES - 1`` for all.
+
+    >>> [shade(share) for share in (0, 0.001, 0.12, 0.5, 1)]
+    [0, 1, 4, 7, 8]
+    """
+    return 0 if share <= 0 else max(1, SHADES - 1 + math.floor(math.log2(share) + 1e-9))

@@ -1,0 +1,62 @@
+"""HTML and SVG as values: text is escaped wherever it enters, so nothing that QEMU said can become markup."""
+
+from __future__ import annotations
+
+import html
+from collections.abc import Iterable
+
+from qstress.report.wording import evidence, printable
+
+_VOID = frozenset({"col", "img", "link", "meta"})
+
+
+class Markup(str):
+    """Text that is HTML already."""
+
+    __slots__ = ()
+
+
+Content = str | int | float | None
+
+
+def tag(name: str, /, *content: Content | Iterable[Content], **attributes: Content) -> Markup:
+    """Return the element *name*.
+
+    :param content: text, which is escaped, markup, or an iterable of both; None is nothing.
+    :param attributes: ``_`` in a name stands for ``-``, one at its end is dropped; None leaves the attribute out.
+
+    >>> tag("p", "1 < 2, ", tag("b", "always"), class_="fact")
+    '<p class="fact">1 &lt; 2, <b>always</b></p>'
+    """
+    words = "".join(
+        f' {key.rstrip("_").replace("_", "-")}="{html.escape(_text(value))}"'
+        for key, value in attributes.items()
+        if value is not None
+    )
+    inside = "" if name in _VOID else f"{join(*content)}</{name}>"
+    return Markup(f"<{name}{words}>{inside}")
+
+
+def join(*content: Content | Iterable[Content]) -> Markup:
+    """Return *content*, as :func:`tag` takes it, one after another."""
+    parts: list[str] = []
+    for part in content:
+        if isinstance(part, Markup):
+            parts.append(part)
+        elif isinstance(part, str | int | float):
+            parts.append(html.escape(_text(part)))
+        elif part is not None:
+            parts.append(join(*part))
+    return Markup("".join(parts))
+
+
+def odds(log10: float) -> Markup:
+    """Return the odds of an e-value with its exponent raised; see :func:`qstress.report.wording.evidence`."""
+    base, _, rest = evidence(log10).partition("^")
+    exponent, _, to_one = rest.partition(" ")
+    return join(base, tag("sup", exponent), " ", to_one)
+
+
+def _text(value: Content) -> str:
+    """Coordinates need no more than two decimals; a control character has no place in HTML."""
+    return f"{value:.2f}".rstrip("0").rstrip(".") if isinstance(value, float) else printable(str(value))

@@ -1,0 +1,112 @@
+"""The top of a report: the verdict as a sentence, the figures it rests on, and what must be known before using them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from qstress.model import FindingClass
+from qstress.report.gate import Rule
+from qstress.report.html.markup import Content, Markup, join, odds, tag
+from qstress.report.html.run import Shown
+from qstress.report.html.tables import Table, table
+from qstress.report.text import exposure_notes, meaning, notes
+from qstress.report.wording import classes_text, duration, rate, runs_text, verdict_sentence
+from qstress.stats.compare import Comparison, Contrast, Decision
+from qstress.stats.tally import Tally
+
+#: How an exit code looks: a class of the style sheet, and a sign for those who do not see colours.
+_LOOKS = {0: ("good", "✓"), 1: ("bad", "✗"), 4: ("bad", "✗")}
+
+_DECISIONS = {
+    Decision.BETTER: "better",
+    Decision.WORSE: "worse",
+    Decision.NO_DIFFERENCE: "not shown to differ",
+    Decision.INCONCLUSIVE: "undecided",
+}
+
+
+def verdict(run: Shown) -> Markup:
+    """Return the verdict of *run*: what ended it, the sentence, the table behind it, the gate, and the caveats."""
+    comparisons = run.standing.comparisons
+    sentences = [f"{verdict_sentence(comparison)}." for comparison in comparisons] or _single(run.tally)
+    look, sign = _LOOKS.get(run.facts.exit_code, ("open", "?"))
+    said = meaning(run.facts.exit_code, run.standing.gate is not None, bool(comparisons))
+    status = tag("p", tag("b", f"{sign} exit {run.facts.exit_code}"), f" {said}", class_=f"status {look}")
+    gate = run.standing.gate
+    began = run.facts.started.replace("T", " ").replace("+00:00", " UTC")
+    caveats = [*notes(run.tally), *exposure_notes(comparisons), *_kernel_reports(run.host_log)]
+    return tag(
+        "header",
+        tag("p", f"qstress report · {run.facts.name} · {began}", class_="kicker"),
+        tag("h1", [tag("span", sentence) for sentence in sentences]),
+        status,
+        [tag("p", _in_words(comparison, run), class_="lede") for comparison in comparisons],
+        [_table(comparison) for comparison in comparisons],
+        tag("ul", [_rule(rule) for rule in gate.rules], class_="gate") if gate else None,
+        [tag("p", caveat, class_="caveat") for caveat in caveats],
+    )
+
+
+def _kernel_reports(log: Mapping[str, Any]) -> list[str]:
+    reports = log.get("reports", ())
+    return [f"the host's kernel complained, {r['count']} times: {r['title']} ({r['confidence']})" for r in reports]
+
+
+def _rule(rule: Rule) -> Markup:
+    look, sign, word = {True: ("good", "✓", "passed"), False: ("bad", "✗", "failed"), None: ("open", "?", "open")}[
+        rule.passed
+    ]
+    return tag("li", tag("b", f"{sign} gate {word}", class_=look), f" {rule.why}")
+
+
+def _single(tally: Tally) -> list[str]:
+    """Return a sentence for each build of a run that compares nothing."""
+    sentences = []
+    for name in dict.fromkeys(cell.cell.build.name for cell in tally.cells):
+        cells = tally.build(name)
+        n, hangs = sum(cell.n for cell in cells), sum(cell.hangs for cell in cells)
+        others = sum(cell.found(None) for cell in cells) - hangs
+        more = f"; other findings {rate(others, n)}" if others else ""
+        sentences.append(f"{name}: {rate(hangs, n)} hung or restarted{more}.")
+    return sentences
+
+
+def _in_words(comparison: Comparison, run: Shown) -> Markup:
+    """Return the question that the run asked and its answer: both rates, the evidence, and after how long."""
+    overall = comparison.overall
+    counted = overall.table
+    after = f"{'decided' if run.facts.reason == 'decided' else 'ended'} after {duration(run.duration_s)}"
+    baseline = rate(counted.k_a, counted.n_a, dispersion=overall.dispersion_a)
+    candidate = rate(counted.k_b, counted.n_b, dispersion=overall.dispersion_b)
+    return join(
+        f"{classes_text(comparison.classes)}: {comparison.baseline} {baseline} of bring-ups, {comparison.candidate} ",
+        f"{candidate}{runs_text(overall)}: {overall.decision.replace('-', ' ')}, evidence ",
+        odds(overall.reached_log10),
+        f", {after} and {run.trials:,} trials.",
+    )
+
+
+def _table(comparison: Comparison) -> Markup:
+    rows = [_row(of_class, contrast) for of_class, contrast in comparison.by_class.items()]
+    clustered = comparison.overall.runs is not None
+    columns = (
+        "class", f"{comparison.baseline} (baseline)", comparison.candidate, "effect", "candidate is", "evidence",
+        "permutation p" if clustered else "Fisher p",
+    )  # fmt: skip
+    caption = f"{comparison.candidate} against {comparison.baseline}, class by class"
+    return table(Table(columns, rows, frozenset({0, 3, 4})), caption)
+
+
+def _row(of_class: FindingClass, contrast: Contrast) -> tuple[Content, ...]:
+    table = contrast.table
+    p = contrast.fisher_p if contrast.runs is None else contrast.permutation_p
+    return (
+        of_class,
+        rate(table.k_a, table.n_a, dispersion=contrast.dispersion_a),
+        rate(table.k_b, table.n_b, dispersion=contrast.dispersion_b),
+        contrast.effect,
+        _DECISIONS[contrast.decision],
+        odds(contrast.reached_log10),
+        "" if p is None else f"{p:.2g}",
+    )

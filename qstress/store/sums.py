@@ -1,0 +1,112 @@
+"""A tally as JSON values and back, so that a report on a million trials need not add them all up again (pure).
+
+It is a shortcut only: the blocks say the same. What is kept are the attributes of the statistics' own types, by name,
+so :func:`code` goes with it: sums that other code added up are of no use, and nobody has to remember a version number.
+Findings are left out; they have rows of their own.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from array import array
+from collections.abc import Mapping
+from enum import Enum
+from functools import cache
+from importlib import resources
+from types import UnionType
+from typing import Any, Union, get_args, get_origin, get_type_hints
+
+from qstress.model import LATENCY_BUCKETS_S, Cell, FindingClass, Outcome
+from qstress.stats.cells import CellTally
+from qstress.stats.clusters import ProcessRuns
+from qstress.stats.histogram import Histogram
+from qstress.stats.tally import PairedBuilds, PairedStratum, Tally
+
+#: The attributes of types that are no dataclasses.
+_ATTRIBUTES: dict[type, dict[str, object]] = {
+    Histogram: {"count": int, "shortest_s": float, "longest_s": float, "_buckets": dict[int, int]},
+    ProcessRuns: {
+        **dict.fromkeys(("blocks", "trials", "hangs"), array),
+        "_found": dict[FindingClass, array],  # type: ignore[type-arg]  # an array has none before Python 3.12
+    },
+}
+
+
+def dump(tally: Tally) -> dict[str, object]:
+    """Return what *tally* has added up, findings apart, as values that JSON can hold."""
+    return {
+        "blocks": tally.blocks,
+        "last": tally._last,
+        "cells": [_plain(cell) for cell in tally.cells],
+        "pairs": [[list(pair), _plain(builds)] for pair, builds in tally.pairs.items()],
+    }
+
+
+def load(tally: Tally, content: Mapping[str, Any]) -> None:
+    """Fill *tally*, new and of the same plan, with what :func:`dump` returned.
+
+    :raises ValueError, KeyError, TypeError: it is not that, or of another plan; *tally* is of no use then.
+    """
+    for cell, kept in zip(tally.cells, content["cells"], strict=True):
+        for name, hint in _hints(CellTally).items():
+            setattr(cell, name, _revived(hint, kept[name]))
+    if [tuple(pair) for pair, _ in content["pairs"]] != list(tally.pairs):
+        raise ValueError("these sums compare other builds")
+    tally.pairs = {(a, b): _revived(PairedBuilds, kept) for (a, b), kept in content["pairs"]}
+    tally.blocks, tally._last = content["blocks"], content["last"]
+
+
+@cache
+def code() -> str:
+    """Return the SHA-256, in hex, of the code that adds up and of that which reads it back."""
+    package = resources.files("qstress")
+    sources = [source for source in package.joinpath("stats").iterdir() if source.name.endswith(".py")]
+    sources += [package.joinpath("report/trace.py"), package.joinpath("store/sums.py")]
+    digest = hashlib.sha256(repr((list(Outcome), list(FindingClass), LATENCY_BUCKETS_S)).encode())
+    for source in sorted(sources, key=lambda source: source.name):
+        digest.update(source.read_bytes())
+    return digest.hexdigest()
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, Enum):
+        return value.value
+    if value is None or isinstance(value, int | float | str):
+        return value
+    if isinstance(value, dict):
+        return [[_plain(key), _plain(item)] for key, item in value.items()]
+    if isinstance(value, list | tuple | array):
+        return [_plain(item) for item in value]
+    return {name: _plain(getattr(value, name)) for name in _hints(value.__class__)}
+
+
+def _revived(hint: Any, data: Any) -> Any:
+    """Return the value of type *hint* that :func:`_plain` made *data* of."""
+    origin, parts = get_origin(hint), get_args(hint)
+    if origin in (Union, UnionType):
+        (hint,) = (part for part in parts if part is not type(None))
+        return None if data is None else _revived(hint, data)
+    if origin is dict:
+        return {_revived(parts[0], key): _revived(parts[1], item) for key, item in data}
+    if origin is tuple:
+        return tuple(_revived(part, item) for part, item in zip(parts, data, strict=True))
+    if origin is list:
+        return [_revived(parts[0], item) for item in data]
+    if hint is array:
+        return array("I", data)
+    if hint in (int, float, str) or issubclass(hint, Enum):
+        return hint(data)
+    values = {name: _revived(its_hint, data[name]) for name, its_hint in _hints(hint).items()}
+    if hint not in _ATTRIBUTES:
+        return hint(**values)
+    made = hint()
+    for name, value in values.items():
+        setattr(made, name, value)
+    return made
+
+
+@cache
+def _hints(of: type) -> dict[str, Any]:
+    """Return the attributes of *of* that are kept, with their types: not its cell, nor what it links by itself."""
+    hints: Mapping[str, object] = _ATTRIBUTES.get(of) or get_type_hints(of)
+    return {name: hint for name, hint in hints.items() if hint is not Cell and hint != dict[int, PairedStratum]}

@@ -1,0 +1,35 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from qstress.recorded.listing import as_document, as_text
+from qstress.store.read import RunEntry
+
+RUNS = [
+    RunEntry("run-b", Path("runs/run-b"), "b", "s", None, "killed", None, 1_000_000, 12, ()),
+    RunEntry("run-a\x1b", Path("runs/a"), "a", "s", "2026-01-02T04:00:00+00:00", "trials", 5, 40, 3, ("inconclusive",)),
+]
+
+
+def test_runs_are_a_table_with_numbers_to_the_right() -> None:
+    assert as_text(RUNS).splitlines() == [
+        "run     finished                   reason  exit     trials  hangs  decision",
+        "run-b                              killed        1,000,000     12",
+        "run-a   2026-01-02T04:00:00+00:00  trials     5         40      3  inconclusive",
+    ]
+
+
+def test_no_runs_are_said_to_be_none() -> None:
+    assert as_text([]) == "no recorded runs\n"
+
+
+def test_the_same_as_values() -> None:
+    (killed, done) = json.loads(json.dumps(as_document(RUNS)))
+    assert (killed["run"], killed["exit_code"], killed["trials"], killed["path"]) == (
+        "run-b",
+        None,
+        1_000_000,
+        "runs/run-b",
+    )
+    assert (done["decisions"], done["finished"]) == (["inconclusive"], "2026-01-02T04:00:00+00:00")

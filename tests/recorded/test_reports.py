@@ -1,0 +1,64 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from qstress.errors import RigError
+from qstress.recorded.reports import add_step_summary, files_of, printed, summary_of, write_files
+from qstress.recorded.run import open_recorded
+from tests.recorded.samples import recorded
+from tests.stats.samples import LOST, OK, REPLAYED
+
+
+def test_the_reports_are_written_into_the_folder_of_the_run(tmp_path: Path) -> None:
+    run = recorded(tmp_path, [(LOST, OK)] * 30)
+    assert write_files(run) == [run.path / "report.html", run.path / "junit.xml"]
+    assert (run.path / "report.html").read_text() == files_of(run)["report.html"]
+    assert "patched cures lost-init" in (run.path / "report.html").read_text()
+    assert (run.path / "junit.xml").stat().st_mode & 0o777 == 0o600
+
+
+def test_a_summary_made_again_is_the_one_that_was_written(tmp_path: Path) -> None:
+    run = recorded(tmp_path, [(LOST, OK), (OK, REPLAYED)] * 10)
+    written = json.loads((run.path / "summary.json").read_bytes())
+    assert json.loads(json.dumps(summary_of(run))) == written
+
+
+def test_pictures_and_stories_lie_with_the_evidence(tmp_path: Path) -> None:
+    run = recorded(tmp_path, [(LOST, OK)])
+    (finding,) = run.totals.tally.findings
+    assert "Timeline" not in files_of(run)["report.html"]
+    (run.path / finding.evidence / "timeline.svg").write_text("<svg/>")
+    (run.path / finding.evidence / "story.txt").write_bytes(b"It stood \xff still.")
+    document = files_of(run)["report.html"]
+    assert "Timeline: lost-init, unpatched, smp 4" in document
+    assert "It stood \ufffd still." in document
+
+
+@pytest.mark.parametrize(
+    ("form", "begin"),
+    [("text", "lost-init: unpatched 1/1"), ("json", '{\n "format": 1'), ("github", "::error title=gate better_than")],
+)
+def test_a_run_is_printed_as_asked(tmp_path: Path, form: str, begin: str) -> None:
+    run = recorded(tmp_path, [(LOST, OK)], exit_code=5)
+    assert printed(run, form).startswith(begin)
+    assert printed(run, form).endswith("\n")
+
+
+def test_the_step_summary_is_added_to(tmp_path: Path) -> None:
+    run = recorded(tmp_path, [(LOST, OK)])
+    (tmp_path / "summary.md").write_text("before\n")
+    add_step_summary(run, tmp_path / "summary.md")
+    assert (tmp_path / "summary.md").read_text().startswith("before\n### qstress nightly")
+    with pytest.raises(RigError, match="cannot record"):
+        add_step_summary(run, tmp_path)
+
+
+def test_a_folder_that_is_gone_is_a_rig_error(tmp_path: Path) -> None:
+    run = recorded(tmp_path, [(LOST, OK)])
+    run.path.rename(tmp_path / "elsewhere")
+    with pytest.raises(RigError, match="cannot record"):
+        write_files(run)
+    assert open_recorded(tmp_path / "elsewhere").facts.run == "elsewhere"
