@@ -181,9 +181,7 @@ Text = Annotated[str, Checked(line, _STRING)]
 AnyText = Annotated[str, Checked(any_text, {"type": "string"})]
 Boolean = Annotated[bool, Checked(boolean, {"type": "boolean"})]
 Duration = Annotated[float, Checked(duration_s, {"type": "string", "pattern": f"^{_DURATION}$"})]
-Budget = Annotated[
-    float, Checked(budget_s, {"anyOf": [{"const": 0}, {"type": "string", "pattern": f"^{_DURATION}$"}]})
-]
+Budget = Annotated[float, Checked(budget_s, {"anyOf": [{"const": 0}, {"type": "string", "pattern": f"^{_DURATION}$"}]})]
 Weight = Annotated[float, Checked(weight, {"type": "number", "minimum": 0, "maximum": _MAX_WEIGHT})]
 Size = Annotated[int, Checked(size_bytes, {"type": "string", "pattern": f"^{_SIZE}$"})]
 Pace = Annotated[Rate, Checked(rate, {"type": "string", "pattern": f"^(max|{_PER_SECOND}|every +{_DURATION})$"})]

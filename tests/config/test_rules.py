@@ -73,7 +73,7 @@ SECOND = ("  fixed:", "  other: {binary: x}\n  fixed:")
                 ("fixed: {", "fixed: {inject: {lost_ap: 0.5}, "),
             ],
             (
-                "sample.yaml:5:65: builds.fixed.inject: needs firmware: smpscan, or restart: process: "
+                "sample.yaml:5:11: builds.fixed.inject: needs firmware: smpscan, or restart: process: "
                 "a reset cannot repeat it"
             ),
         ),

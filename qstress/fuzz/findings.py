@@ -1,0 +1,124 @@
+"""The findings of a session: named, counted, written down at once, each with what repeats it."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from qstress.errors import ConfigError
+from qstress.fuzz.known import Known, covering
+from qstress.fuzz.ops import lines
+from qstress.fuzz.recording import Recording, to_bytes
+from qstress.fuzz.script import script, summary_line
+from qstress.store.files import replace_file, store_errors, sync_folder, write_file
+
+
+@dataclass(slots=True)
+class Finding:
+    """One kind of fault: ``shown`` of ``tried`` replays showed it again, ``commands`` are left after reduction.
+
+    ``aliases`` are the titles that it had before it was made smaller.
+    """
+
+    title: str
+    kind: str
+    folder: str
+    first_s: float
+    guest: int
+    because: tuple[str, ...]
+    count: int = 1
+    shown: int = 0
+    tried: int = 0
+    commands: int = 0
+    what: str = ""
+    known: str = ""
+    note: str = ""
+    aliases: list[str] = field(default_factory=list)
+
+    @property
+    def repeats(self) -> str:
+        """How often it showed again, as ``k/n``."""
+        return f"{self.shown}/{self.tried}" if self.tried else "not tried"
+
+
+class Findings:
+    """All findings of a session, below *folder*; a finding is durable once :meth:`add` has returned."""
+
+    def __init__(self, folder: Path, known: tuple[Known, ...], version: str) -> None:
+        self._folder = folder
+        self._known = known
+        self._version = version
+        self.all: list[Finding] = []
+        with store_errors(folder):
+            folder.mkdir(mode=0o700, exist_ok=True)
+            for path in sorted(folder.glob("*/finding.json")):
+                self.all.append(_read(path))
+
+    def find(self, title: str) -> Finding | None:
+        """Return the finding that is or once was called *title*."""
+        return next((found for found in self.all if title == found.title or title in found.aliases), None)
+
+    def add(
+        self, recording: Recording, finding: Finding, *, trace: Iterable[Mapping[str, Any]], console: bytes, said: str
+    ) -> Finding:
+        """Write a new finding down; its folder and whether it is known are settled here.
+
+        :raises RigError: the host refuses.
+        """
+        known = covering(self._known, finding.title, self._version)
+        slug = re.sub(r"[^a-z0-9]+", "-", finding.title.lower()).strip("-")[:60]
+        made = replace(
+            finding, folder=f"{len(self.all) + 1:03d}-{slug}", known=known.link if known else "",
+            commands=len(recording.sends), what=summary_line(recording),
+        )  # fmt: skip
+        path, final = self._folder / ".new", self._folder / made.folder
+        with store_errors(final):
+            shutil.rmtree(path, ignore_errors=True)  # of a session that was killed
+            path.mkdir(mode=0o700)
+            write_file(path / "trace.jsonl", lines(trace))
+            write_file(path / "repro.jsonl", to_bytes(recording))
+            write_file(path / "repro.sh", script(recording).encode(), mode=0o700)
+            write_file(path / "console.log", console)
+            write_file(path / "stderr.txt", said.encode(errors="backslashreplace"))
+            replace_file(path / "finding.json", _content(made))
+            path.rename(final)
+            sync_folder(self._folder)
+        self.all.append(made)
+        return made
+
+    def again(self, finding: Finding) -> None:
+        """Count one more."""
+        finding.count += 1
+
+    def save(self) -> None:
+        """Write the counts down."""
+        with store_errors(self._folder):
+            for finding in self.all:
+                replace_file(self._folder / finding.folder / "finding.json", _content(finding))
+
+    def document(self) -> list[dict[str, Any]]:
+        """Return the findings as JSON-able values, for ``summary.json``."""
+        return [asdict(finding) for finding in self.all]
+
+    @property
+    def unknown(self) -> list[Finding]:
+        """Those that fail the session: neither known nor left without a repeat where one is needed."""
+        return [finding for finding in self.all if not finding.known and not finding.note]
+
+
+def _content(finding: Finding) -> bytes:
+    return json.dumps({"format": 1, **asdict(finding)}, indent=1).encode() + b"\n"
+
+
+def _read(path: Path) -> Finding:
+    try:
+        made = json.loads(path.read_bytes())
+        del made["format"]
+        return Finding(**{**made, "because": tuple(made["because"])})
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise ConfigError(f"{path}: not a finding of a fuzzing session: {error}") from error

@@ -1,0 +1,397 @@
+"""What is sent next: a mix of everything, decided by a seed and the replies so far, by nothing else (pure).
+
+One :class:`Generator` lives as long as one guest. It hands out exchanges and is fed what came of each; time, events and
+the order in which bytes arrive never reach it, so a recorded transcript fed back gives the same bytes.
+"""
+
+from __future__ import annotations
+
+import json
+from bisect import bisect
+from collections import deque
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import accumulate
+from random import Random
+from typing import Any
+
+from qstress.fuzz import oracles
+from qstress.fuzz.corpus import Corpus, Entry, Item
+from qstress.fuzz.corrupt import RESET, corrupt, pieces
+from qstress.fuzz.coverage import Coverage
+from qstress.fuzz.grammar import Grammar
+from qstress.fuzz.hmp import Hmp
+from qstress.fuzz.lifecycle import Step, qcow2_disk, story
+from qstress.fuzz.ops import Await, Close, End, Event, Footprint, Measure, Op, Open, Result, Send, To
+from qstress.fuzz.pool import Pool, pick
+from qstress.fuzz.protocol import Digest, Fate, Reader
+from qstress.fuzz.schema import Schema
+
+#: The kinds of exchange and how often each is drawn.
+MIX: dict[str, float] = {
+    "qmp": 52, "hmp": 12, "corpus": 14, "lifecycle": 8, "hammer": 5, "corrupt": 5, "pieces": 2, "interleaved": 1,
+    "reconnect": 1,
+}  # fmt: skip
+#: How often a command is drawn, where that is not 1: what ends the guest seldom, what has a long reply seldom, the one
+#: that opens all of HMP often. HMP's as ``hmp NAME``.
+WEIGHTS: dict[str, float] = {
+    "human-monitor-command": 6, "quit": 0.02, "hmp quit": 0.02, "system_powerdown": 0.2, "hmp system_powerdown": 0.2,
+    "query-qmp-schema": 0.1, "query-command-line-options": 0.2, "qom-list-types": 0.3, "query-commands": 0.2,
+    "query-cpu-definitions": 0.3, "query-machines": 0.3, "trace-event-get-state": 0.3, "trace-event-set-state": 0.2,
+    "hmp trace-event": 0.2, "hmp info trace-events": 0.2, "hmp info qdm": 0.2, "hmp info qom-tree": 0.2, "hmp log": 0.2,
+    "hmp info mtree": 0.3, "hmp help": 0.3, "blockdev-add": 3, "device_add": 4, "object-add": 3, "qom-set": 3,
+    "qom-get": 2,     "chardev-add": 2, "netdev_add": 2, "transaction": 2, "device-list-properties": 2, "hmp print": 2,
+    "hmp device_add": 2,
+}  # fmt: skip
+BATCH = 8
+HAMMER = 16
+#: Commands that are probed for growth at the end of a guest's life.
+PROBES = 5
+PROBED_BYTES = 4096
+#: How long a QEMU may take to be gone once it was told to quit.
+QUIT_S = 10.0
+_CAPABILITIES = ('{"enable": ["oob"]}', '{"enable": ["oob"]}', "{}", '{"enable": []}')
+_HAMMERED = ("info cpus", "info lapic", "info tlb", "info mem", "info mtree -f", "info qtree", "info block")
+_KEYS = ("\t", "\t\t", "\x1b[A", "\x1b[B", "\x01", "\x05", "\x0b", "\x7f", "\x1b[D\x1b[D", "\x17", "\x15", "\x10")
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """How a session fuzzes: ``wrong`` is the share of commands with something wrong, ``depth`` caps nesting,
+    ``commands`` is how many a guest gets, ``mix`` and ``weights`` override :data:`MIX` and :data:`WEIGHTS`,
+    ``hammered`` are HMP lines that are repeated in bursts."""
+
+    wrong: float = 0.3
+    depth: int = 5
+    commands: int = 3000
+    hammered: tuple[str, ...] = ("info registers -a",)
+    mix: Mapping[str, float] = field(default_factory=dict)
+    weights: Mapping[str, float] = field(default_factory=dict)
+
+    def weight(self, command: str) -> float:
+        """Return how often *command* is drawn, compared with others."""
+        return self.weights.get(command, WEIGHTS.get(command, 1.0))
+
+
+@dataclass(frozen=True, slots=True)
+class Exchange:
+    """Ops that are played together, and what each stands for in a corpus (None: nothing that would be kept)."""
+
+    kind: str
+    ops: tuple[Op, ...]
+    items: tuple[Item | None, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """One command of an exchange and its answer, judged."""
+
+    send: Send
+    digest: Digest
+
+
+@dataclass(slots=True)
+class Knowledge:
+    """What a whole session knows, whatever guest it is at."""
+
+    schema: Schema
+    hmp: Hmp
+    pool: Pool
+    reader: Reader
+    corpus: Corpus
+    coverage: Coverage
+    settings: Settings
+
+
+class Generator:
+    """Everything that is sent to one guest."""
+
+    def __init__(self, knowledge: Knowledge, seed: int, life: int) -> None:
+        self._k = knowledge
+        self._rng = Random(f"{seed}/{life}")
+        self._grammar = Grammar(knowledge.schema, knowledge.pool, self._hmp_line, depth=knowledge.settings.depth)
+        self._qmp_names = tuple(knowledge.schema.commands)
+        self._qmp_weights = self._weights(self._qmp_names, "")
+        self._hmp_weights = self._weights(knowledge.hmp.names, "hmp ")
+        mix = {**MIX, **knowledge.settings.mix}
+        self._kinds, self._kind_weights = tuple(mix), list(accumulate(mix.values()))
+        self._number = 0
+        self._oob = False
+        self._cont_after = int(self._rng.random() * 12)
+        self._left = knowledge.settings.commands
+        self._recent: deque[Item] = deque(maxlen=5)  # accepted commands that may have changed something
+        self._candidates: dict[str, Send] = {}
+        self._probing: Send | None = None
+        self._probes = PROBES
+        self._may_quit = self._rng.random() < 0.3
+        self._planned: deque[list[tuple[Op, Item | None]]] = deque()
+        self._plan_start()
+        self.runstate = "prelaunch"
+
+    def next(self) -> Exchange | None:
+        """Return what to do next; None when this guest has had its share."""
+        if self._planned:
+            return self._exchange("planned", self._planned.popleft())
+        if self._left <= 0:
+            return self._last()
+        self._left -= 1
+        self._cont_after -= 1
+        if self._cont_after == 0 or (self._cont_after < 0 and self.runstate != "running" and self._rng.random() < 0.1):
+            return self._exchange("lifecycle", self._resumed())
+        kind = self._kinds[bisect(self._kind_weights, self._rng.random() * self._kind_weights[-1])]
+        return self._exchange(kind, _MAKERS[kind](self))
+
+    def feed(self, exchange: Exchange, results: Sequence[Result]) -> list[Judged]:
+        """Take in what came of *exchange*, one result an op; return each command with its answer judged."""
+        judged = []
+        for op, item, result in zip(exchange.ops, exchange.items, results, strict=True):
+            if isinstance(op, Send) and op.wait is not Await.NOTHING:
+                answer = result if isinstance(result, bytes) else None
+                judged.append(Judged(op, self._fed(op, item, answer)))
+        if exchange.kind == "probe" and self._probing is not None:
+            looks = [result for result in results if isinstance(result, Footprint)]
+            if oracles.growth(looks, oracles.REPEATS) is None:
+                self._probing = None
+        return judged
+
+    def _fed(self, send: Send, item: Item | None, answer: bytes | None) -> Digest:
+        arguments = item.arguments if item is not None and isinstance(item.arguments, dict) else {}
+        about = arguments.get("path") or arguments.get("typename") or arguments.get("implements")
+        digest = self._k.reader.read(send, answer, about if isinstance(about, str) else "")
+        if send.command == "query-status":
+            self.runstate = oracles.runstate(answer) or self.runstate
+        if item is None:
+            if send.command in ("qmp_capabilities", "quit"):
+                self._k.coverage.count(send.command, digest, ("enable",) if b"enable" in send.data else ())
+            return digest
+        self._left -= 1
+        returned = digest.fate is Fate.RETURNED
+        if returned and not item.hmp:
+            self._k.pool.learn(send.command, arguments, digest.value)
+        name = f"hmp {send.command}" if item.hmp else send.command
+        self._k.coverage.count(name, digest, arguments)
+        if send.command == "human-monitor-command":  # it also counts as the HMP command that it carries
+            self._k.coverage.count(oracles.subject(send), digest)
+        if key := self._k.coverage.new(name, digest, self.runstate):
+            self._k.corpus.add(Entry(key, (*self._recent, item)))
+        if returned and not oracles.only_reads(send.command):
+            self._recent.append(item)
+        if send.to is To.QMP and answer is not None and len(answer) < PROBED_BYTES:
+            about = oracles.subject(send)
+            if not returned or oracles.only_reads(about.removeprefix("hmp ")):
+                self._candidates[about] = send
+        return digest
+
+    # how a life begins and ends
+
+    def _plan_start(self) -> None:
+        capabilities = self._capabilities()
+        self._planned.append([(Open(To.QMP), None), (capabilities, None), (Open(To.HMP), None)])
+        learn = [Item("query-hotpluggable-cpus", {}), Item("query-chardev", {}), Item("qom-list", {"path": "/machine"})]
+        learn.append(Item("qom-list", {"path": self._k.pool.draw("path", self._rng)}))
+        if len(self._k.pool.names["driver"]) < 100:
+            learn.append(Item("qom-list-types", {"implements": "device", "abstract": False}))
+            learn.append(Item("qom-list-types", {}))
+        learn.append(Item("device-list-properties", {"typename": self._k.pool.draw("driver", self._rng)}))
+        self._planned.append([self._qmp(item) for item in learn])
+        if self._rng.random() < 0.5:
+            self._planned.extend(self._steps(qcow2_disk("qdisk")))
+
+    def _last(self) -> Exchange | None:
+        """Probe some commands for growth, the least probed first, then end the guest, politely now and then."""
+        if self._probing is not None:  # it seems to grow: once more, longer
+            probing, self._probing = self._probing, None
+            return self._probe("probe-again", probing, oracles.REPEATS_AGAIN)
+        if self._probes and self._candidates:
+            self._probes -= 1
+            probed = self._k.corpus.probed
+            command = min(self._candidates, key=lambda name: (probed.get(name, 0), name))
+            probed[command] = probed.get(command, 0) + 1
+            self._probing = self._candidates.pop(command)
+            return self._probe("probe", self._probing, oracles.REPEATS)
+        if self._may_quit:
+            self._may_quit = False
+            return Exchange("quit", (self._raw("quit"), End(QUIT_S)), (None, None))
+        return None
+
+    def _probe(self, kind: str, send: Send, repeats: int) -> Exchange:
+        """Repeat a command that should leave nothing behind, with looks at the footprint in between."""
+        head, _, tail = send.data.rpartition(b'"' + send.ident.encode() + b'"')
+        ops: list[tuple[Op, Item | None]] = [(self._raw("stop"), None), (Measure(), None)]
+        for _ in range(oracles.ROUNDS):
+            for _ in range(repeats):
+                ident = self._ident()
+                data = head + b'"' + ident.encode() + b'"' + tail
+                ops.append((Send(To.QMP, data, Await.REPLY, ident, send.command), None))
+            ops.append((Measure(), None))
+        return Exchange(kind, tuple(op for op, _ in ops), tuple(item for _, item in ops))
+
+    # the kinds of exchange
+
+    def _batch(self) -> list[tuple[Op, Item | None]]:
+        return [self._qmp(self._drawn()) for _ in range(1 + int(self._rng.random() * (2 * BATCH - 1)))]
+
+    def _lines(self) -> list[tuple[Op, Item | None]]:
+        return [self._line(self._hmp_item()) for _ in range(1 + int(self._rng.random() * 4))]
+
+    def _from_corpus(self) -> list[tuple[Op, Item | None]]:
+        entry = self._k.corpus.draw(self._rng)
+        if entry is None:
+            return self._batch()
+        made: list[tuple[Op, Item | None]] = []
+        for item in self._k.corpus.mutated(entry, self._rng):
+            if item.hmp:
+                made.append(self._line(item))
+                continue
+            odds = self._rng.random()
+            if odds < 0.25 and item.command in self._k.schema.commands:
+                item = Item(item.command, self._grammar.arguments(item.command, self._rng))
+            elif odds < 0.4 and isinstance(item.arguments, dict):
+                item = Item(item.command, self._grammar.spoiled(item.arguments, self._rng))
+            made.append(self._qmp(item))
+        return made
+
+    def _lifecycle(self) -> list[tuple[Op, Item | None]]:
+        first, *others = self._steps(story(self._k.pool, self._rng))
+        self._planned.extend(others)
+        return first
+
+    def _hammer(self) -> list[tuple[Op, Item | None]]:
+        """The stream that the known bug needs, in short bursts: the same read-only command again and again."""
+        lines = self._k.settings.hammered if self._rng.random() < 0.5 else _HAMMERED
+        if lines and self._rng.random() < 0.7:
+            item = Item("human-monitor-command", {"command-line": pick(self._rng, lines)})
+        else:
+            item = Item(pick(self._rng, ("query-status", "query-cpus-fast", "query-block", "query-pci")), {})
+        return [self._qmp(item) for _ in range(HAMMER)]
+
+    def _corrupt(self) -> list[tuple[Op, Item | None]]:
+        message, _ = self._qmp(self._drawn())
+        assert isinstance(message, Send)
+        bent = corrupt(message.data.replace(b'"' + message.ident.encode() + b'"', b'"x"'), self._rng)
+        parts = pieces(bent, self._rng) if self._rng.random() < 0.3 else (bent,)
+        sends: list[tuple[Op, Item | None]] = [(Send(To.QMP, part, Await.NOTHING), None) for part in parts if part]
+        return [*sends, (Send(To.QMP, RESET, Await.NOTHING), None), (self._raw("query-yank"), None)]
+
+    def _pieces(self) -> list[tuple[Op, Item | None]]:
+        """A good message in many writes."""
+        message, item = self._qmp(self._drawn())
+        assert isinstance(message, Send)
+        return _cut(message, item, pieces(message.data, self._rng))
+
+    def _interleaved(self) -> list[tuple[Op, Item | None]]:
+        """Half a QMP message, an HMP line, the other half."""
+        message, item = self._qmp(self._drawn())
+        assert isinstance(message, Send)
+        middle = 1 + int(self._rng.random() * (len(message.data) - 1))
+        first, last = _cut(message, item, (message.data[:middle], message.data[middle:]))
+        return [first, self._line(self._hmp_item()), last]
+
+    def _reconnect(self) -> list[tuple[Op, Item | None]]:
+        """Hang up on a monitor, on QMP as a rule before it has answered, and come back."""
+        if self._rng.random() < 0.3:
+            unfinished = Send(To.HMP, pick(self._rng, (b"info regi", b"", b"\t", b"info mtree\n")), Await.NOTHING)
+            return [(unfinished, None), (Close(To.HMP), None), (Open(To.HMP), None)]
+        message, _ = self._qmp(self._drawn())
+        assert isinstance(message, Send)
+        data = message.data[: 1 + int(self._rng.random() * len(message.data))]
+        cut = Send(To.QMP, data, Await.NOTHING, command=message.command)
+        return [(cut, None), (Close(To.QMP), None), (Open(To.QMP), None), (self._capabilities(), None)]
+
+    def _resumed(self) -> list[tuple[Op, Item | None]]:
+        reset = self.runstate in ("shutdown", "guest-panicked", "internal-error", "postmigrate")
+        return [self._qmp(Item(name, {})) for name in (("system_reset",) if reset else ()) + ("cont",)]
+
+    # single ops
+
+    def _exchange(self, kind: str, made: list[tuple[Op, Item | None]]) -> Exchange:
+        """Return *made* as an exchange, with the state queries behind it if it may have changed something."""
+        changes = any(item and not item.hmp and not oracles.only_reads(item.command) for _, item in made)
+        if changes:
+            for command, arguments in oracles.STATE_QUERIES:
+                ident = self._ident("s")
+                made.append((Send(To.QMP, _message(command, arguments, ident), Await.REPLY, ident, command), None))
+        return Exchange(kind, tuple(op for op, _ in made), tuple(item for _, item in made))
+
+    def _steps(self, steps: Sequence[Step]) -> list[list[tuple[Op, Item | None]]]:
+        """Return a story as exchanges, one a step: an event is waited for behind the command before it."""
+        made: list[list[tuple[Op, Item | None]]] = []
+        for step in steps:
+            if isinstance(step, Event):
+                made[-1].append((step, None))
+            else:
+                made.append([self._line(step) if step.hmp else self._qmp(step)])
+        return made
+
+    def _drawn(self) -> Item:
+        name = self._qmp_names[bisect(self._qmp_weights, self._rng.random() * self._qmp_weights[-1])]
+        arguments: Any = self._grammar.arguments(name, self._rng)
+        if self._rng.random() < self._k.settings.wrong:
+            arguments = self._grammar.spoiled(arguments, self._rng)
+        return Item(name, arguments)
+
+    def _hmp_line(self, rng: Random) -> str:
+        names = self._k.hmp.names
+        line = self._k.hmp.line(names[bisect(self._hmp_weights, rng.random() * self._hmp_weights[-1])], rng)
+        return self._k.hmp.malformed(line, rng) if rng.random() < self._k.settings.wrong else line
+
+    def _hmp_item(self) -> Item:
+        line = self._hmp_line(self._rng)[:200]
+        if self._rng.random() < 0.15:
+            at = int(self._rng.random() * (len(line) + 1))
+            line = line[:at] + pick(self._rng, _KEYS) + line[at:]
+        return Item(line, None, hmp=True)
+
+    def _line(self, item: Item) -> tuple[Op, Item]:
+        words = item.command.split() or [""]
+        name = " ".join(words[:2]) if words[0] == "info" else words[0]
+        name = name if name in self._k.hmp.commands else words[0] if words[0] in self._k.hmp.commands else "(malformed)"
+        return Send(To.HMP, item.command.encode(errors="replace") + b"\n", Await.PROMPT, "", name), item
+
+    def _qmp(self, item: Item) -> tuple[Op, Item]:
+        ident = self._ident()
+        command = self._k.schema.commands.get(item.command)  # None: this QEMU lacks it, which it will say
+        may_oob = self._oob and command is not None and command.oob
+        key = "exec-oob" if may_oob and self._rng.random() < 0.5 else "execute"
+        data = _message(item.command, item.arguments, ident, key)
+        return Send(To.QMP, data, Await.REPLY, ident, item.command), item
+
+    def _raw(self, command: str) -> Send:
+        ident = self._ident("r")
+        return Send(To.QMP, _message(command, {}, ident), Await.REPLY, ident, command)
+
+    def _capabilities(self) -> Send:
+        text, ident = pick(self._rng, _CAPABILITIES), self._ident("r")
+        self._oob = "oob" in text
+        data = f'{{"execute": "qmp_capabilities", "arguments": {text}, "id": "{ident}"}}\n'.encode()
+        return Send(To.QMP, data, Await.REPLY, ident, "qmp_capabilities")
+
+    def _ident(self, kind: str = "q") -> str:
+        self._number += 1
+        return f"{kind}{self._number}"
+
+    def _weights(self, names: Sequence[str], prefix: str) -> list[float]:
+        """Return the running sums of the weights; what got the blame before is drawn less, so that others are met."""
+        suspects = self._k.corpus.suspects
+        return list(accumulate(
+            self._k.settings.weight(prefix + name) / (1 + suspects.get(prefix + name, 0)) for name in names
+        ))  # fmt: skip
+
+
+def _message(command: str, arguments: Any, ident: str, key: str = "execute") -> bytes:
+    """Return one QMP message, as short as can be: QEMU reads its monitors byte by byte (``monitor_can_read``)."""
+    message = {key: command, "arguments": arguments, "id": ident} if arguments != {} else {key: command, "id": ident}
+    return json.dumps(message, separators=(",", ":")).encode() + b"\n"
+
+
+def _cut(message: Send, item: Item | None, parts: Sequence[bytes]) -> list[tuple[Op, Item | None]]:
+    """Return *message* as several sends, of which the last one waits for the reply."""
+    first: list[tuple[Op, Item | None]] = [(Send(To.QMP, part, Await.NOTHING), None) for part in parts[:-1]]
+    return [*first, (Send(To.QMP, parts[-1], Await.REPLY, message.ident, message.command), item)]
+
+
+_MAKERS = {
+    "qmp": Generator._batch, "hmp": Generator._lines, "corpus": Generator._from_corpus,
+    "lifecycle": Generator._lifecycle, "hammer": Generator._hammer, "corrupt": Generator._corrupt,
+    "pieces": Generator._pieces, "interleaved": Generator._interleaved, "reconnect": Generator._reconnect,
+}  # fmt: skip

@@ -1,0 +1,99 @@
+"""Known findings: a file that turns them from failures into notes.
+
+.. code-block:: yaml
+
+    version: 1
+    known:
+      - {title: "crash: SIGABRT: qcow2.c: qcow2_get_specific_info: *", link: "https://…", until: "8.0"}
+
+``title`` is a pattern (``*``, ``?``, ``[…]``), ``until`` the first QEMU version that should not show it any more.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from pathlib import Path
+
+from qstress.config.tree import Node, Place, Problem, refusal, shown
+from qstress.config.yaml12 import parse
+from qstress.errors import ConfigError
+
+_KEYS = {"title": True, "link": True, "until": False}  # key -> whether it is required
+_VERSION = re.compile(r"\d+(\.\d+)*")
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """One known finding."""
+
+    title: str
+    link: str
+    until: str = ""
+
+    def covers(self, title: str, version: str) -> bool:
+        """Whether a finding called *title* on a QEMU of *version* is this one."""
+        return fnmatchcase(title, self.title) and not (self.until and _numbers(version) >= _numbers(self.until))
+
+
+def load(path: Path) -> tuple[Known, ...]:
+    """Read the file at *path*.
+
+    :raises ConfigError: it cannot be read or is no such file; one line a problem, with line and column.
+    """
+    try:
+        text = path.read_text()
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path}: known: cannot be read: {getattr(error, 'strerror', None) or error}") from error
+    root, problems = parse(text, lambda line, column: Place(0, line, column, str(path)))
+    entries: list[Known] = []
+    if root is not None and not problems:
+        entries, problems = _read(root)
+    if problems:
+        raise refusal(problems)
+    return tuple(entries)
+
+
+def covering(known: tuple[Known, ...], title: str, version: str) -> Known | None:
+    """Return the first known finding that covers *title* on *version*."""
+    return next((entry for entry in known if entry.covers(title, version)), None)
+
+
+def _read(root: Node) -> tuple[list[Known], list[Problem]]:
+    problems: list[Problem] = []
+    entries: list[Known] = []
+    top = root.value if isinstance(root.value, dict) else {}
+    if set(top) != {"version", "known"} or top["version"].value != 1:
+        return [], [Problem(root.place, "file", "must have  version: 1  and  known:  with a list, and nothing else")]
+    listed = top["known"].value
+    if not isinstance(listed, tuple):
+        return [], [Problem(top["known"].place, "known", f"{shown(listed)} is not a list")]
+    for index, node in enumerate(listed):
+        made, wrong = _entry(node, f"known[{index}]")
+        problems += wrong
+        if made is not None:
+            entries.append(made)
+    return entries, problems
+
+
+def _entry(node: Node, at: str) -> tuple[Known | None, list[Problem]]:
+    if not isinstance(node.value, dict):
+        return None, [Problem(node.place, at, f"{shown(node.value)} is not a mapping of title, link and until")]
+    problems = []
+    for key, value in node.value.items():
+        if key not in _KEYS:
+            problems.append(Problem(value.head, f"{at}.{key}", f"unknown key; known here: {', '.join(_KEYS)}"))
+        elif not isinstance(value.value, str) or not value.value.strip():
+            problems.append(Problem(value.place, f"{at}.{key}", f"{shown(value.value)} is not text; put it in quotes"))
+        elif key == "until" and not _VERSION.fullmatch(value.value):
+            problems.append(Problem(value.place, f"{at}.{key}", f"{shown(value.value)} is not a version such as 8.0"))
+    missing = [key for key, required in _KEYS.items() if required and key not in node.value]
+    problems += [Problem(node.head, f"{at}.{key}", "is missing; this key is required") for key in missing]
+    if problems:
+        return None, problems
+    return Known(**{key: str(value.value) for key, value in node.value.items()}), []
+
+
+def _numbers(version: str) -> tuple[int, ...]:
+    return tuple(int(number) for number in re.findall(r"\d+", version)[:3])

@@ -1,0 +1,160 @@
+"""What is done to a guest's monitors, step by step: the language of traces, transcripts and ``repro.jsonl`` (pure).
+
+One op is one JSON object a line. A message goes out whole or in pieces; what is waited for is named by the op, never by
+time, so that a trace means the same at any speed.
+"""
+
+from __future__ import annotations
+
+import json
+from base64 import b64decode, b64encode
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any
+
+from qstress.errors import ConfigError
+
+
+class To(StrEnum):
+    """The monitors that are fuzzed. The session's own control monitor is a third one and not named here."""
+
+    QMP = "qmp"
+    HMP = "hmp"
+
+
+class Await(StrEnum):
+    """What ends the waiting for a message's answer."""
+
+    REPLY = "reply"  # the reply with this message's id
+    PROMPT = "prompt"  # HMP's next prompt
+    NOTHING = "nothing"  # corrupt, or a piece of something
+
+
+@dataclass(frozen=True, slots=True)
+class Send:
+    """Send ``data`` to a monitor. ``command`` is what it is, for people and statistics (empty: corrupt bytes).
+
+    ``ident`` is the id that its reply must bear, where ``wait`` is :attr:`Await.REPLY`.
+    """
+
+    to: To
+    data: bytes
+    wait: Await = Await.REPLY
+    ident: str = ""
+    command: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Close:
+    """Hang up on a monitor; the answers of what was sent may be lost."""
+
+    to: To
+
+
+@dataclass(frozen=True, slots=True)
+class Open:
+    """Connect to a monitor again and wait for its greeting."""
+
+    to: To
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """Wait for a QMP event, at most ``within_s`` seconds; that it does not come is no fault."""
+
+    name: str
+    within_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class Measure:
+    """Look at QEMU's descriptors and private memory."""
+
+
+@dataclass(frozen=True, slots=True)
+class End:
+    """Wait for QEMU to be gone, at most ``within_s`` seconds, after it said that it will."""
+
+    within_s: float
+
+
+Op = Send | Close | Open | Event | Measure | End
+
+
+@dataclass(frozen=True, slots=True)
+class Footprint:
+    """What :class:`Measure` saw: open descriptors, and private memory (``RssAnon``)."""
+
+    descriptors: int
+    anon_bytes: int
+
+
+#: What came of an op: a reply's line, HMP's text, or a footprint; None where nothing did.
+Result = bytes | Footprint | None
+
+
+def to_json(op: Op) -> dict[str, Any]:
+    """Return *op* as a JSON object; bytes that are no plain text are in base64."""
+    match op:
+        case Send():
+            made: dict[str, Any] = {"op": "send", "to": op.to.value}
+            try:
+                made["data"] = op.data.decode("ascii")
+            except UnicodeDecodeError:
+                made["base64"] = b64encode(op.data).decode()
+            made["wait"] = op.wait.value
+            return {**made, "id": op.ident, "command": op.command}
+        case Close() | Open():
+            return {"op": type(op).__name__.lower(), "to": op.to.value}
+        case Event():
+            return {"op": "event", "name": op.name, "within_s": op.within_s}
+        case End():
+            return {"op": "end", "within_s": op.within_s}
+        case Measure():
+            return {"op": "measure"}
+
+
+def from_json(made: Mapping[str, Any]) -> Op:
+    """Return the op that :func:`to_json` wrote.
+
+    :raises ConfigError: it is none.
+    """
+    try:
+        match made["op"]:
+            case "send":
+                data = b64decode(made["base64"]) if "base64" in made else made["data"].encode("ascii")
+                return Send(To(made["to"]), data, Await(made["wait"]), made["id"], made["command"])
+            case "close":
+                return Close(To(made["to"]))
+            case "open":
+                return Open(To(made["to"]))
+            case "event":
+                return Event(str(made["name"]), float(made["within_s"]))
+            case "end":
+                return End(float(made["within_s"]))
+            case "measure":
+                return Measure()
+    except (KeyError, ValueError, AttributeError, TypeError) as error:
+        raise ConfigError(f"not an op: {json.dumps(made, default=str)[:200]}: {error}") from error
+    raise ConfigError(f"not an op: {json.dumps(made, default=str)[:200]}")
+
+
+def lines(objects: Iterable[Mapping[str, Any]]) -> bytes:
+    """Return *objects* as JSON lines."""
+    return b"".join(json.dumps(made).encode() + b"\n" for made in objects)
+
+
+def read_lines(data: bytes, name: str) -> Iterator[dict[str, Any]]:
+    """Yield the JSON objects of *data*, one a line; *name* stands for the file in messages.
+
+    :raises ConfigError: a line is no JSON object.
+    """
+    for number, line in enumerate(data.splitlines(), 1):
+        try:
+            made = json.loads(line)
+        except ValueError as error:
+            raise ConfigError(f"{name}:{number}: {error}") from error
+        if not isinstance(made, dict):
+            raise ConfigError(f"{name}:{number}: not a JSON object")
+        yield made

@@ -1,0 +1,213 @@
+"""Plays exchanges on a live QEMU and says what came of each op, and what else happened meanwhile."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+
+from qstress.fuzz.ops import Await, Close, End, Event, Measure, Op, Open, Result, Send, To
+from qstress.fuzz.played import Ended, Played, Stall
+from qstress.fuzz.protocol import ident_of
+from qstress.fuzz.rig import ENDING_S, Rig
+
+#: A second monitor that is asked whether it is still served answers within this long, or is taken not to.
+PROBE_S = 2.0
+
+
+class Player:
+    """Plays on *rig*. A monitor is stalled that is silent for *reply_s*, not counting what QEMU waits for a core."""
+
+    def __init__(self, rig: Rig, *, reply_s: float) -> None:
+        self._rig = rig
+        self._reply_s = reply_s
+        self._strays: list[bytes] = []
+        self._broken: Stall | None = None
+        self._hung_up = self._lingers = False
+        self._began_s = time.monotonic()
+
+    def play(self, ops: Sequence[Op]) -> Played:
+        """Play *ops* in order; QMP commands that follow each other go out together and are awaited together.
+
+        After a stall, or when QEMU hung up, the rest is not played: its results are None.
+        """
+        at_s = time.monotonic() - self._began_s
+        self._strays = []
+        results: list[Result] = []
+        while len(results) < len(ops) and self._going:
+            op = ops[len(results)]
+            if isinstance(op, Event) and _refused(results):
+                results.append(None)  # nothing was begun, so nothing will be told
+            elif isinstance(op, Send) and op.to is To.QMP:
+                group = [op]
+                for other in ops[len(results) + 1 :]:
+                    if not isinstance(other, Send) or other.to is not To.QMP:
+                        break
+                    group.append(other)
+                results += self._qmp(group)
+            else:
+                results.append(self._other(op))
+        results += [None] * (len(ops) - len(results))
+        self._rig.pump(0.0)
+        self._strays += self._rig.channels[To.QMP].lines()
+        ended = self._ended()
+        if ended is not None:  # why it ended may have reached the control monitor alone
+            self._strays += [line for line in self._rig.control.lines() if b'"event"' in line]
+        return Played(at_s, tuple(results), tuple(self._strays), ended, self._broken, self._hung_up and ended is None,
+                      self._lingers)  # fmt: skip
+
+    @property
+    def _going(self) -> bool:
+        return self._broken is None and not self._hung_up
+
+    def _other(self, op: Op) -> Result:
+        match op:
+            case Send():
+                return self._hmp(op)
+            case Open():
+                greeting = self._rig.open(op.to, time.monotonic() + self._reply_s)
+                if greeting is None:
+                    self._stalled(None, op.to, None)
+                return greeting
+            case Close():
+                self._rig.close(op.to)
+                return None
+            case Event():
+                return self._event(op)
+            case Measure():
+                return self._rig.footprint()
+            case End():
+                self._lingers = self._rig.ended(within_s=op.within_s) is None
+                return None
+
+    def _qmp(self, group: Sequence[Send]) -> list[Result]:
+        """Write all of *group*, then read until each reply has come that is waited for."""
+        channel = self._rig.channels[To.QMP]
+        if channel.sock is None:
+            return [None] * len(group)
+        deadline_s = time.monotonic() + self._reply_s
+        whole = b""
+        for send in group:  # what needs no reply is corrupt or a piece: it goes out by itself
+            if send.wait is Await.NOTHING:
+                if whole:
+                    self._rig.send(To.QMP, whole, deadline_s)
+                self._rig.send(To.QMP, send.data, deadline_s)
+                whole = b""
+            else:
+                whole += send.data
+        if whole:
+            self._rig.send(To.QMP, whole, deadline_s)
+        waiting = {send.ident: send for send in group if send.wait is Await.REPLY}
+        replies: dict[str, bytes] = {}
+        silent = _Silence(self._rig, self._reply_s)
+        while waiting:
+            self._rig.pump(min(1.0, self._reply_s))
+            lines = channel.lines()
+            for line in lines:
+                ident = "" if line.startswith(b'{"timestamp"') else ident_of(line)
+                if waiting.pop(ident, None) is not None:
+                    replies[ident] = line
+                else:
+                    self._strays.append(line)
+            if lines:
+                silent.heard()
+            elif channel.lost:
+                self._hung_up = True
+                break
+            elif silent.too_long or channel.flooded:
+                self._stalled(next(iter(waiting.values())), To.QMP, silent)
+                break
+        return [replies.get(send.ident) if send.wait is Await.REPLY else None for send in group]
+
+    def _hmp(self, send: Send) -> Result:
+        """Type a line; its text is what comes until the next prompt."""
+        channel = self._rig.channels[To.HMP]
+        if channel.sock is None:
+            return None
+        self._rig.pump(0.0)
+        channel.taken.clear()
+        self._rig.send(To.HMP, send.data, time.monotonic() + self._reply_s)
+        if send.wait is Await.NOTHING:
+            return None
+        silent = _Silence(self._rig, self._reply_s)
+        while not self._rig.prompted(channel) or b"\n" not in channel.taken:
+            had = len(channel.taken)
+            self._rig.pump(min(1.0, self._reply_s))
+            if channel.lost:
+                self._hung_up = True
+                return None
+            if len(channel.taken) > had and not channel.flooded:
+                silent.heard()
+            elif silent.too_long or channel.flooded:
+                self._stalled(send, To.HMP, silent)
+                return None
+        return bytes(channel.taken)
+
+    def _event(self, op: Event) -> Result:
+        """Wait for an event; it may have come already."""
+        name = f'"event": "{op.name}"'.encode()
+        channel = self._rig.channels[To.QMP]
+
+        def came() -> bool:
+            self._strays += channel.lines()
+            return channel.lost or any(name in line for line in self._strays)
+
+        self._rig.wait(came, time.monotonic() + op.within_s)
+        return None
+
+    def _stalled(self, send: Send | None, to: To, silent: _Silence | None) -> None:
+        rig = self._rig
+        waited_s, busy = (silent.waited_s, silent.busy) if silent else (self._reply_s, 0.0)
+        if rig.ended(within_s=0.0) is not None:
+            self._hung_up = True
+            return
+        probe_s = min(PROBE_S, self._reply_s)
+        in_band = rig.ask("query-status", timeout_s=probe_s) is not None
+        out_of_band = in_band or rig.ask("query-yank", timeout_s=probe_s, oob=True) is not None
+        self._broken = Stall(send, to, waited_s, in_band, out_of_band, busy, rig.channels[to].flooded)
+
+    def linger(self, seconds: float) -> Played:
+        """Watch QEMU for a while without sending anything."""
+        return Played(time.monotonic() - self._began_s, (), (), self._rig.ended(within_s=seconds))
+
+    def _ended(self) -> Ended | None:
+        """Return how QEMU ended, given time to be gone where a monitor was hung up on."""
+        lost = self._hung_up or any(channel.lost for channel in (*self._rig.channels.values(), self._rig.control))
+        return self._rig.ended(within_s=ENDING_S if lost else 0.0)
+
+
+class _Silence:
+    """How long nothing came, not counting what QEMU's main thread waited for a core: our host's load is not a stall."""
+
+    def __init__(self, rig: Rig, limit_s: float) -> None:
+        self._rig = rig
+        self._limit_s = limit_s
+        self.heard()
+
+    def heard(self) -> None:
+        """Something came."""
+        self._since_s = time.monotonic()
+        self._before: tuple[float, float] | None = None
+
+    @property
+    def waited_s(self) -> float:
+        """Seconds since something came."""
+        return time.monotonic() - self._since_s
+
+    @property
+    def busy(self) -> float:
+        """The share of a core that QEMU's main thread used since the silence was first looked at."""
+        ran, _ = self._rig.main_thread_s()
+        before = self._before or (ran, 0.0)
+        return min(1.0, (ran - before[0]) / max(self.waited_s, 1e-9))
+
+    @property
+    def too_long(self) -> bool:
+        """Whether the silence has to be explained."""
+        ran, queued = self._rig.main_thread_s()
+        if self._before is None:
+            self._before = (ran, queued)
+        return self.waited_s - (queued - self._before[1]) >= self._limit_s
+
+
+def _refused(results: Sequence[Result]) -> bool:
+    return bool(results) and isinstance(results[-1], bytes) and b'"error": {' in results[-1]

@@ -1,0 +1,259 @@
+"""A recording made smaller while it still shows its fault: the sequence, then arguments, then the guest.
+
+Delta debugging (Zeller & Hildebrandt, "Simplifying and isolating failure-inducing input", IEEE TSE 28(2), 2002) over
+exchanges and then over single commands; each question "does it still show?" is asked by playing a candidate. A fault
+that shows each time needs one play a question. A racy one, that showed k of n times, is played until it shows once, or
+so often that a candidate that still has it is given up with a chance of at most :data:`ERROR`.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
+from typing import Any, TypeVar
+
+from qstress.fuzz.judge import Fault, Kind
+from qstress.fuzz.ops import Await, Measure, Op, Send, To
+from qstress.fuzz.recording import Recording, Step
+from qstress.fuzz.replay import Replayed
+from qstress.fuzz.session import Shrunk
+
+T = TypeVar("T")
+#: Plays before anything is taken away, and of the result at the end.
+BASELINE, CONFIRM = 3, 5
+#: How long a QEMU that a crash needs time to reach is watched.
+LINGER_S = 5.0
+#: The accepted chance that a question about a racy fault is answered wrongly with "it does not show".
+ERROR = 0.05
+#: Plays of one question at most, however racy the fault is.
+MAX_PLAYS = 30
+
+
+class Reducer:
+    """Asks questions by *play*, until *budget_s* are used up or it is *over*.
+
+    :param play: plays a recording once; returns its fault if it shows, and what else was seen.
+    """
+
+    def __init__(
+        self,
+        play: Callable[[Recording], tuple[Fault | None, Replayed]],
+        *,
+        budget_s: float,
+        over: Callable[[], bool] = lambda: False,
+    ) -> None:
+        self._play = play
+        self._over = over
+        self._deadline_s = time.monotonic() + budget_s
+        self._plays = 1
+        self._fault: Fault | None = None
+        self._changing: frozenset[str] = frozenset()
+
+    def reduce(self, recording: Recording) -> Shrunk:
+        """Return *recording* made smaller; as it is where no replay shows its fault."""
+        shown, tried = self._baseline(recording)
+        if not shown and recording.kind is Kind.CRASH:  # what was begun may need time to end it
+            patient = replace(recording, linger_s=LINGER_S)
+            if self._shows_once(patient):
+                recording, shown, tried = patient, 1, 1
+        if not shown:
+            return Shrunk(recording, 0, tried, recording.title, (), note="no replay showed it again")
+        self._plays = plays_needed(shown, tried)
+        small = self._only_changing(recording)
+        small = self._shorter(small)
+        small = self._flat(small)
+        small = self._simpler_arguments(small)
+        small = self._simpler_guest(small)
+        shown = sum(self._shows_once(small) for _ in range(CONFIRM))
+        if not shown:  # the last step of a racy one went too far
+            return Shrunk(recording, 0, BASELINE + CONFIRM, recording.title, (), note="lost while it was made smaller")
+        fault = self._fault
+        assert fault is not None
+        small = replace(small, title=fault.title, telling=fault.telling)
+        sure = (
+            "" if shown == CONFIRM else f"racy: a command that matters was dropped with a chance of at most {ERROR:.0%}"
+        )
+        return Shrunk(small, shown, CONFIRM, fault.title, fault.because, sure)
+
+    def _baseline(self, recording: Recording) -> tuple[int, int]:
+        """Return how often it shows, and of how many plays: :data:`BASELINE`, or until a racy one has shown once."""
+        shown = sum(self._shows_once(recording) for _ in range(BASELINE))
+        tried, until_s = BASELINE, (time.monotonic() * 3 + self._deadline_s) / 4
+        while not shown and tried < MAX_PLAYS and time.monotonic() < until_s and not self._over():
+            shown, tried = int(self._shows_once(recording)), tried + 1
+        return shown, tried
+
+    def _only_changing(self, recording: Recording) -> Recording:
+        """Drop at once all that was refused or only reads, but the last exchange, if it shows without that too."""
+        last = len(recording.steps) - 1
+        steps = [
+            replace(step, ops=tuple(op for op in step.ops if index in (0, last) or self._may_matter(op)))
+            for index, step in enumerate(recording.steps)
+        ]
+        small = replace(recording, steps=tuple(step for step in steps if step.ops))
+        return small if self._shows(small) else recording
+
+    def _may_matter(self, op: Op) -> bool:
+        return not isinstance(op, Send) or op.wait is not Await.REPLY or op.ident in self._changing
+
+    def _shorter(self, recording: Recording) -> Recording:
+        """Drop exchanges: everything but the last few at first, then by delta debugging. The first one connects."""
+        head, body = recording.steps[:1], list(recording.steps[1:])
+
+        def with_body(steps: Sequence[Step]) -> Recording:
+            return replace(recording, steps=(*head, *steps))
+
+        kept = 1
+        while kept < len(body):
+            if self._shows(with_body(body[-kept:])):
+                body = body[-kept:]
+                break
+            kept *= 2
+        return with_body(ddmin(body, lambda steps: self._shows(with_body(steps))))
+
+    def _flat(self, recording: Recording) -> Recording:
+        """One command an exchange, where it shows like that too; then drop single commands."""
+        singles = [
+            Step(step.kind, (op,)) for step in recording.steps[1:] if step.kind != "probe-again" for op in step.ops
+        ]
+        if all(step.kind != "probe-again" for step in recording.steps) and not any(map(_is_piece, recording.steps)):
+            flat = replace(recording, steps=(*recording.steps[:1], *singles))
+            if self._shows(flat):
+                return self._shorter(flat)
+        whole = recording
+        for index, step in enumerate(recording.steps):
+            if index and step.kind != "probe-again":
+                whole = self._fewer_ops(whole, index)
+        return whole
+
+    def _fewer_ops(self, recording: Recording, index: int) -> Recording:
+        def with_ops(ops: Sequence[Op]) -> Recording:
+            steps = list(recording.steps)
+            steps[index] = replace(steps[index], ops=tuple(ops))
+            return replace(recording, steps=tuple(steps))
+
+        return with_ops(ddmin(list(recording.steps[index].ops), lambda ops: self._shows(with_ops(ops))))
+
+    def _simpler_arguments(self, recording: Recording) -> Recording:
+        for index, step in enumerate(recording.steps):
+            for at, op in enumerate(step.ops):
+                if index and step.kind != "probe-again" and isinstance(op, Send) and op.wait is Await.REPLY:
+                    recording = self._simpler_send(recording, index, at)
+        return recording
+
+    def _simpler_send(self, recording: Recording, index: int, at: int) -> Recording:
+        """Take members out of one command's arguments, one after another, from the outside in."""
+        progress = True
+        while progress:
+            progress = False
+            send = recording.steps[index].ops[at]
+            assert isinstance(send, Send)
+            for data in simpler(send.data):
+                ops = list(recording.steps[index].ops)
+                ops[at] = replace(send, data=data)
+                steps = list(recording.steps)
+                steps[index] = replace(steps[index], ops=tuple(ops))
+                candidate = replace(recording, steps=tuple(steps))
+                if self._shows(candidate):
+                    recording, progress = candidate, True
+                    break
+        return recording
+
+    def _simpler_guest(self, recording: Recording) -> Recording:
+        options = list(grouped(recording.arguments))
+
+        def with_options(kept: Sequence[tuple[str, ...]]) -> Recording:
+            return replace(recording, arguments=tuple(word for group in kept for word in group))
+
+        return with_options(ddmin(options, lambda kept: self._shows(with_options(kept))))
+
+    def _shows(self, recording: Recording) -> bool:
+        return any(self._shows_once(recording) for _ in range(self._plays) if self._in_time)
+
+    @property
+    def _in_time(self) -> bool:
+        return time.monotonic() < self._deadline_s and not self._over()
+
+    def _shows_once(self, recording: Recording) -> bool:
+        fault, replayed = self._play(recording)
+        if fault is not None:
+            self._fault, self._changing = fault, replayed.changing
+        return fault is not None
+
+
+def plays_needed(shown: int, tried: int) -> int:
+    """Return how often a candidate is played before it is taken not to show, for a fault that showed *shown* of *tried*
+    times: the chance that one which shows as often is missed is at most :data:`ERROR`."""
+    if shown >= tried:
+        return 1
+    return min(MAX_PLAYS, math.ceil(math.log(ERROR) / math.log(1 - shown / tried)))
+
+
+def ddmin(items: list[T], shows: Callable[[list[T]], bool]) -> list[T]:
+    """Return a shorter list that still *shows*, from which no single item can be taken away; *items* itself shows."""
+    parts = 2
+    while len(items) >= 2:
+        size = math.ceil(len(items) / parts)
+        chunks = [items[start : start + size] for start in range(0, len(items), size)]
+        for index in range(len(chunks)):
+            rest = [item for other, chunk in enumerate(chunks) if other != index for item in chunk]
+            if shows(rest):
+                items, parts = rest, max(parts - 1, 2)
+                break
+        else:
+            if parts >= len(items):
+                break
+            parts = min(len(items), 2 * parts)
+    return [] if len(items) == 1 and shows([]) else items
+
+
+def simpler(data: bytes) -> Iterator[bytes]:
+    """Yield a QMP message with one member of its arguments left out, or with a value made plain."""
+    try:
+        message = json.loads(data)
+    except ValueError:
+        return
+    if not isinstance(message, dict) or "arguments" not in message:
+        return
+    for arguments in _simpler_value(message["arguments"]):
+        yield json.dumps({**message, "arguments": arguments}).encode() + b"\n"
+
+
+def _simpler_value(value: Any) -> Iterator[Any]:
+    if isinstance(value, dict):
+        for key in value:
+            yield {name: item for name, item in value.items() if name != key}
+        for key, item in value.items():
+            for simple in _simpler_value(item):
+                yield {**value, key: simple}
+    elif isinstance(value, list):
+        for index in range(len(value)):
+            yield value[:index] + value[index + 1 :]
+        for index, item in enumerate(value):
+            for simple in _simpler_value(item):
+                yield [*value[:index], simple, *value[index + 1 :]]
+    elif isinstance(value, str) and len(value) > 8:
+        yield value[: len(value) // 2]
+
+
+def grouped(arguments: Sequence[str]) -> Iterator[tuple[str, ...]]:
+    """Yield a QEMU command line's options, each with its value."""
+    group: tuple[str, ...] = ()
+    for word in arguments:
+        if word.startswith("-") and group:
+            yield group
+            group = ()
+        group += (word,)
+    if group:
+        yield group
+
+
+def _is_piece(step: Step) -> bool:
+    """Whether a step is more than whole messages: pieces, corrupt bytes, looks at the footprint."""
+    return any(
+        isinstance(op, Measure) or (isinstance(op, Send) and op.to is To.QMP and op.wait is Await.NOTHING)
+        for op in step.ops
+    )

@@ -1,0 +1,82 @@
+"""Findings are written down whole, counted, and found again by another process."""
+
+from __future__ import annotations
+
+import json
+import stat
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from qstress.errors import ConfigError, RigError
+from qstress.fuzz.findings import Finding, Findings
+from qstress.fuzz.known import Known
+from qstress.fuzz.recording import from_bytes
+from tests.fuzz.test_recording import SAMPLE
+
+FOUND = Finding(
+    "crash: SIGSEGV at stop", "crash", "", 1.5, 3, ("why",), shown=5, tried=5, aliases=["crash: SIGSEGV at cont"]
+)
+
+
+def add(findings: Findings, title: str = FOUND.title) -> Finding:
+    return findings.add(SAMPLE, replace(FOUND, title=title), trace=[{"at_s": 1}], console=b"c", said="words\ud800")
+
+
+def test_a_finding_has_all_that_repeats_it(tmp_path: Path) -> None:
+    findings = Findings(tmp_path / "findings", (), "7.2.22")
+    made = add(findings)
+    folder = tmp_path / "findings" / made.folder
+    assert made.folder == "001-crash-sigsegv-at-stop"
+    assert {path.name for path in folder.iterdir()} == {
+        "finding.json", "trace.jsonl", "repro.jsonl", "repro.sh", "console.log", "stderr.txt",
+    }  # fmt: skip
+    assert from_bytes((folder / "repro.jsonl").read_bytes(), "") == SAMPLE
+    assert stat.S_IMODE((folder / "repro.sh").stat().st_mode) == 0o700
+    assert stat.S_IMODE((folder / "trace.jsonl").stat().st_mode) == 0o600
+    assert (made.commands, made.repeats) == (2, "5/5")
+
+
+def test_it_is_found_by_its_title_and_by_earlier_ones(tmp_path: Path) -> None:
+    findings = Findings(tmp_path / "f", (), "7.2.22")
+    made = add(findings)
+    assert findings.find("crash: SIGSEGV at stop") is made
+    assert findings.find("crash: SIGSEGV at cont") is made
+    assert findings.find("crash: SIGFPE at stop") is None
+
+
+def test_counts_survive_the_process_and_what_was_half_written_does_not(tmp_path: Path) -> None:
+    findings = Findings(tmp_path / "f", (), "7.2.22")
+    findings.again(add(findings))
+    findings.save()
+    (tmp_path / "f" / ".new").mkdir()
+    (tmp_path / "f" / ".new" / "trace.jsonl").write_text("half")
+    again = Findings(tmp_path / "f", (), "7.2.22")
+    assert again.document() == findings.document()
+    assert again.all[0].count == 2
+    assert add(again, "another").folder == "002-another"
+
+
+def test_known_findings_and_unrepeated_ones_do_not_fail_a_session(tmp_path: Path) -> None:
+    findings = Findings(tmp_path / "f", (Known("crash: SIGSEGV *", "link", "8.0"),), "7.2.22")
+    assert add(findings).known == "link"
+    assert findings.unknown == []
+    other = add(findings, "refused stop changed query-status")
+    assert findings.unknown == [other]
+    other.note = "not counted: no replay showed it again"
+    assert findings.unknown == []
+
+
+def test_a_folder_that_is_no_finding_is_named(tmp_path: Path) -> None:
+    (tmp_path / "f" / "001-x").mkdir(parents=True)
+    (tmp_path / "f" / "001-x" / "finding.json").write_text(json.dumps({"format": 1, "title": "x"}))
+    with pytest.raises(ConfigError, match="001-x"):
+        Findings(tmp_path / "f", (), "7.2.22")
+
+
+def test_a_full_disk_is_a_rig_error(tmp_path: Path) -> None:
+    findings = Findings(tmp_path / "f", (), "7.2.22")
+    (tmp_path / "f" / ".new").write_text("in the way")
+    with pytest.raises(RigError, match="cannot record"):
+        add(findings)

@@ -1,0 +1,166 @@
+"""Recordings get smaller while they still show: on a made-up fault, certain or racy."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import replace
+from random import Random
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from qstress.fuzz.judge import Fault, Kind
+from qstress.fuzz.ops import Await, Measure, Open, Send, To
+from qstress.fuzz.recording import Recording, Step
+from qstress.fuzz.reduce import MAX_PLAYS, Reducer, ddmin, grouped, plays_needed, simpler
+from qstress.fuzz.replay import Replayed
+from tests.fuzz.test_recording import SAMPLE, STOP
+
+Play = Callable[[Recording], tuple[Fault | None, Replayed]]
+FAULT = Fault(Kind.CRASH, "crash: SIGSEGV at bad", "bad", ("because",))
+HEAD = SAMPLE.steps[0]
+
+
+def qmp(number: int, command: str = "query-status", **arguments: object) -> Send:
+    data = json.dumps({"execute": command, "arguments": arguments, "id": f"q{number}"}).encode() + b"\n"
+    return Send(To.QMP, data, Await.REPLY, f"q{number}", command)
+
+
+def recording(*steps: Step, arguments: tuple[str, ...] = ("-machine", "pc", "-device", "x")) -> Recording:
+    return replace(SAMPLE, steps=(HEAD, *steps), arguments=arguments)
+
+
+def commands(made: Recording) -> list[str]:
+    return [send.command for send in made.sends]
+
+
+def needs(*wanted: str, when: Callable[[], bool] = lambda: True) -> Play:
+    """A QEMU that crashes once it was sent all of *wanted*, in this order."""
+
+    def play(made: Recording) -> tuple[Fault | None, Replayed]:
+        left = list(wanted)
+        for send in made.sends:
+            if left and left[0].encode() in send.data:
+                left.pop(0)
+        changing = frozenset(send.ident for send in made.sends if not send.command.startswith("query-"))
+        return (None if left or not when() else FAULT), Replayed((), changing)
+
+    return play
+
+
+def life(length: int, **marked: str) -> Recording:
+    """A life of batches; *marked* says which numbers are which commands."""
+    sends = [
+        qmp(number, marked.get(f"n{number}", "query-status" if number % 2 else "resize")) for number in range(length)
+    ]
+    steps = [Step("qmp", tuple(sends[at : at + 8])) for at in range(0, length, 8)]
+    return recording(*steps)
+
+
+def test_one_command_is_left_of_a_long_life() -> None:
+    made = Reducer(needs("bad"), budget_s=60).reduce(life(1000, n500="bad"))
+    assert commands(made.recording) == ["bad"]
+    assert made.recording.steps[0] == HEAD
+    assert (made.shown, made.tried, made.note) == (5, 5, "")
+    assert made.title == made.recording.title == FAULT.title
+    assert made.recording.arguments == ()
+
+
+def test_what_must_come_before_is_kept_and_so_is_its_order() -> None:
+    made = Reducer(needs("first", "second", "bad"), budget_s=60).reduce(
+        life(400, n3="first", n200="second", n390="bad")
+    )
+    assert commands(made.recording) == ["first", "second", "bad"]
+
+
+def test_arguments_that_do_not_matter_go() -> None:
+    bad = qmp(1, "bad", keep={"deep": ["x", "needle"], "other": 1}, drop=[1, 2], long="y" * 100)
+    made = Reducer(needs('"needle"'), budget_s=60).reduce(recording(Step("qmp", (bad,))))
+    assert json.loads(made.recording.sends[0].data)["arguments"] == {"keep": {"deep": ["needle"]}}
+
+
+def test_guest_options_that_do_not_matter_go() -> None:
+    base = needs("bad")
+
+    def play(made: Recording) -> tuple[Fault | None, Replayed]:
+        fault, replayed = base(made)
+        return (fault if "x" in made.arguments else None), replayed
+
+    made = Reducer(play, budget_s=60).reduce(life(20, n5="bad"))
+    assert made.recording.arguments == ("-device", "x")
+
+
+def test_a_racy_fault_is_kept_and_said_to_be_racy() -> None:
+    dice = Random(7)
+    made = Reducer(needs("bad", when=lambda: dice.random() < 0.4), budget_s=60).reduce(life(200, n150="bad"))
+    assert commands(made.recording) == ["bad"]
+    assert 0 < made.shown < made.tried
+    assert made.note == "racy: a command that matters was dropped with a chance of at most 5%"
+
+
+def test_what_never_shows_again_is_left_as_it_is() -> None:
+    before = life(40, n5="bad")
+    made = Reducer(needs("bad", when=lambda: False), budget_s=0.2).reduce(before)
+    assert (made.recording, made.shown, made.note) == (before, 0, "no replay showed it again")
+    assert made.tried >= 3
+
+
+def test_a_crash_that_needs_time_is_waited_for() -> None:
+    base = needs("bad")
+
+    def play(made: Recording) -> tuple[Fault | None, Replayed]:
+        fault, replayed = base(made)
+        return (fault if made.linger_s else None), replayed
+
+    made = Reducer(play, budget_s=0.5).reduce(life(40, n5="bad"))
+    assert made.recording.linger_s > 0
+    assert "bad" in commands(made.recording)
+
+
+def test_it_stops_when_its_time_is_up() -> None:
+    made = Reducer(needs("bad"), budget_s=0).reduce(life(40, n5="bad"))
+    assert len(made.recording.sends) == 40
+    assert made.shown == 5
+
+
+def test_probes_and_pieces_stay_whole() -> None:
+    probe = Step("probe-again", (qmp(1, "bad"), Measure(), qmp(2, "bad"), Measure()))
+    made = Reducer(needs("bad", "bad"), budget_s=60).reduce(recording(*life(40).steps[1:], probe))
+    assert made.recording.steps[1:] == (probe,)
+    cut = Step(
+        "pieces", (Send(To.QMP, b'{"execute": "ba', Await.NOTHING), Send(To.QMP, b'd"}', Await.REPLY, "q1", "bad"))
+    )
+    made = Reducer(needs('{"execute": "ba', 'd"}'), budget_s=60).reduce(recording(*life(40).steps[1:], cut))
+    assert made.recording.steps[1:] == (cut,)
+
+
+@given(st.lists(st.integers(0, 30), max_size=30), st.sets(st.integers(0, 30), max_size=4))
+def test_ddmin_keeps_what_is_needed_and_nothing_else(items: list[int], needed: set[int]) -> None:
+    def shows(kept: list[int]) -> bool:
+        return needed & set(items) <= set(kept)
+
+    small = ddmin(items, shows)
+    assert set(small) == needed & set(items)
+    assert len(small) == len(set(small))
+
+
+@pytest.mark.parametrize(("shown", "tried", "plays"), [(3, 3, 1), (1, 3, 8), (2, 3, 3), (1, 30, MAX_PLAYS)])
+def test_a_racier_fault_is_played_more_often(shown: int, tried: int, plays: int) -> None:
+    assert plays_needed(shown, tried) == plays
+
+
+def test_simpler_messages_are_valid_and_what_is_no_message_has_none() -> None:
+    for made in simpler(qmp(1, "x", a={"b": [1, "z" * 20]}).data):
+        assert json.loads(made)["execute"] == "x"
+    assert list(simpler(STOP.data)) == list(simpler(b"\xff{")) == []
+
+
+def test_options_are_grouped_with_their_values() -> None:
+    words = ("-S", "-m", "32M", "-device", "x,y=-1", "-usb")
+    assert list(grouped(words)) == [("-S",), ("-m", "32M"), ("-device", "x,y=-1"), ("-usb",)]
+
+
+def test_the_first_step_connects() -> None:
+    assert isinstance(HEAD.ops[0], Open)

@@ -1,0 +1,90 @@
+"""A confined QEMU: connected, looked at, and gone without a trace."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from pathlib import Path
+
+import pytest
+
+from qstress.errors import RigError
+from qstress.fuzz.ops import To
+from qstress.fuzz.replay import environment
+from qstress.fuzz.rig import FLOOD_BYTES, Rig
+from tests.fuzz.guests import ARGUMENTS, QEMU, confined, rig
+
+pytestmark = [pytest.mark.qemu, pytest.mark.timeout(60)]
+
+
+def soon() -> float:
+    return time.monotonic() + 30.0
+
+
+def test_it_is_connected_looked_at_from_outside_and_gone_without_a_trace() -> None:
+    files, fds = set(os.listdir("/tmp")), set(os.listdir("/proc/self/fd"))
+    with rig() as guest:
+        pid = guest.qemu_pid
+        assert os.readlink(f"/proc/{pid}/exe") == QEMU
+        assert guest.ask("query-status", timeout_s=30)["status"] == "prelaunch"
+        assert guest.ask("query-yank", timeout_s=30, oob=True)
+        assert guest.ask("qom-list", {"path": 5}, timeout_s=30)["class"] == "GenericError"
+        looked = guest.footprint()
+        assert looked.descriptors > 5
+        assert looked.anon_bytes > 1 << 20
+        inner = {cpu["cpu-index"]: cpu["thread-id"] for cpu in guest.ask("query-cpus-fast", timeout_s=30)}
+        outer = guest.threads(inner)
+        assert set(outer) == {0, 1}
+        assert all(Path(f"/proc/{pid}/task/{tid}").exists() for tid in outer.values())
+        assert set(outer.values()).isdisjoint(inner.values())
+        assert (guest.open(To.QMP, soon()) or b"").startswith(b'{"QMP"')
+        assert (guest.open(To.HMP, soon()) or b"").endswith(b"(qemu) ")
+        guest.close(To.QMP)
+        assert (guest.open(To.QMP, soon()) or b"").startswith(b'{"QMP"')  # it listens again
+        guest.ask("cont", timeout_s=30)
+        assert guest.wait(lambda: guest.console.found == 2, soon())
+        assert guest.ended() is None
+    assert not Path(f"/proc/{pid}").exists()
+    assert set(os.listdir("/proc/self/fd")) == fds
+    assert {name for name in set(os.listdir("/tmp")) - files if "qstress" in name} == set()
+
+
+def test_a_signal_is_told_as_such() -> None:
+    with rig() as guest:
+        os.kill(guest.qemu_pid, signal.SIGSEGV)
+        ended = guest.ended(within_s=30)
+        assert ended is not None
+        assert ended.returncode == -signal.SIGSEGV
+        assert guest.ask("query-status", timeout_s=30) is None
+
+
+def test_a_guest_that_does_not_start_says_why() -> None:
+    with pytest.raises(RigError, match="ended with status 1: .*unsupported machine type"), rig("-machine", "nonsense"):
+        pass
+    with pytest.raises(RigError, match="ended with status 127"), Rig(("/usr/bin/none",), confined(), env={}):
+        pass
+
+
+def test_without_a_sandbox_it_runs_in_a_folder_of_its_own() -> None:
+    with Rig((QEMU, *ARGUMENTS), None, env=environment(())) as guest:
+        assert "qstress-fuzz-" in os.readlink(f"/proc/{guest.qemu_pid}/cwd")
+        assert guest.ask("query-status", timeout_s=30)["status"] == "prelaunch"
+
+
+def test_what_it_says_is_kept_from_its_end_however_much_it_is() -> None:
+    with rig("-d", "in_asm,nochain") as guest:
+        guest.ask("cont", timeout_s=30)
+        assert guest.wait(lambda: len(guest.said) == 64 * 1024, soon())
+        guest.ask("query-status", timeout_s=30)
+        assert len(guest.said) == 64 * 1024
+
+
+def test_a_flood_is_not_kept() -> None:
+    with rig() as guest:
+        guest.open(To.HMP, soon())
+        guest.send(To.HMP, b"x /4000000xb 0\n", soon())
+        channel = guest.channels[To.HMP]
+        assert guest.wait(lambda: channel.flooded, soon())
+        guest.pump(0.1)
+        assert len(channel.taken) < FLOOD_BYTES + (1 << 20)

@@ -1,0 +1,134 @@
+"""``repro.sh``: a fake QEMU in the place of the real one shows that each kind of verdict is reached both ways."""
+
+from __future__ import annotations
+
+import os
+import stat
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from qstress.fuzz.judge import Kind
+from qstress.fuzz.ops import Await, Close, End, Open, Send, To
+from qstress.fuzz.recording import Recording, Step
+from qstress.fuzz.script import script, summary_line
+from tests.fuzz.test_recording import CAPABILITIES, SAMPLE, STOP
+
+START = Step("planned", (Open(To.QMP), CAPABILITIES, Open(To.HMP)))
+LINE = Send(To.HMP, b"info status\n", Await.PROMPT, "", "info status")
+FAKE = """\
+#!{python}
+import os, signal, sys, threading, time
+def monitor(name, answer, greeting):
+    out = os.open(name + ".out", os.O_WRONLY)
+    os.write(out, greeting)
+    with open(name + ".in", "rb", buffering=0) as lines:
+        for line in iter(lines.readline, b""):
+            if (text := answer(line)): os.write(out, text)
+def qmp(line):
+    {on_qmp}
+    return b'{{"return": {{}}, "id": ' + line.partition(b'"id": ')[2].strip() + b"\\r\\n"
+def hmp(line):
+    return line + b"VM status: running\\r\\n(qemu) "
+threading.Thread(target=monitor, args=("hmp", hmp, b"QEMU\\r\\n(qemu) "), daemon=True).start()
+monitor("qmp", qmp, b'{{"QMP": {{}}}}\\r\\n')
+"""
+
+
+def ran(
+    tmp_path: Path, recording: Recording, on_qmp: str = "pass", *, tries: int = 50
+) -> subprocess.CompletedProcess[str]:
+    """Run the recording's script on a fake QEMU that does *on_qmp* for each line; *tries* is its patience in 0.1 s."""
+    fake = tmp_path / "qemu"
+    fake.write_text(FAKE.format(python=sys.executable, on_qmp=on_qmp))
+    fake.chmod(fake.stat().st_mode | stat.S_IXUSR)
+    path = tmp_path / "repro.sh"
+    path.write_text(script(replace(recording, binary=str(fake))).replace("tries=100", f"tries={tries}"))
+    return subprocess.run(
+        ["sh", path],
+        capture_output=True,
+        text=True,
+        timeout=15,
+        check=False,
+        env={**os.environ, "TMPDIR": str(tmp_path)},
+    )
+
+
+CRASH = replace(SAMPLE, steps=(START, Step("hmp", (LINE,)), Step("qmp", (STOP,))))
+
+
+def test_a_crash_shows_by_its_signal(tmp_path: Path) -> None:
+    done = ran(tmp_path, CRASH, "if b'stop' in line: os.kill(os.getpid(), signal.SIGSEGV)")
+    assert "ended with status 139 (139 is SIGSEGV)" in done.stdout
+    assert done.returncode == 0
+
+
+def test_another_end_is_no_crash(tmp_path: Path) -> None:
+    done = ran(tmp_path, CRASH, "if b'stop' in line: os.kill(os.getpid(), signal.SIGTERM)")
+    assert done.returncode == 1
+
+
+def test_a_guest_that_lives_is_no_crash(tmp_path: Path) -> None:
+    done = ran(tmp_path, CRASH, tries=8)
+    assert "QEMU lives" in done.stdout
+    assert done.returncode == 1
+
+
+def test_a_stall_shows_by_silence(tmp_path: Path) -> None:
+    stall = replace(CRASH, kind=Kind.STALL, title="no reply to stop: the main loop is busy")
+    assert ran(tmp_path, stall, "if b'stop' in line: time.sleep(60)", tries=8).returncode == 0
+    assert ran(tmp_path, stall).returncode == 1
+
+
+def test_a_quit_that_lingers_shows(tmp_path: Path) -> None:
+    quits = replace(CRASH, kind=Kind.STALL, title="quit: it does not end: QEMU lives on")
+    lingers = replace(quits, steps=(START, Step("quit", (STOP, End(10.0)))))
+    assert ran(tmp_path, lingers, tries=8).returncode == 0
+    assert ran(tmp_path, lingers, "if b'stop' in line: os._exit(0)").returncode == 1
+
+
+def test_a_broken_reply_shows_by_its_text(tmp_path: Path) -> None:
+    broken = replace(CRASH, kind=Kind.PROTOCOL, title="not JSON: inf", telling='"id": inf')
+    assert ran(tmp_path, broken, "if b'stop' in line: return b'{\"id\": inf}\\n'", tries=8).returncode == 0
+    assert ran(tmp_path, broken).returncode == 1
+
+
+def test_a_leak_shows_by_what_repeats_cost(tmp_path: Path) -> None:
+    repeats = Step("probe-again", (STOP, replace(STOP, ident="q3", data=STOP.data.replace(b"q2", b"q3"))))
+    leak = replace(CRASH, kind=Kind.LEAK, title="stop leaks memory", steps=(START, repeats))
+    done = ran(tmp_path, leak, "globals().setdefault('kept', []).append(os.urandom(4096))")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert ran(tmp_path, leak).returncode == 1
+    opens = "os.open('/dev/null', os.O_RDONLY)"
+    assert ran(tmp_path, leak, opens).returncode == 0
+
+
+def test_bytes_of_all_kinds_arrive_as_they_are(tmp_path: Path) -> None:
+    data = bytes(range(256)).replace(b"\n", b"") + b"'\"$`%s\\\n"
+    odd = replace(CRASH, steps=(START, Step("corrupt", (Send(To.QMP, data, Await.NOTHING), STOP))))
+    keep = f"open('{tmp_path}/got', 'ab').write(line)"
+    ran(tmp_path, odd, keep, tries=8)
+    assert data in (tmp_path / "got").read_bytes()
+
+
+@pytest.mark.parametrize(
+    "recording",
+    [
+        replace(CRASH, steps=(START, Step("reconnect", (Close(To.QMP), Open(To.QMP))))),
+        replace(CRASH, kind=Kind.STATE),
+        replace(CRASH, kind=Kind.PROTOCOL, telling=""),
+    ],
+)
+def test_what_a_shell_cannot_do_is_left_to_qstress(recording: Recording) -> None:
+    text = script(recording)
+    assert text.splitlines()[-1] == 'exec qstress repro "$(dirname "$0")" "$@"'
+    assert text.splitlines()[1].startswith("# ")
+
+
+def test_a_summary_shows_the_last_commands() -> None:
+    assert summary_line(CRASH) == 'info status; {"execute": "stop"}'
+    many = replace(CRASH, steps=(START, Step("qmp", (STOP,) * 9)))
+    assert summary_line(many).startswith('… 3 more; {"execute": "stop"}; ')

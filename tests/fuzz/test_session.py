@@ -1,0 +1,103 @@
+"""A session on real guests: what it keeps, what it finds, how it goes on."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from qstress.errors import ConfigError, RigError
+from qstress.fuzz.findings import Findings
+from qstress.fuzz.generator import Settings
+from qstress.fuzz.judge import Kind
+from qstress.fuzz.recording import Recording, from_bytes
+from qstress.fuzz.session import Session, Shrunk, Subject
+from tests.fuzz.guests import ARGUMENTS, QEMU, bench
+
+pytestmark = [pytest.mark.qemu, pytest.mark.timeout(60)]
+SUBJECT = Subject(QEMU, "7.2", (ARGUMENTS,), ())
+#: Nothing but one command that all QEMUs up to 10.0 crash at, among some that they do not.
+CRASHING = Settings(
+    commands=400, wrong=0.0, hammered=(), mix={"qmp": 0, "corpus": 0, "lifecycle": 0, "hammer": 0, "corrupt": 0},
+    weights={"hmp print": 30},
+)  # fmt: skip
+CALM = Settings(commands=60, weights={"quit": 0}, mix={"lifecycle": 0})
+
+
+def session(folder: Path, settings: Settings = CALM, **more: object) -> Session:
+    folder.mkdir(exist_ok=True)
+    findings = Findings(folder / "findings", (), "7.2")
+    return Session(SUBJECT, settings, bench(), findings, folder, seed=3, **more)  # type: ignore[arg-type]
+
+
+def test_a_session_keeps_its_corpus_its_counts_and_its_coverage_and_goes_on_with_them(tmp_path: Path) -> None:
+    first = session(tmp_path)
+    first.run(duration_s=None, guests=2)
+    assert first.totals.guests == 2
+    assert first.totals.commands > 120
+    assert len(first.schema.commands) > 150
+    entries = (tmp_path / "corpus" / "corpus.jsonl").read_bytes()
+    assert entries.count(b"\n") == len(first.corpus.entries) > 20
+    (tmp_path / "corpus" / "corpus.jsonl").write_bytes(entries + b'{"key": "cut off')
+    again = session(tmp_path)
+    assert again.totals == first.totals
+    assert again.corpus.entries == first.corpus.entries
+    assert again.coverage.document() == first.coverage.document()
+    assert again.coverage.keys == first.coverage.keys
+    again.run(duration_s=None, guests=3)
+    assert again.totals.guests == 3
+    assert len(again.corpus.entries) >= len(first.corpus.entries)
+    document = json.loads(json.dumps(again.document()))
+    assert document["coverage"]["sent"] == sum(
+        reached.sent > 0 for name, reached in again.coverage.commands.items() if name in again.schema.commands
+    )
+
+
+def test_a_crash_is_found_once_written_down_and_its_command_is_sent_less_often(tmp_path: Path) -> None:
+    said: list[str] = []
+    made = session(tmp_path, CRASHING, say=said.append)
+    made.run(duration_s=30.0, guests=8)
+    found = [finding for finding in made.findings.all if finding.title == "crash: SIGFPE at hmp print"]
+    assert len(found) == 1
+    assert found[0].count >= 1
+    folder = tmp_path / "findings" / found[0].folder
+    recording = from_bytes((folder / "repro.jsonl").read_bytes(), "")
+    assert recording.kind is Kind.CRASH
+    assert recording.arguments == ARGUMENTS
+    last = json.loads((folder / "trace.jsonl").read_bytes().splitlines()[-1])
+    assert None in last["results"]
+    assert made.corpus.suspects["hmp print"] >= 4
+    assert any("SIGFPE" in line for line in said)
+
+
+def test_a_finding_that_turns_out_to_be_another_one_once_it_is_small_is_counted_there(tmp_path: Path) -> None:
+    def shrink(recording: Recording) -> Shrunk:
+        return Shrunk(replace(recording, title="crash: SIGFPE at home"), 5, 5, "crash: SIGFPE at home", ("why",))
+
+    made = session(tmp_path, CRASHING, shrink=shrink)
+    made.run(duration_s=30.0, guests=8)
+    assert [finding.title for finding in made.findings.all] == ["crash: SIGFPE at home"]
+    assert made.findings.all[0].aliases == ["crash: SIGFPE at hmp print"]
+
+
+def test_it_stops_when_told(tmp_path: Path) -> None:
+    made = session(tmp_path, say=lambda line: None)
+    made.stopping = True
+    made.run(duration_s=None, guests=None)
+    assert made.totals.guests == 0
+
+
+def test_a_qemu_that_never_starts_is_our_fault_and_not_a_finding(tmp_path: Path) -> None:
+    made = session(tmp_path)
+    made.subject = replace(SUBJECT, guests=(("-machine", "nonsense"),))
+    with pytest.raises(RigError, match="nonsense|unsupported machine"):
+        made.run(duration_s=None, guests=None)
+    assert made.findings.all == []
+
+
+def test_a_state_that_is_none_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "state.json").write_text('{"guests": 1}')
+    with pytest.raises(ConfigError, match=r"state\.json: not the state"):
+        session(tmp_path)
