@@ -2,12 +2,15 @@
 VENV := .venv
 BIN := $(VENV)/bin
 CONFIG ?= configs/quickstart.yaml
+SCALE ?= 1.0
 
-.PHONY: help soak test lint bench clean
+.PHONY: help soak test lint bench accuracy dashboards clean
 help:
 	@echo "make soak   find the race in live guests (CONFIG=$(CONFIG)); about 2 minutes"
 	@echo "make test   the whole gate: lint, types, unit tests, live tests"
 	@echo "make bench  what qstress itself costs, as ratios within one run"
+	@echo "make accuracy  how often verdicts are right, on live guests with a known truth; hours (SCALE=0.01: a try-out)"
+	@echo "make dashboards  the JSON of dashboards/grafana again from dashboards/src"
 
 soak: $(VENV)/run
 	@.ci/host run
@@ -21,11 +24,21 @@ lint: $(VENV)/dev
 	$(BIN)/ruff check --cache-dir $(VENV)/ruff .
 	$(BIN)/ruff format --check --cache-dir $(VENV)/ruff .
 	$(BIN)/mypy --cache-dir $(VENV)/mypy
+	$(BIN)/mypy --cache-dir $(VENV)/mypy packaging/nightly.py
 	$(BIN)/lint-imports --cache-dir $(VENV)/import-linter
 
 bench: $(VENV)/dev
 	@.ci/host run
 	$(BIN)/python -m tests.bench
+	$(BIN)/python -m tests.bench_race
+	$(BIN)/python -m tests.bench_wide
+
+accuracy: $(VENV)/dev
+	@.ci/host run
+	@$(BIN)/python -m tests.accuracy --scale $(SCALE)
+
+dashboards: $(VENV)/dev
+	$(BIN)/python -m dashboards.src.build
 
 clean:
 	rm -rf $(VENV) build

@@ -10,7 +10,7 @@ import sys
 import traceback
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 import click
 
@@ -22,12 +22,16 @@ if TYPE_CHECKING:
 
     from qstress.config.kvm import KvmFacts
     from qstress.config.settings import Settings
+    from qstress.recorded.run import Recorded
 
 EXIT_USAGE, EXIT_INTERNAL, EXIT_ENVIRONMENT = 2, 3, 4
 
 config_option = click.option("-c", "--config", type=click.Path(path_type=Path), required=True, help="the YAML file")
 set_option = click.option("--set", "overrides", multiple=True, metavar="KEY.PATH=VALUE", help="override one setting")
 format_option = click.option("--format", "form", type=click.Choice(["text", "json"]), default="text")
+report_option = click.option("--format", "form", type=click.Choice(["text", "json", "github"]), default="text")
+unsafe_option = click.option("--unsafe-no-sandbox", "unsafe", is_flag=True, help="fuzzed QEMU may harm this host")
+run_argument = click.argument("run", type=click.Path(path_type=Path))
 
 
 def main() -> None:
@@ -69,7 +73,7 @@ def cli() -> None:
 @click.option("--lanes", help="guests at once, or auto")
 @click.option("--runs-dir", help="where runs are recorded")
 @click.option("--resume", type=click.Path(path_type=Path), metavar="RUN", help="go on with this run")
-@format_option
+@report_option
 @click.option("-q", "--quiet", is_flag=True, help="no progress")
 @click.option("-v", "--verbose", is_flag=True, help="a line for each trial")
 @click.option("--no-progress", is_flag=True, help="no live panel")
@@ -84,37 +88,173 @@ def soak(
     import anyio
 
     from qstress import soak as job
+    from qstress.metrics.exporter import Exporter
     from qstress.screen import Screen
 
     settings, kvm = _settings(config, overrides, options)
     screen = Screen(quiet=quiet, verbose=verbose, panel=not no_progress)
     screen.say(f"qstress {__version__}: {settings.name}: {settings.accel_note}")
-    if settings.metrics_listen or settings.metrics_textfile:
-        click.echo("warning: metrics are not served by this version", err=True)
     with ExitStack() as stack:
+        exporter = stack.enter_context(
+            Exporter(settings.metrics_listen, settings.metrics_textfile, settings.name, screen.say)
+        )
+        if exporter.url:
+            screen.say(f"metrics: {exporter.url}")
         begin = job.start if resume is None else partial(job.resume, run=resume)
         run = begin(settings, kvm, stack=stack, on_result=screen.on_result)
 
         async def followed() -> int:
-            async with screen.following(run):
+            async with exporter.following(run.measured), screen.following(run):
                 return await run.run()
 
         code = anyio.run(followed)
         if run.error is not None:
             click.echo(f"qstress: {run.error}", err=True)
-        click.echo(json.dumps(run.summary(), indent=1) if form == "json" else run.text(), nl=form == "json")
+        if form == "github":
+            _tell_github(run.recorded())
+        else:
+            click.echo(json.dumps(run.summary(), indent=1) if form == "json" else run.text(), nl=form == "json")
     return code
+
+
+@cli.command()
+@run_argument
+@report_option
+def report(run: Path, form: str) -> int:
+    """Write report.html and junit.xml of RUN again, and print its summary."""
+    from qstress.recorded.reports import printed, write_files
+    from qstress.recorded.run import open_recorded
+
+    recorded = open_recorded(run)
+    for path in write_files(recorded):
+        click.echo(str(path), err=True)
+    if form == "github":
+        _tell_github(recorded)
+    else:
+        click.echo(printed(recorded, form), nl=False)
+    return 0
+
+
+@cli.command()
+@run_argument
+@click.argument("other", type=click.Path(path_type=Path), required=False)
+@click.option("--force", is_flag=True, help="compare two runs that are not comparable, too")
+@format_option
+def compare(run: Path, other: Path | None, force: bool, form: str) -> int:
+    """Do the statistics of RUN again, or compare its baseline with the candidates of a second run, OTHER."""
+    if other is not None:
+        from qstress.recorded.compare import compare_runs
+
+        click.echo(compare_runs(run, other, form, force=force), nl=False)
+        return 0
+    from qstress.recorded.reports import printed
+    from qstress.recorded.run import open_recorded
+
+    recorded = open_recorded(run)
+    click.echo(printed(recorded, form), nl=False)
+    return recorded.standing.exit_code
+
+
+@cli.command()
+@click.option("--runs-dir", type=click.Path(path_type=Path), default="runs", show_default=True)
+@click.option("--format", "form", type=click.Choice(["text", "json", "openmetrics"]), default="text")
+def runs(runs_dir: Path, form: str) -> int:
+    """List recorded runs, newest first; as openmetrics: what they counted, for Prometheus to backfill."""
+    import json
+
+    from qstress.metrics.history import openmetrics
+    from qstress.recorded import listing
+    from qstress.store.read import list_runs, open_run
+
+    found = list_runs(runs_dir)
+    if form == "openmetrics":
+        summaries = []
+        for path in (entry.path for entry in found if entry.finished):
+            with open_run(path) as record:
+                summaries.append(record.summary or {})
+        click.echo(openmetrics(summaries), nl=False)
+        return 0
+    text = listing.as_text(found) if form == "text" else json.dumps(listing.as_document(found), indent=1) + "\n"
+    click.echo(text, nl=False)
+    return 0
 
 
 @cli.command()
 @click.argument("evidence", type=click.Path(path_type=Path))
 @click.option("--trials", type=click.IntRange(min=1), default=20, show_default=True)
+@click.option("--build", metavar="BIN", help="another QEMU to run it on (findings of a fuzzing session)")
+@unsafe_option
 @format_option
-def repro(evidence: Path, trials: int, form: str) -> int:
+def repro(evidence: Path, trials: int, build: str | None, unsafe: bool, form: str) -> int:
     """Run a finding again, as recorded; say how often it showed."""
+    from qstress.fuzz import again
     from qstress.repro import run_again
 
-    text, code = run_again(evidence, trials, form, say=lambda line: click.echo(line, err=True))
+    def say(line: str) -> None:
+        click.echo(line, err=True)
+
+    if again.is_recorded(evidence):
+        text, code = again.repeat(evidence, trials, form, build=build, sandboxed=not unsafe, say=say)
+        click.echo(text)
+        return code
+    if build is not None:
+        raise click.UsageError("--build is for findings of a fuzzing session; this one names its QEMU")
+    text, code = run_again(evidence, trials, form, say=say)
+    click.echo(text)
+    return code
+
+
+@cli.command()
+@config_option
+@set_option
+@click.option("--seed", type=int, help="the seed of everything random")
+@click.option("--runs-dir", help="where sessions are recorded")
+@click.option("--resume", type=click.Path(path_type=Path), metavar="RUN", help="go on with this session")
+@unsafe_option
+@format_option
+@click.option("-q", "--quiet", is_flag=True, help="no progress")
+def fuzz(
+    config: Path, overrides: tuple[str, ...], resume: Path | None, unsafe: bool, form: str, quiet: bool,
+    **options: object,
+) -> int:  # fmt: skip
+    """Fuzz the monitors of live, confined guests."""
+    import json
+    import os
+
+    from qstress.config.fuzzing import fuzz_settings
+    from qstress.config.kvm import probe
+    from qstress.config.resolve import resolve
+    from qstress.fuzz import job
+    from qstress.fuzz.text import text
+    from qstress.host.facts import host_facts
+
+    def say(line: str) -> None:
+        if not quiet:
+            click.echo(line, err=True)
+
+    loaded, kvm, base = _loaded(config, overrides, options), probe(), config.absolute().parent
+    loaded = job.for_confined(loaded, sandboxed=not unsafe)
+    how = fuzz_settings(loaded, base)
+    settings = resolve(loaded, kvm=kvm, cores=len(os.sched_getaffinity(0)), base=base)
+    prepared = job.prepare(settings, how, host=host_facts(kvm), sandboxed=not unsafe, resume=resume)
+    say(f"qstress {__version__}: {settings.name}: {prepared.note}")
+    session = job.session(prepared, say)
+    code = job.run(prepared, session)
+    folder = os.path.relpath(prepared.folder)
+    click.echo(json.dumps(session.document(), indent=1) if form == "json" else text(session.document(), folder))
+    return code
+
+
+@cli.command()
+@click.argument("evidence", type=click.Path(path_type=Path))
+@click.option("--minutes", type=click.FloatRange(min=0, min_open=True), default=10, show_default=True)
+@click.option("--build", metavar="BIN", help="another QEMU to run it on")
+@unsafe_option
+def reduce(evidence: Path, minutes: float, build: str | None, unsafe: bool) -> int:
+    """Make a finding of a fuzzing session smaller, and say how sure it is."""
+    from qstress.fuzz.again import shrink
+
+    text, code = shrink(evidence, budget_s=60 * minutes, build=build, sandboxed=not unsafe)
     click.echo(text)
     return code
 
@@ -160,6 +300,54 @@ def check(
     else:
         click.echo("\n".join([f"{build.binary}: QEMU {build.version}", *(answer.line for answer in answers)]))
     return code
+
+
+@cli.command()
+@click.argument("file", type=click.File("rb"), required=False)
+@click.option("--qmp", "qmp_socket", metavar="SOCK", help="look at the living guest behind this QMP socket instead")
+@click.option("--dump", is_flag=True, help="with --qmp: dump its registers twice, too")
+@format_option
+def explain(file: BinaryIO | None, qmp_socket: str | None, dump: bool, form: str) -> int:
+    """Say what pasted register dumps show: FILE, or standard input."""
+    import json
+
+    from qstress.verdict.explain.show import as_json, as_text
+
+    if (file and qmp_socket) or (dump and not qmp_socket):
+        raise click.UsageError("name FILE, or --qmp SOCK with or without --dump")
+    if qmp_socket:
+        import anyio
+
+        from qstress.host.explain import explain_live
+
+        answer = anyio.run(partial(explain_live, qmp_socket, dump=dump))
+    else:
+        from qstress.verdict.explain import pasted
+
+        answer = pasted.explain((file or sys.stdin.buffer).read(pasted.MOST_BYTES))
+    click.echo(json.dumps(as_json(answer), indent=1) if form == "json" else as_text(answer))
+    return 0
+
+
+@cli.command(name="build")
+@click.option("--source", type=click.Path(path_type=Path), required=True, help="a QEMU tree; it stays as it is")
+@click.option(
+    "--patch",
+    "patches",
+    type=click.Path(path_type=Path),
+    multiple=True,
+    metavar="FILE|MBOX",
+    help="a patch mail, an mbox or a diff; repeatable",
+)
+@click.option("--out", type=click.Path(path_type=Path), required=True, help="gets bin/NAME, its provenance, its ROMs")
+@click.option("--name", default="qemu-system-x86_64", show_default=True, help="what the binary is called")
+@click.option("-q", "--quiet", is_flag=True, help="no progress")
+def build_qemu(source: Path, patches: tuple[Path, ...], out: Path, name: str, quiet: bool) -> int:
+    """Build a QEMU from a tree and patch mails, for a soak; print the binary's path."""
+    from qstress.host.build import build
+
+    click.echo(build(source, patches, out, name, lambda line: None if quiet else click.echo(line, err=True)))
+    return 0
 
 
 @cli.group()
@@ -239,6 +427,17 @@ def build(out: Path) -> int:
 
     click.echo(assemble(out))
     return 0
+
+
+def _tell_github(run: Recorded) -> None:
+    """Print the error lines, and add to the step's summary where there is one."""
+    import os
+
+    from qstress.recorded.reports import add_step_summary, printed
+
+    click.echo(printed(run, "github"), nl=False)
+    if path := os.environ.get("GITHUB_STEP_SUMMARY"):
+        add_step_summary(run, Path(path))
 
 
 def _loaded(path: Path, overrides: tuple[str, ...], options: Mapping[str, object]) -> Any:

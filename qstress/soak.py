@@ -5,6 +5,7 @@ Nothing here prints: who watches is told through a callback, the summary is retu
 
 from __future__ import annotations
 
+import json
 import os
 import platform
 import secrets
@@ -12,7 +13,7 @@ import signal
 import time
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -32,13 +33,17 @@ from qstress.metrics.snapshot import Progress, RunVerdict, Snapshot, snapshot
 from qstress.model import Build, Evidence, FindingClass, StormCount, Trial, TrialResult
 from qstress.observe.hostlog import HostLog
 from qstress.plan.schedule import Plan
-from qstress.report.gate import GateResult, PastRun, answered, control_of, exit_code, gate
+from qstress.recorded.history import last_good
+from qstress.recorded.reports import files_of
+from qstress.recorded.run import Recorded
+from qstress.recorded.totals import Totals
+from qstress.report.gate import GateResult, PastRun, answered
 from qstress.report.repro import script
+from qstress.report.standing import Standing, standing
 from qstress.report.summary import RunFacts, summary
 from qstress.report.text import text
-from qstress.stats.compare import Comparison, compare
+from qstress.stats.compare import Comparison
 from qstress.stats.tally import Tally
-from qstress.store.files import replace_file
 from qstress.store.read import open_run
 from qstress.store.rows import as_stored
 from qstress.store.write import RunStore, call_qstress
@@ -57,7 +62,7 @@ class Soak:
     kvm: KvmFacts
     store: RunStore
     plan: Plan
-    tally: Tally
+    totals: Totals
     campaign: Campaign
     started: datetime
     host_log: HostLog
@@ -66,20 +71,23 @@ class Soak:
     ended_s: float = 0.0  # Unix time; 0: it runs
     stopped_by: signal.Signals | None = None
     error: RigError | None = None
+    open_findings: dict[int, tuple[TrialResult, str | None]] = field(default_factory=dict)  # of unfinished blocks
 
     @property
-    def comparisons(self) -> list[Comparison]:
-        """Each candidate against the baseline, as far as the tally goes."""
-        asked = self.settings.compare
-        if asked is None:
-            return []
+    def tally(self) -> Tally:
+        """What the finished blocks add up to."""
+        return self.totals.tally
+
+    @property
+    def standing(self) -> Standing:
+        """Each candidate against the baseline, and the gate, as far as the tally goes."""
         complete = self.campaign.reason in (Reason.TRIALS, Reason.DURATION)
-        return [
-            compare(
-                self.tally, asked.baseline, candidate, alpha=asked.alpha, confidence=asked.confidence, complete=complete
-            )
-            for candidate in asked.candidates
-        ]
+        return standing(self.settings, self.tally, complete=complete, past=self.past)
+
+    @property
+    def comparisons(self) -> tuple[Comparison, ...]:
+        """Each candidate against the baseline."""
+        return self.standing.comparisons
 
     async def run(self) -> int:
         """Run to the stop rule, a signal or an error; write the summary; return the exit code.
@@ -101,30 +109,35 @@ class Soak:
             self.campaign.reason = self.campaign.reason or Reason.INTERRUPTED
             self.ended_s = time.time()
             self.host_log.close()
-        if self.host_findings:
-            replace_file(self.store.path / HOST_KERNEL_FILE, as_text(self.host_findings).encode())
-        self.store.write_summary(self.summary())
+        for number in sorted(self.open_findings):
+            result, place = self.open_findings[number]
+            self.tally.add_finding(result.verdict, result.trial.cell_index, place, counted=False)
+        try:
+            self._write_reports()
+        except RigError as error:  # most likely the disk is still full
+            self.error = self.error or error
         return self.exit_code
+
+    def _write_reports(self) -> None:
+        if self.host_findings:
+            self.store.write_report(HOST_KERNEL_FILE, as_text(self.host_findings))
+        self.store.write_summary(self.summary())
+        self.totals.keep(self.store, at_once=True)
+        for name, content in files_of(self.recorded()).items():
+            self.store.write_report(name, content)
+
+    def recorded(self) -> Recorded:
+        """Return this run as its reports show it, as things stand."""
+        run = json.loads((self.store.path / "run.json").read_bytes())
+        return Recorded(
+            self.store.path, run, self.settings, self.totals, self.facts(), self.standing, self.campaign.duration_s,
+            self.host_log.document(),
+        )  # fmt: skip
 
     @property
     def gate(self) -> GateResult | None:
         """What the gate says, None where there is none."""
-        asked = self.settings.gate
-        if asked is None:
-            return None
-        return gate(
-            self.tally,
-            self.comparisons,
-            build=asked.build,
-            max_hang_rate=asked.max_hang_rate,
-            better_than=asked.better_than,
-            classes=asked.classes,
-            baseline=asked.baseline,
-            min_trials=asked.min_trials,
-            control=control_of(self.settings.compare, asked, every_look=self.settings.stop_decided),
-            past=self.past,
-            every_look=self.settings.stop_decided,
-        )
+        return self.standing.gate
 
     @property
     def exit_code(self) -> int:
@@ -133,7 +146,7 @@ class Soak:
             return 4
         if self.stopped_by is not None:
             return INTERRUPTED_EXIT[self.stopped_by]
-        code = exit_code(self.tally, self.comparisons, self.gate)
+        code = self.standing.exit_code
         judged = self.settings.gate is not None or self.settings.compare is not None
         return 1 if code == 0 and self.host_findings and not judged else code
 
@@ -234,11 +247,7 @@ def resume(
             raise ConfigError(f"{run}: the configuration or a QEMU binary has changed since; start a new run instead")
         store = stack.enter_context(RunStore.reopen(run))
         soak = _wire(settings, kvm, store, datetime.fromisoformat(str(record.run["started"])), on_result)
-        folders = {found.number: found.evidence for found in record.findings() if found.counted}
-        for results in record.results(soak.plan.block):
-            soak.tally.add_block(results, folders)
-        for found in record.uncounted():
-            soak.tally.add_finding(found.verdict, found.cell_index, found.evidence, counted=False)
+        soak.totals.restore(record, soak.plan)
         soak.campaign.first_block = record.next_block()
         soak.campaign.elapsed_s = record.duration_s()
     return soak
@@ -293,21 +302,21 @@ def _wire(
     on_result: Callable[[TrialResult, str | None], None],
 ) -> Soak:  # fmt: skip
     plan = Plan(settings.builds, settings.strata, settings.seed)
-    asked, classes = settings.compare, settings.gate.classes if settings.gate else None
-    pairs = [(asked.baseline, candidate) for candidate in asked.candidates] if asked else []
-    tally = Tally(plan.cells, pairs, classes)
+    totals = Totals(settings, plan)
+    tally = totals.tally
     store.repro_script = repro_script
-    places: dict[int, str | None] = {}
+    open_findings: dict[int, tuple[TrialResult, str | None]] = {}
 
     def finished(result: TrialResult, place: str | None) -> None:
         if result.verdict.outcome.finding:
-            places[result.trial.number] = place
+            open_findings[result.trial.number] = (result, place)
         soak.last_trial_s = time.time()
         on_result(result, place)
 
     def counted(results: Sequence[TrialResult]) -> None:
         numbers = [result.trial.number for result in results]
-        tally.add_block(results, {number: places.pop(number) for number in numbers if number in places})
+        totals.add_block(results, {n: open_findings.pop(n)[1] for n in numbers if n in open_findings})
+        totals.keep(store)
 
     stop = StopRule(
         blocks=settings.stop_trials // plan.block_trials if settings.stop_trials else None,
@@ -317,5 +326,6 @@ def _wire(
     host_log = HostLog(lambda finding: None)
     runner = trial_runner(settings, store.wants_evidence, tally.add_kicks, host_log.roll)
     campaign = Campaign(plan, runner, store, stop, settings.lanes, finished, counted)
-    soak = Soak(settings, kvm, store, plan, tally, campaign, started, host_log)
+    soak = Soak(settings, kvm, store, plan, totals, campaign, started, host_log, open_findings=open_findings)
+    soak.past = last_good(settings, settings.runs_dir, store.run_id)
     return soak

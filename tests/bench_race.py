@@ -1,8 +1,8 @@
 """``make bench``: how soon and how often a minute a confirmed lost INIT shows, as production polls and as fast as this
 host can; and what qstress costs a guest that resets itself.
 
-Each figure a minute is a whole soak of one build on one lane, so what a hang costs (confirm, record, next trial) is part
-of it. The four take turns, so that a drift of this host hits them alike.
+Each figure a minute is a whole soak of one build on one lane, so what a hang costs (confirm, record, next trial) is
+part of it. The four take turns, so that a drift of this host hits them alike.
 """
 
 from __future__ import annotations

@@ -10,6 +10,9 @@ from pathlib import Path
 
 import pytest
 
+from tests.recorded.samples import recorded
+from tests.stats.samples import LOST, OK
+
 ROOT = Path(__file__).parent.parent
 
 
@@ -39,6 +42,11 @@ def test_help_and_version_import_nothing_heavy() -> None:
         ("config", "check"),
         ("config", "show", "a", "-c", "b"),
         ("repro", "/nonexistent"),
+        ("report", "/nonexistent"),
+        ("compare", "/nonexistent"),
+        ("compare", "/nonexistent", "/nonexistent", "--force"),
+        ("build", "--out", "/nonexistent/out"),
+        ("build", "--source", "/nonexistent", "--out", "/nonexistent/out"),
     ],
 )
 def test_bad_usage_is_2_and_starts_nothing(arguments: tuple[str, ...]) -> None:
@@ -56,7 +64,7 @@ def test_a_configuration_is_refused_with_its_place(tmp_path: Path) -> None:
     assert f"{path}:5:12: guest.smp[1]: 'sixteen' is not a whole number from 1 to 4096" in done.stderr
 
 
-@pytest.mark.parametrize("name", ["quickstart", "smp64", "race-hold"])
+@pytest.mark.parametrize("name", ["quickstart", "smp64", "race", "race-hold", "replayed-init"])
 def test_the_shipped_configurations_are_fine(name: str) -> None:
     for arguments in ([f"configs/{name}.yaml"], ["-c", f"configs/{name}.yaml"]):
         done = qstress("config", "check", *arguments)
@@ -81,3 +89,28 @@ def test_doctor_says_whether_the_main_job_can_run() -> None:
     assert report["can_run"] is True
     none = qstress("doctor", PATH="/nonexistent")
     assert none.returncode == 4
+
+
+def test_a_recorded_run_is_reported_compared_and_listed(tmp_path: Path) -> None:
+    first = recorded(tmp_path, [(LOST, OK)], hour=1).path
+    second = recorded(tmp_path, [(LOST, OK)] * 30, hour=2).path
+    done = qstress("report", str(second), "--format", "json")
+    assert (done.returncode, done.stderr.splitlines()) == (0, [f"{second}/report.html", f"{second}/junit.xml"])
+    assert json.loads(done.stdout)["compare"]["decision"] == "candidate-better"
+    assert (second / "report.html").read_text().startswith("<!doctype html>")
+    assert [qstress("compare", str(run)).returncode for run in (first, second)] == [5, 0]
+    across = qstress("compare", str(first), str(second))
+    assert (across.returncode, "not interleaved" in across.stdout) == (0, True)
+    listed = json.loads(qstress("runs", "--runs-dir", str(tmp_path), "--format", "json").stdout)
+    assert [run["run"] for run in listed] == [second.name, first.name]
+    assert qstress("runs", "--runs-dir", str(tmp_path)).stdout.splitlines()[1].startswith(second.name)
+
+
+def test_github_gets_errors_and_a_step_summary(tmp_path: Path) -> None:
+    run = recorded(tmp_path, [(LOST, OK)], exit_code=5).path
+    summary = tmp_path / "step.md"
+    done = qstress("report", str(run), "--format", "github", GITHUB_STEP_SUMMARY=str(summary))
+    assert done.returncode == 0
+    assert done.stdout.startswith("::error title=gate better_than::")
+    assert summary.read_text().startswith("### qstress nightly")
+    assert "::error" in qstress("report", str(run), "--format", "github", GITHUB_STEP_SUMMARY="").stdout

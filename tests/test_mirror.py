@@ -6,12 +6,15 @@ from pathlib import Path
 
 ROOT = Path(__file__).parent.parent
 
+#: Tests of what is no module of qstress: live guests, and what lies beside the package under the same name.
+ELSEWHERE = ("live", "dashboards", "packaging")
+
 
 def test_every_module_has_its_tests_and_every_test_file_its_module() -> None:
     modules = {path.relative_to(ROOT / "qstress") for path in (ROOT / "qstress").rglob("*.py")}
     modules = {path for path in modules if not path.name.startswith("__")}
     tests = {path.relative_to(ROOT / "tests") for path in (ROOT / "tests").rglob("test_*.py")}
-    mirrored = {path for path in tests if path.parts[0] != "live"} - {Path("test_mirror.py")}
+    mirrored = {path for path in tests if path.parts[0] not in ELSEWHERE} - {Path("test_mirror.py")}
     live = {path.stem.removeprefix("test_") for path in tests if path.parts[0] == "live"}
     expected = {path.with_name(f"test_{path.name}") for path in modules}
     untested = sorted(

@@ -6,6 +6,7 @@ from dataclasses import replace
 import pytest
 
 from qstress.model import (
+    ChurnSpec,
     CommandCount,
     HammerSpec,
     Outcome,
@@ -67,6 +68,23 @@ def test_labels_say_what_hammers() -> None:
     status = HammerSpec("query-status", "qmp", Rate(0.002, "500/s"))
     assert Stratum(shape(), (REGISTERS, status)).hammer_label == "info registers -a @ max + query-status @ 500/s"
     assert Stratum(shape(), ()).hammer_label == "none"
+    churn = ChurnSpec("1000/s", rate_hz=1000.0)
+    assert Stratum(shape(), (REGISTERS,), churn).hammer_label == "info registers -a @ max + churn 1000/s"
+    assert Stratum(shape(), (), churn).hammer_label == "churn 1000/s"
+
+
+@pytest.mark.parametrize(
+    ("spec", "varies"),
+    [
+        (REGISTERS, False),
+        (HammerSpec("info registers K", "hmp", Rate(None, "max")), True),
+        (HammerSpec("K", "qmp", Rate(None, "max")), False),
+        (HammerSpec("stop-cont", "kick", Rate(None, "max")), True),
+        (HammerSpec("1x info lapic", "hmp", Rate(None, "max"), mix=(("info lapic", 1),)), True),
+    ],
+)
+def test_what_sends_one_command_over_and_over_can_be_told_in_a_script(spec: HammerSpec, varies: bool) -> None:
+    assert spec.varies is varies
 
 
 def test_sums_and_shares() -> None:

@@ -1,0 +1,74 @@
+"""Kinds that need a process each: SeaBIOS, healthy or with a lost AP, and firmware that hangs or resets by design."""
+
+from __future__ import annotations
+
+import os
+from functools import cache, partial
+
+from qstress.model import Accel, FindingClass, Outcome
+from qstress.trial import run_trial
+from tests.accuracy.kind import COMPUTING, WAITING, Batch, Kind, Load, lanes
+from tests.accuracy.roms import Doing, Saying, rom
+from tests.accuracy.table import HEALTHY, LOST_INIT, Truth, truth
+
+
+async def _boot(
+    batch: Batch, *, accel: Accel, true: Truth, smp: int = 4, rom: tuple[Saying, Doing] | None = None,
+    lost_ap: bool = False,
+) -> None:  # fmt: skip
+    firmware = rom_path(*rom) if rom else "seabios"
+    result, _ = await run_trial(batch.trial(accel, smp, firmware=firmware, lost_ap=lost_ap), batch.bench)
+    batch.book(true, result.verdict, result.detection_s)
+
+
+@cache
+def rom_path(saying: Saying, doing: Doing) -> str:
+    """Return the path of a ROM; it is memory of this process, and gone with it."""
+    fd = os.memfd_create("qstress-rom", os.MFD_CLOEXEC)
+    os.write(fd, rom(saying, doing))
+    return f"/proc/{os.getpid()}/fd/{fd}"
+
+
+HEALTHY_BOOTS = [
+    Kind(
+        f"healthy, SeaBIOS, {accel} -smp {smp}", trials, partial(_boot, accel=accel, smp=smp, true=HEALTHY), accel,
+        "SeaBIOS", lanes=COMPUTING,
+    )
+    for accel, smp, trials in (
+        (Accel.TCG, 4, 6000), (Accel.TCG, 16, 1000), (Accel.KVM, 4, 2500), (Accel.KVM, 16, 500),
+    )
+]  # fmt: skip
+
+LOST_IN_BOOT = [
+    Kind(
+        f"lost AP, SeaBIOS, {accel} -smp {smp}", 200,
+        partial(_boot, accel=accel, smp=smp, true=LOST_INIT, lost_ap=True), accel, "SeaBIOS", lanes=lanes(smp),
+    )
+    for accel in (Accel.TCG, Accel.KVM)
+    for smp in (2, 4, 16, 64)
+]  # fmt: skip
+
+_HALTED = truth(Outcome.HANG, FindingClass.ALL_HALTED)
+_LIVELOCK = truth(Outcome.HANG, FindingClass.LIVELOCK)
+_LOOP = truth(Outcome.RESTART, FindingClass.RESET_LOOP)
+#: A firmware that says nothing may be meant to stand still: then nothing may be claimed.
+_NO_CLAIM = truth(Outcome.UNKNOWN)
+
+DESIGNED = [
+    Kind(
+        f"{name}, {accel} -smp 4", trials, partial(_boot, accel=accel, rom=(saying, doing), true=true), accel,
+        "own ROMs", lanes=wide, load=load,
+    )
+    for accel in (Accel.TCG, Accel.KVM)
+    for name, trials, saying, doing, true, wide, load in (
+        ("halted after its banner", 200, Saying.BANNER, Doing.HALT, _HALTED, COMPUTING, Load.SHARE),
+        ("halted after its PCI lines", 200, Saying.PCI, Doing.HALT, _HALTED, COMPUTING, Load.SHARE),
+        ("halted, a firmware unknown", 20, Saying.NOTHING, Doing.HALT, _NO_CLAIM, WAITING, Load.NEVER),
+        ("livelock after its banner", 200, Saying.BANNER, Doing.LOOP, _LIVELOCK, COMPUTING, Load.NEVER),
+        ("livelock after its PCI lines", 200, Saying.PCI, Doing.LOOP, _LIVELOCK, COMPUTING, Load.NEVER),
+        ("reset loop by port, with banners", 1000, Saying.BANNER, Doing.PORT_RESET, _LOOP, 1, Load.SHARE),
+        ("reset loop by port, silent", 1000, Saying.NOTHING, Doing.PORT_RESET, _LOOP, 1, Load.SHARE),
+        ("reset loop by triple fault, with banners", 1000, Saying.BANNER, Doing.TRIPLE_FAULT, _LOOP, 1, Load.SHARE),
+        ("reset loop by triple fault, silent", 1000, Saying.NOTHING, Doing.TRIPLE_FAULT, _LOOP, 1, Load.SHARE),
+    )
+]  # fmt: skip
