@@ -39,14 +39,14 @@ from qstress.model import (
     Verdict,
 )
 from qstress.observe import kicks, usage
-from qstress.observe.examine import ClosedLook, examine, out_of_band_answers
+from qstress.observe.examine import ClosedLook, examine, examine_stall
 from qstress.observe.kicks import KickLook
 from qstress.polled import PolledBoot
 from qstress.registers import parse
 from qstress.verdict.causes import duty_cycle, explained
 from qstress.verdict.hang import diagnose
 from qstress.verdict.judge import Doubt, Situation, assess, next_look_s, stalled
-from qstress.verdict.limits import Limits, limits
+from qstress.verdict.limits import Learned, Limits, limits, patience_s, slowness
 from qstress.windows import Log, bringup_began_ns
 
 #: How long a monitor may take to say how often vCPUs were kicked.
@@ -57,16 +57,20 @@ KEPT_REPLIES, KEPT_OBSERVATIONS = 8, 512
 
 @dataclass(frozen=True, slots=True)
 class Bench:
-    """What a trial needs from its surroundings: which lane it runs on, when the run began (monotonic seconds), what the
-    interposer adds to QEMU's environment, whether this QEMU has a sandbox, how much slower than idle this host is,
-    whether anybody wants the evidence of a finding, the classes that cells have shown so far, who is told what kicked a
-    cell's guest, and the roll of trials for the host's kernel log."""
+    """What a trial needs from its surroundings.
+
+    On which lane it runs, when the run began (monotonic seconds) and what the CPUs had counted then, what the
+    interposer adds to QEMU's environment, whether this QEMU has a sandbox, whether anybody wants the evidence of a
+    finding, what healthy bring-ups of each cell were like and which classes it has shown so far, who is told what
+    kicked a cell's guest, and the roll of trials for the host's kernel log.
+    """
 
     lane: int = 0
     run_began_s: float = 0.0
     env: Mapping[str, str] | None = None
     sandbox: bool = True
-    slowness: float = 1.0
+    since: usage.CpuTimes = field(default_factory=usage.cpu_times)
+    learned: dict[int, Learned] = field(default_factory=dict)
     wants_evidence: Callable[[TrialResult], bool] = lambda result: True
     known: set[tuple[int, FindingClass | None]] = field(default_factory=set)
     on_kicks: Callable[[int, StormCount], None] = lambda cell_index, count: None
@@ -173,7 +177,12 @@ class Bringup:
     def __init__(self, trial: Trial, bench: Bench) -> None:
         self.trial = trial
         self.bench = bench
-        self.limits: Limits = limits(trial.cell.stratum.shape, slowness=bench.slowness)
+        load = usage.load(bench.since)
+        self._load = str(load)
+        self.slowness = slowness(load)
+        self.limits: Limits = limits(
+            trial.cell.stratum.shape, slowness=self.slowness, learned=bench.learned.get(trial.cell_index)
+        )
         self.hammers = [
             Hammer(spec, trial.seed + i, self._replied, smp=trial.cell.stratum.shape.smp)
             for i, spec in enumerate(trial.cell.stratum.hammers)
@@ -193,6 +202,8 @@ class Bringup:
         self._bell = Bell()
         self._churn: Churn | None = None
         self._told = Milestone.START
+        self._looked_s: float | None = None  # when the last closer look was not believed, and what it said
+        self._seen = ""
 
     def commands(self) -> tuple[CommandCount, ...]:
         """Return what became of each hammer's commands."""
@@ -215,8 +226,19 @@ class Bringup:
             for hammer in self.hammers:
                 hammer.release()
             await made.rest()
+            self._learn(made.guest)
             await made.guest.end(polite=self.verdict.outcome is Outcome.HANG)  # then the hammers have come to rest
             self.ask(made.log.read())
+
+    def _learn(self, guest: Guest) -> None:
+        """Have later trials of this cell know what a healthy bring-up is like on this host."""
+        found_s = guest.console.reached_s.get(Milestone.FOUND)
+        if self.verdict.outcome is not Outcome.OK or found_s is None or self.began_s is None:
+            return
+        index, known = self.trial.cell_index, self.bench.learned
+        known[index] = known.get(index, Learned()).and_then(
+            guest.console.longest_silence_s, found_s - self.began_s, slowness=self.slowness
+        )
 
     async def on(self, made: Machine, start: Start = Start.CONT) -> None:
         """Boot the guest of *made* and stay with it until there is a verdict; the guest stays as it is then."""
@@ -291,7 +313,8 @@ class Bringup:
                 if verdict is not None:
                     return verdict
                 continue
-            self._steer(guest.console.log.milestone, tasks)
+            if self._looked_s is None or self._looked_s <= guest.console.last_output_s:
+                self._steer(guest.console.log.milestone, tasks)
             await self._bell.wait_until(next_look_s(situation, self.limits))
 
     @property
@@ -314,6 +337,11 @@ class Bringup:
             resets=guest.resets,
             panicked=guest.panicked,
             silent_since_s=min(waiting, default=None),
+            looked_s=self._looked_s,
+            seen=self._seen,
+            load=self._load,
+            known_firmware=guest.shape.firmware in ("seabios", "smpscan"),
+            goes_on=returncode is None and guest.shape.firmware == "seabios",
         )
 
     def _judge(self, situation: Situation, guest: Guest) -> Verdict | Doubt | None:
@@ -344,37 +372,40 @@ class Bringup:
         quiet = [await hammer.quiesce(self.limits.reply_s) for hammer in self.hammers]
         if not all(quiet):
             return await self._stalled(guest, asked_s)
-        if guest.process.exited.is_set() or await guest.console.output(self.limits.settle_s):
+        if guest.process.exited.is_set():
             return None
         try:
             self.look = await examine(guest, self.limits, clock_zero_s=self.began_s or 0.0)
         except GuestError:
             return None if await self._ended(guest) else await self._stalled(guest, asked_s)
         verdict = diagnose(self.look.examination, guest.console.log)
-        return verdict if self._believed(verdict, guest) else None
+        if self._believed(verdict, guest):
+            return verdict
+        self._looked_s, self._seen = time.monotonic(), verdict.title
+        return None
 
     def _believed(self, verdict: Verdict, guest: Guest) -> bool:
-        """A certain verdict stands; a likely one only after a silence far beyond what raised the doubt."""
-        silence_s = time.monotonic() - guest.console.last_output_s
         if verdict.confidence is Confidence.INCONCLUSIVE:
             return False
-        if verdict.confidence is Confidence.CERTAIN or verdict.outcome is Outcome.UNKNOWN:
-            return True
-        patience_s = self.limits.boot_s if verdict.finding_class is FindingClass.HANG_OTHER else 6 * self.limits.quiet_s
-        return silence_s >= patience_s
+        silence_s = time.monotonic() - guest.console.last_output_s
+        return verdict.outcome is Outcome.UNKNOWN or silence_s >= patience_s(verdict, self.limits)
 
     async def _stalled(self, guest: Guest, asked_s: float) -> Verdict | None:
-        oob = await out_of_band_answers(guest, timeout_s=2.0)
+        look = await examine_stall(guest, timeout_s=2.0)
         if await self._ended(guest):
             return None
-        state = usage.process_state(guest.process.pid)
         waiting = [hammer.waiting_since_s for hammer in self.hammers if hammer.waiting_since_s is not None]
         waited_s = time.monotonic() - min(waiting, default=asked_s)
-        if state not in ("T", "t") and waited_s < self.limits.reply_s and waiting:
+        if look.process_state not in ("T", "t") and waited_s < self.limits.reply_s and waiting:
             return None
         for hammer in self.hammers:
             hammer.abandon()
-        return stalled(state, oob_answers=oob, waited_s=waited_s, log=guest.console.log)
+        log = guest.console.log
+        verdict = stalled(
+            look.process_state, oob_answers=look.oob_answers, waited_s=waited_s, log=log, threads=look.threads
+        )
+        self.rig_reason = "starved" if verdict.outcome is Outcome.RIG else ""
+        return verdict
 
     async def _ended(self, guest: Guest) -> bool:
         """Whether QEMU is gone; gives an exit that broke the monitor a moment to be seen."""

@@ -11,6 +11,7 @@ from dataclasses import asdict
 from qstress.bringup import Bringup
 from qstress.model import Evidence, Milestone, Observation, TrialResult
 from qstress.observe.usage import host_load
+from qstress.report import timeline
 from qstress.verdict.signature import state_word
 
 
@@ -21,7 +22,7 @@ def result_of(bringup: Bringup) -> TrialResult:
     found_s = guest.console.reached_s.get(Milestone.FOUND) if guest else None
     detection_s = None
     if guest is not None and bringup.verdict.outcome.finding and bringup.decided_s is not None:
-        detection_s = bringup.decided_s - guest.console.progressed_s
+        detection_s = max(0.0, bringup.decided_s - guest.console.progressed_s)
     return TrialResult(
         trial=bringup.trial,
         verdict=bringup.verdict,
@@ -56,6 +57,8 @@ def evidence_of(bringup: Bringup) -> Evidence:
             for sent in hammer.log
         ]
     reached = {milestone.name.lower(): round(at_s - zero_s, 6) for milestone, at_s in guest.console.reached_s.items()}
+    observations = [*bringup.observations, *((look.examination.before, look.examination.after) if look else ())]
+    end_s = (bringup.decided_s or zero_s) - zero_s
     return Evidence(
         dumps=tuple(dumps) + (look.dumps if look else ()),
         console=guest.console.text,
@@ -72,6 +75,8 @@ def evidence_of(bringup: Bringup) -> Evidence:
             "host": host_load(),
             "duty_cycle": bringup.duty_cycle,
             "states": states_over_time(bringup.observations),
+            **(look.notes if look else {}),
+            **timeline.facts(observations, bringup.recorded, zero_ns=bringup.zero_ns, end_s=end_s),
         },
     )
 

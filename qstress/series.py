@@ -91,7 +91,7 @@ class Series(Bringup):
         while boots.over:
             over = boots.over.popleft()
             if isinstance(over, SmpscanBoot):
-                verdict = assess(situation, over, self.limits)
+                verdict = assess(replace(situation, goes_on=False), over, self.limits)
                 if not isinstance(verdict, Verdict) or verdict.outcome is not Outcome.OK:
                     return verdict
                 over = 1  # late, and all in

@@ -32,6 +32,7 @@ from qstress.hostlog.findings import HostFinding, Roll, as_text
 from qstress.metrics.snapshot import Progress, RunVerdict, Snapshot, snapshot
 from qstress.model import Build, Evidence, FindingClass, StormCount, Trial, TrialResult
 from qstress.observe.hostlog import HostLog
+from qstress.observe.usage import cpu_times
 from qstress.plan.schedule import Plan
 from qstress.recorded.history import last_good
 from qstress.recorded.reports import files_of
@@ -40,14 +41,17 @@ from qstress.recorded.totals import Totals
 from qstress.report.gate import GateResult, PastRun, answered
 from qstress.report.repro import script
 from qstress.report.standing import Standing, standing
+from qstress.report.story import story
 from qstress.report.summary import RunFacts, summary
 from qstress.report.text import text
+from qstress.report.timeline import of, svg
 from qstress.stats.compare import Comparison
 from qstress.stats.tally import Tally
 from qstress.store.read import open_run
 from qstress.store.rows import as_stored
 from qstress.store.write import RunStore, call_qstress
 from qstress.trial import Bench, run_process
+from qstress.verdict.limits import Learned
 
 #: Where a run's folder keeps what the host's kernel complained of.
 HOST_KERNEL_FILE = "host-kernel.txt"
@@ -266,14 +270,15 @@ def trial_runner(
     """
     env = {build.name: interposer.environment(build) for build in settings.builds}
     sandboxed = {build.name: has_sandbox(build) for build in settings.builds}
-    began_s = time.monotonic()
+    began_s, since = time.monotonic(), cpu_times()
+    learned: dict[int, Learned] = {}
     known: set[tuple[int, FindingClass | None]] = set()
 
     async def run(trials: Sequence[Trial], lane: int, deliver: Deliver) -> None:
         name = trials[0].cell.build.name
         bench = Bench(
             lane=lane, run_began_s=began_s, env=env[name], sandbox=sandboxed[name], wants_evidence=wants_evidence,
-            known=known, on_kicks=on_kicks, roll=roll,
+            since=since, learned=learned, known=known, on_kicks=on_kicks, roll=roll,
         )  # fmt: skip
         # as stored: what a summary made again from the store is made of
         await run_process(trials, bench, lambda done: deliver([(as_stored(result), kept) for result, kept in done]))
@@ -297,6 +302,11 @@ def repro_script(result: TrialResult, evidence: Evidence) -> str:
     )
 
 
+def evidence_texts(result: TrialResult, evidence: Evidence) -> dict[str, str]:
+    """Return what a person reads first in an evidence folder: the story in a screen, and the picture."""
+    return {"story.txt": story(result, evidence), "timeline.svg": svg(of(result, evidence))}
+
+
 def _wire(
     settings: Settings, kvm: KvmFacts, store: RunStore, started: datetime,
     on_result: Callable[[TrialResult, str | None], None],
@@ -305,6 +315,7 @@ def _wire(
     totals = Totals(settings, plan)
     tally = totals.tally
     store.repro_script = repro_script
+    store.texts = evidence_texts
     open_findings: dict[int, tuple[TrialResult, str | None]] = {}
 
     def finished(result: TrialResult, place: str | None) -> None:

@@ -111,6 +111,6 @@ def test_github_gets_errors_and_a_step_summary(tmp_path: Path) -> None:
     summary = tmp_path / "step.md"
     done = qstress("report", str(run), "--format", "github", GITHUB_STEP_SUMMARY=str(summary))
     assert done.returncode == 0
-    assert done.stdout.startswith("::error title=gate better_than::")
+    assert "\n::error title=gate better_than::" in done.stdout
     assert summary.read_text().startswith("### qstress nightly")
     assert "::error" in qstress("report", str(run), "--format", "github", GITHUB_STEP_SUMMARY="").stdout

@@ -43,7 +43,7 @@ def fuzz_settings(config: Config, base: Path) -> FuzzSettings:
         commands=fuzz.commands,
         wrong=fuzz.wrong,
         depth=fuzz.depth,
-        mix={kind: weight for kind, weight in fuzz.mix.items()},
+        mix={str(kind): weight for kind, weight in fuzz.mix.items()},
         weights=dict(fuzz.weights),
         reply_s=fuzz.reply,
         reduce_s=fuzz.reduce,

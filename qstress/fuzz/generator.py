@@ -50,6 +50,8 @@ PROBES = 5
 PROBED_BYTES = 4096
 #: How long a QEMU may take to be gone once it was told to quit.
 QUIT_S = 10.0
+#: Kinds of exchange in which each send is a whole message.
+_WHOLE = ("qmp", "corpus", "planned", "lifecycle", "hammer")
 _CAPABILITIES = ('{"enable": ["oob"]}', '{"enable": ["oob"]}', "{}", '{"enable": []}')
 _HAMMERED = ("info cpus", "info lapic", "info tlb", "info mem", "info mtree -f", "info qtree", "info block")
 _KEYS = ("\t", "\t\t", "\x1b[A", "\x1b[B", "\x01", "\x05", "\x0b", "\x7f", "\x1b[D\x1b[D", "\x17", "\x15", "\x10")
@@ -147,7 +149,10 @@ class Generator:
         for op, item, result in zip(exchange.ops, exchange.items, results, strict=True):
             if isinstance(op, Send) and op.wait is not Await.NOTHING:
                 answer = result if isinstance(result, bytes) else None
-                judged.append(Judged(op, self._fed(op, item, answer)))
+                digest = self._fed(op, item, answer)
+                if item is not None and exchange.kind in _WHOLE and answer is not None:
+                    self._remember_candidate(op, answer, digest)
+                judged.append(Judged(op, digest))
         if exchange.kind == "probe" and self._probing is not None:
             looks = [result for result in results if isinstance(result, Footprint)]
             if oracles.growth(looks, oracles.REPEATS) is None:
@@ -176,11 +181,14 @@ class Generator:
             self._k.corpus.add(Entry(key, (*self._recent, item)))
         if returned and not oracles.only_reads(send.command):
             self._recent.append(item)
-        if send.to is To.QMP and answer is not None and len(answer) < PROBED_BYTES:
-            about = oracles.subject(send)
-            if not returned or oracles.only_reads(about.removeprefix("hmp ")):
-                self._candidates[about] = send
         return digest
+
+    def _remember_candidate(self, send: Send, answer: bytes, digest: Digest) -> None:
+        """Remember a command that should leave nothing behind: it was refused, or only reads."""
+        about = oracles.subject(send)
+        reads = oracles.only_reads(about.removeprefix("hmp "))
+        if send.to is To.QMP and len(answer) < PROBED_BYTES and (digest.fate is not Fate.RETURNED or reads):
+            self._candidates[about] = send
 
     # how a life begins and ends
 

@@ -18,7 +18,8 @@ class Console:
     """The reading end of one guest's console, read into *log*; *on_milestone* is called when that says something new.
 
     ``reached_s`` holds when each milestone was seen, ``last_output_s`` when anything was printed, ``progressed_s`` when
-    that was more than the firmware's own word that it waits in vain (monotonic).
+    that was more than the firmware's own word that it waits in vain (monotonic), ``longest_silence_s`` how long nothing
+    was, at most.
     """
 
     def __init__(self, log: BootReader, on_milestone: Callable[[], None]) -> None:
@@ -30,6 +31,7 @@ class Console:
         self.log = log
         self.last_output_s = self.progressed_s = time.monotonic()
         self.reached_s: dict[Milestone, float] = {}
+        self.longest_silence_s = 0.0
 
     def restart(self, log: BootReader) -> None:
         """Begin another boot with *log*: what was said so far belongs to the last one."""
@@ -89,7 +91,9 @@ class Console:
                 return True
             if not data:
                 return False
-            self.last_output_s = time.monotonic()
+            now_s = time.monotonic()
+            self.longest_silence_s = max(self.longest_silence_s, now_s - self.last_output_s)
+            self.last_output_s = now_s
             self._kept += data[: max(0, KEPT_BYTES - len(self._kept))]
             self._heard.set()
             news = self.log.feed(data)

@@ -46,14 +46,13 @@ def write_files(run: Recorded) -> list[Path]:
 def printed(run: Recorded, form: str) -> str:
     """Return what a command prints of *run*.
 
-    :param form: ``text``, ``json`` or ``github``.
+    :param form: ``text``, ``json``, or ``github``: the text and then the errors that GitHub shows at the commit.
     """
     facts, tally, standing = run.facts, run.totals.tally, run.standing
     if form == "json":
         return json.dumps(summary_of(run), indent=1) + "\n"
-    if form == "github":
-        return "".join(f"{line}\n" for line in error_lines(facts, tally, standing))
-    return text(facts, tally, standing.comparisons, standing.gate)
+    lines = error_lines(facts, tally, standing) if form == "github" else []
+    return text(facts, tally, standing.comparisons, standing.gate) + "".join(f"{line}\n" for line in lines)
 
 
 def add_step_summary(run: Recorded, path: Path) -> None:

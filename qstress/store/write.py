@@ -50,6 +50,7 @@ class RunStore:
         self.path = path
         self.run_id = path.name
         self.repro_script: Callable[[TrialResult, Evidence], str] = call_qstress
+        self.texts: Callable[[TrialResult, Evidence], Mapping[str, str]] = lambda result, evidence: {}
         self.max_per_signature = 5
         self._ledger = ledger
         self._lock_fd = lock_fd
@@ -207,7 +208,8 @@ class RunStore:
         half = root / f".{name}.half"
         with store_errors(root):
             try:
-                write_evidence(half, result, evidence, run_id=self.run_id, repro_script=script)
+                texts = self.texts(result, evidence)
+                write_evidence(half, result, evidence, run_id=self.run_id, repro_script=script, texts=texts)
                 os.rename(half, root / name)
                 sync_folder(root)
             except BaseException:

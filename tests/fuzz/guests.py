@@ -30,9 +30,14 @@ def confined() -> Confinement:
     return confinement(QEMU, {})
 
 
-def bench(reply_s: float = 10.0) -> Bench:
+def plant(library: str, fault: str) -> tuple[tuple[str, str], ...]:
+    """The environment that plants *fault*, such as ``crash:query-name`` (``planted.c``)."""
+    return (("LD_PRELOAD", library), ("QSTRESS_PLANT", fault))
+
+
+def bench(env: tuple[tuple[str, str], ...] = ()) -> Bench:
     """What replays need."""
-    return Bench(confined(), environment(()), reply_s)
+    return Bench(confinement(QEMU, dict(env)) if env else confined(), environment(env))
 
 
 def rig(*more: str) -> Rig:

@@ -9,34 +9,42 @@ import pytest
 from qstress.fuzz.judge import Kind
 from qstress.fuzz.recording import Recording, Step
 from qstress.fuzz.replay import Replays, environment
-from tests.fuzz.guests import ARGUMENTS, CONNECT, QEMU, bench, hmp, qmp
+from tests.fuzz.guests import ARGUMENTS, CONNECT, QEMU, bench, plant, qmp
 
 pytestmark = [pytest.mark.qemu, pytest.mark.timeout(60)]
-#: A division that no processor can do, in the monitor's own calculator: QEMU 7.2 and 10.0 end with SIGFPE.
-DIVIDE = hmp("print -9223372036854775808/-1")
-RECORDING = Recording(
-    "crash: SIGFPE at hmp print", Kind.CRASH, QEMU, "", ARGUMENTS, (),
-    (Step("planned", CONNECT), Step("qmp", (qmp("query-status", "q2"), qmp("stop", "q3"))), Step("hmp", (DIVIDE,))),
-)  # fmt: skip
 
 
-def test_a_recorded_crash_shows_again_and_what_changed_something_is_told() -> None:
-    replays = Replays(bench())
-    fault, replayed = replays.shows(RECORDING)
+def crashing(library: str) -> Recording:
+    """A recording of a crash that was planted into ``query-name``."""
+    steps = (
+        Step("planned", CONNECT),
+        Step("qmp", (qmp("query-status", "q2"), qmp("stop", "q3"))),
+        Step("qmp", (qmp("query-name", "q4"),)),
+    )
+    env = plant(library, "crash:query-name")
+    return Recording("crash: SIGSEGV at query-name", Kind.CRASH, QEMU, "", ARGUMENTS, env, steps)
+
+
+def test_a_recorded_crash_shows_again_and_what_changed_something_is_told(planted: str) -> None:
+    recording = crashing(planted)
+    replays = Replays(bench(recording.env))
+    fault, replayed = replays.shows(recording)
     assert fault is not None
-    assert fault.kind is Kind.CRASH
+    assert (fault.kind, fault.title) == (Kind.CRASH, recording.title)
     assert replayed.changing == {"r1", "q3"}
     assert replays.played == 1
 
 
-def test_without_its_cause_it_does_not() -> None:
-    fault, replayed = Replays(bench()).shows(replace(RECORDING, steps=RECORDING.steps[:2], linger_s=0.05))
+def test_without_its_cause_it_does_not(planted: str) -> None:
+    recording = crashing(planted)
+    calm = replace(recording, steps=recording.steps[:2], linger_s=0.05)
+    fault, replayed = Replays(bench(recording.env)).shows(calm)
     assert fault is None
     assert replayed.faults == ()
 
 
-def test_a_guest_that_does_not_start_shows_nothing() -> None:
-    fault, replayed = Replays(bench()).shows(replace(RECORDING, arguments=("-machine", "nonsense")))
+def test_a_guest_that_does_not_start_shows_nothing(planted: str) -> None:
+    fault, replayed = Replays(bench()).shows(replace(crashing(planted), arguments=("-machine", "nonsense")))
     assert (fault, replayed.faults) == (None, ())
 
 

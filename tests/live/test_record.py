@@ -44,5 +44,7 @@ async def test_a_finding_brings_everything_that_was_seen() -> None:
     assert evidence.threads[0].share > 10 * evidence.threads[2].share
     assert "-smp" in evidence.argv
     assert not any("fd=" in argument for argument in evidence.argv)
-    assert set(evidence.notes) == {"limits", "milestones_s", "host", "duty_cycle", "states"}
+    assert {"limits", "milestones_s", "host", "duty_cycle", "states", "looks_s", "lanes", "end_s"} <= set(
+        evidence.notes
+    )
     assert [event["event"] for event in evidence.events][0] == "RESUME"

@@ -39,12 +39,14 @@ def test_pictures_and_stories_lie_with_the_evidence(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("form", "begin"),
-    [("text", "lost-init: unpatched 1/1"), ("json", '{\n "format": 1'), ("github", "::error title=gate better_than")],
+    [("text", "lost-init: unpatched 1/1"), ("json", '{\n "format": 1'), ("github", "lost-init: unpatched 1/1")],
 )
 def test_a_run_is_printed_as_asked(tmp_path: Path, form: str, begin: str) -> None:
     run = recorded(tmp_path, [(LOST, OK)], exit_code=5)
     assert printed(run, form).startswith(begin)
     assert printed(run, form).endswith("\n")
+    errors = [line for line in printed(run, form).splitlines() if line.startswith("::error title=gate better_than::")]
+    assert len(errors) == (form == "github")
 
 
 def test_the_step_summary_is_added_to(tmp_path: Path) -> None:

@@ -49,7 +49,7 @@ def figure(shown: Figure) -> Markup:
         aria_labelledby=name,
         aria_describedby=said,
     )
-    caption = tag("figcaption", tag("h3", shown.title), tag("p", shown.says))
+    caption = tag("figcaption", tag("h2", shown.title), tag("p", shown.says))
     data = tag("details", tag("summary", "The numbers"), table(shown.data, f"{shown.title}: the numbers"))
     return tag("figure", caption, svg, data, id=shown.name, aria_label=shown.title)
 
@@ -110,6 +110,8 @@ def rates(tally: Tally) -> Figure:
     grid = [line(x(tick), 14, x(tick), y, "grid") for tick in x.ticks]
     ticks = [text(x(tick), y + 16, f"{100 * tick:g} %", anchor="middle", kind="tick") for tick in x.ticks]
     says = "A mark is the share of bring-ups that showed the class, its line the exact 95 % interval."
+    if any(cell.clustered for cell in tally.cells):
+        says += " It is widened by how much more process-runs differ than independent trials would."
     if len(drawn) < len(groups):
         says += f" Drawn are the {len(drawn)} highest of {len(groups)} pairs of class and stratum."
     columns = ("class", "build", "stratum", "found", "trials", "lower %", "upper %")

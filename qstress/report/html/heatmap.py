@@ -14,6 +14,8 @@ from qstress.stats.tally import Tally
 
 #: Shades of the style sheet. Each step is a factor of about 2: from 100 % down to 1 in 256, and 0 for none.
 SHADES = 9
+#: Larger plans are cut to so many columns, and to so many tiles in all maps together.
+COLUMNS_MAX, TILES_MAX = 12, 600
 
 
 def heat_map(tally: Tally) -> Markup | None:
@@ -27,14 +29,21 @@ def heat_map(tally: Tally) -> Markup | None:
     seen = [c for c in classes_shown(tally) if any(cell.classes[c] for cell in tally.cells)]
     if len(rows) * len(columns) < 2 or not seen:
         return None
-    maps = [_one(tally, of_class, build, rows, columns, labels) for of_class in seen for build in builds_of(tally)]
+    kinds = [(of_class, build) for of_class in seen for build in builds_of(tally)]
+    shown = columns[:COLUMNS_MAX]
+    of_each = rows[: max(1, TILES_MAX // (len(kinds) * len(shown)))]
+    maps = [_one(tally, of_class, build, of_each, shown, labels) for of_class, build in kinds]
+    left_out = len(rows) * len(columns) - len(of_each) * len(shown)
+    more = tag("p", f"Each lacks {left_out} tiles, for which there is no room: see summary.json", class_="more")
+    name = "Rate by shape and hammer"
     caption = tag(
         "figcaption",
-        tag("h3", "Rate by shape and hammer"),
+        tag("h2", name),
         tag("p", "Down: the guest's shape; across: what hammered it. A shade darker is about twice the rate."),
     )
-    name = "Rate by shape and hammer"
-    return tag("figure", caption, tag("div", maps, class_="maps"), id="heat-map", aria_label=name, role="group")
+    return tag(
+        "figure", caption, tag("div", maps, class_="maps"), more if left_out else None, id="heat-map", aria_label=name
+    )
 
 
 def _one(

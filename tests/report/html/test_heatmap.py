@@ -5,7 +5,7 @@ import re
 import pytest
 
 from qstress.plan.schedule import Plan
-from qstress.report.html.heatmap import SHADES, heat_map, shade
+from qstress.report.html.heatmap import COLUMNS_MAX, SHADES, TILES_MAX, heat_map, shade
 from qstress.report.html.page import style_sheet
 from tests.report.html.samples import settings, shown, strata
 from tests.stats.samples import LOST, OK, RIG
@@ -44,3 +44,12 @@ def test_shades_follow_the_rate(share: float, expected: int) -> None:
 
 def test_every_shade_is_in_the_style_sheet() -> None:
     assert all(f".heat{n} " in style_sheet() for n in range(SHADES))
+
+
+def test_a_large_plan_is_cut_and_says_so() -> None:
+    asked = settings(strata=strata(range(1, 101), [f"{n}/s" for n in range(1, COLUMNS_MAX + 3)]))
+    drawn = heat_map(shown(asked, [(LOST, OK)]).tally)
+    assert drawn is not None
+    tiles = drawn.count("<td class=")
+    assert TILES_MAX - 2 * COLUMNS_MAX < tiles <= TILES_MAX
+    assert f"Each lacks {100 * (COLUMNS_MAX + 2) - tiles // 2} tiles" in drawn
