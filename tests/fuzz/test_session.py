@@ -22,7 +22,7 @@ SUBJECT = Subject(QEMU, "7.2", (ARGUMENTS,), ())
 #: Little that harms: the tests are about the session.
 CALM = Settings(
     commands=60, wrong=0.0, mix={"qmp": 1, "corpus": 0, "lifecycle": 0, "hammer": 1, "hmp": 0, "corrupt": 0},
-    weights={name: 0 for name in ("quit", "human-monitor-command", "migrate", "netdev_add", "memsave", "pmemsave")},
+    weights=dict.fromkeys(("quit", "human-monitor-command", "migrate", "netdev_add", "memsave", "pmemsave"), 0),
 )  # fmt: skip
 
 
