@@ -7,7 +7,7 @@ from pathlib import Path
 ROOT = Path(__file__).parent.parent
 
 #: Tests of what is no module of qstress: live guests, and what lies beside the package under the same name.
-ELSEWHERE = ("live", "dashboards", "packaging")
+ELSEWHERE = ("live", "accuracy", "dashboards", "packaging")
 
 
 def test_every_module_has_its_tests_and_every_test_file_its_module() -> None:

@@ -10,7 +10,7 @@ from qstress.fuzz import oracles
 from qstress.fuzz.generator import Exchange, Judged
 from qstress.fuzz.ops import Await, Footprint, Send, To
 from qstress.fuzz.played import Played
-from qstress.fuzz.protocol import Fate, Reader
+from qstress.fuzz.protocol import Fate, Reader, ident_of
 
 
 class Kind(StrEnum):
@@ -96,7 +96,9 @@ class Judge:
         faults = []
         for line in played.strays:
             if wrong := self._reader.stray(line, garbage=corrupt, outstanding=outstanding):
-                at = oracles.subject(sends[0]) if len(sends) == 1 else ""
+                ident = ident_of(line)
+                named = [send for send in sends if ident and send.ident == ident] or (sends if len(sends) == 1 else [])
+                at = oracles.subject(named[0]) if named else ""
                 text = line[:200].decode(errors="replace").strip()
                 told = "" if line.startswith(b'{"timestamp"') else text[:80]
                 faults.append(Fault(Kind.PROTOCOL, f"{at}: {wrong}" if at else wrong, at, (text,), told))

@@ -2,6 +2,6 @@
 
 ``write`` records and ``read`` reads back. Below them: ``ledger`` and ``record`` are the two sides of ``trials.db``
 (``schema.sql``, opened by ``database``); ``rows``, ``words`` and ``packing`` say how results and verdicts become rows,
-and ``sums`` how a tally does (pure); ``evidence`` makes a finding's folder, ``files`` writes durably and puts the
-host's refusals into words.
+``sums`` how a tally does (pure); ``evidence`` makes a finding's folder, ``files`` writes durably and puts the host's
+refusals into words.
 """

@@ -28,7 +28,7 @@ class Grade(StrEnum):
 class Truth:
     """What may be said of a trial: one of these outcomes, with one of these classes, and this in title or signature.
 
-    Without a class, whoever claims a finding raises a false alarm.
+    Without classes there is no fault: whoever claims a finding raises a false alarm.
     """
 
     outcomes: frozenset[Outcome]
@@ -37,7 +37,7 @@ class Truth:
 
     def grade(self, verdict: Verdict) -> Grade:
         """Compare *verdict* with the truth."""
-        of_class = verdict.finding_class in self.classes if self.classes else verdict.finding_class is None
+        of_class = not self.classes or verdict.finding_class in self.classes
         if verdict.outcome in self.outcomes and of_class and self.says in f"{verdict.title} {verdict.signature}":
             return Grade.RIGHT
         return Grade.WRONG if verdict.outcome.counted else Grade.UNKNOWN

@@ -84,6 +84,12 @@ def test_false_alarms_are_counted_where_there_is_no_fault() -> None:
     assert total == "7 trials, 1 faults found, 2 wrong verdicts"
 
 
+def test_a_paused_guest_that_is_called_up_is_wrong_and_no_alarm() -> None:
+    row = Row("paused", "SeaBIOS")
+    row.add(truth(Outcome.UNKNOWN, says="paused"), OK, None)
+    assert (row.grades[Grade.WRONG], row.faultless, row.alarms) == (1, 1, 0)
+
+
 def test_a_fault_that_is_taken_for_healthy_is_no_false_alarm() -> None:
     row = Row("lost", "smpscan")
     row.add(LOST_INIT, OK, None)
