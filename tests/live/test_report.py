@@ -1,6 +1,6 @@
 """``report.html`` in a real browser: what it asks for, what it says to those who cannot see it, what it looks like.
 
-Screenshots go to the folder in ``QSTRESS_ARTEFACTS``, else to pytest's own.
+Screenshots go to the folder in ``TEST_ARTEFACTS``, else to pytest's own.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ def browser() -> Iterator[Browser]:
 @pytest.fixture(scope="module")
 def artefacts(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Where screenshots go."""
-    named = os.environ.get("QSTRESS_ARTEFACTS")
+    named = os.environ.get("TEST_ARTEFACTS")
     folder = Path(named) if named else tmp_path_factory.mktemp("report")
     folder.mkdir(parents=True, exist_ok=True)
     return folder
