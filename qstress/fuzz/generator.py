@@ -315,7 +315,7 @@ class Generator:
     def _exchange(self, kind: str, made: list[tuple[Op, Item | None]]) -> Exchange:
         """Return *made* as an exchange, with the state queries behind it if it may have changed something."""
         changes = any(item and not item.hmp and not oracles.only_reads(item.command) for _, item in made)
-        if changes:
+        if changes and kind != "planned":
             for command, arguments in oracles.STATE_QUERIES:
                 ident = self._ident("s")
                 made.append((Send(To.QMP, _message(command, arguments, ident), Await.REPLY, ident, command), None))

@@ -55,6 +55,7 @@ class Judge:
         self._host_bytes = host_bytes
         self._state: tuple[frozenset[bytes], ...] | None = None
         self._asked_to_end = False
+        self._last_sends: list[Send] = []
 
     def judge(self, exchange: Exchange, played: Played, judged: Sequence[Judged]) -> list[Fault]:
         """Return what is wrong with what came of *exchange*, worst first."""
@@ -71,6 +72,7 @@ class Judge:
                 about = oracles.subject(each.send)
                 faults.append(Fault(Kind.PROTOCOL, f"{about}: {each.digest.fault}", about))
         faults += self._strays(sends, played)
+        self._last_sends = sends
         if exchange.kind == "probe-again":
             faults += _grown([result for result in played.results if isinstance(result, Footprint)], judged)
         faults += self._changed(exchange, played, judged)
@@ -97,7 +99,8 @@ class Judge:
         for line in played.strays:
             if wrong := self._reader.stray(line, garbage=corrupt, outstanding=outstanding):
                 ident = ident_of(line)
-                named = [send for send in sends if ident and send.ident == ident] or (sends if len(sends) == 1 else [])
+                known = [send for send in (*sends, *self._last_sends) if ident and send.ident == ident]
+                named = known or (sends if len(sends) == 1 else [])
                 at = oracles.subject(named[0]) if named else ""
                 text = line[:200].decode(errors="replace").strip()
                 told = "" if line.startswith(b'{"timestamp"') else text[:80]
@@ -110,7 +113,7 @@ class Judge:
         others = [each for each in judged if not each.send.ident.startswith("s")]
         blamed = [each for each in others if not oracles.only_reads(each.send.command)]
         refused = all(each.digest.fate is not Fate.RETURNED for each in blamed)
-        quiet = exchange.kind in ("qmp", "corpus", "planned") and not played.strays and blamed
+        quiet = exchange.kind in ("qmp", "corpus") and not played.strays and blamed
         if before is None or self._state is None or before == self._state or not (refused and quiet):
             return []
         names = " or ".join(dict.fromkeys(oracles.subject(each.send) for each in blamed))

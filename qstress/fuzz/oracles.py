@@ -36,6 +36,11 @@ STATE_QUERIES: tuple[tuple[str, dict[str, object]], ...] = (
 )
 _NAMES = re.compile(rb'"(?:name|label|node-name|status)": "([^"#]*)"')
 _STATUS = re.compile(rb'"status": "([a-z-]+)"')
+#: What is said by what then aborts: assertions, GLib, QEMU's error_abort, the C library.
+_ABORTS = re.compile(
+    r"ssertion|Unexpected error in|Bail out|ERROR:|not be reached|failed to allocate|abort|\*\*\*|free\(\)|malloc"
+    r"|corrupt"
+)
 _PID = re.compile(r"==\d+==")
 _ALLOCATION = re.compile(r"(?:failed to allocate|Cannot allocate) (?:memory \()?([0-9]+)")
 _QUITS = ("quit", "q", "system_powerdown")
@@ -142,8 +147,10 @@ def _last_words(returncode: int, said: str) -> str:
     lines = said.strip().splitlines()
     if reports := [line for line in lines if "Sanitizer:" in line]:
         return crash_title(_PID.sub("", reports[0]))
-    speechless = returncode < 0 and -returncode not in (signal.SIGABRT, signal.SIGTRAP)
-    return "" if speechless else crash_title("\n".join(lines[-2:]))
+    if returncode >= 0:
+        return crash_title("\n".join(lines[-2:]))
+    aborts = [line for line in lines[-3:] if _ABORTS.search(line)]
+    return crash_title(aborts[0]) if aborts and -returncode in (signal.SIGABRT, signal.SIGTRAP) else ""
 
 
 _TELLING = {

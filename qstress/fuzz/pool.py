@@ -12,6 +12,8 @@ from typing import Any, TypeVar
 
 T = TypeVar("T")
 
+#: What the session's own chardevs are called: a ``yank`` of one would hang up on us.
+OURS = "qstress-"
 #: How many names of a kind are kept, the latest ones.
 KEPT = 256
 #: Where a reply's member holds a name of a kind, whatever command it answers.
@@ -86,8 +88,8 @@ class Pool:
         return pick(rng, self.names[pick(rng, _KINDS)]) if odds < 0.93 else pick(rng, ODD)
 
     def add(self, kind: str, name: object) -> None:
-        """Take in *name*; what is no reasonable name is ignored."""
-        if not isinstance(name, str) or not 0 < len(name) < 200:
+        """Take in *name*; what is no reasonable name is ignored, and so is what belongs to the session itself."""
+        if not isinstance(name, str) or not 0 < len(name) < 200 or OURS in name:
             return
         known, names = self._known.setdefault(kind, set()), self.names.setdefault(kind, [])
         if name not in known:

@@ -23,6 +23,7 @@ from qstress.errors import RigError
 from qstress.fuzz.confine import SECCOMP, Confinement, confined, limited
 from qstress.fuzz.ops import Footprint, To
 from qstress.fuzz.played import Ended
+from qstress.fuzz.pool import OURS
 from qstress.guest.argv import DEBUG_PORT, guarded
 from qstress.milestones import BootLog
 
@@ -235,16 +236,19 @@ class Rig:
                 handed.callback(theirs.close)
                 inherited.append(theirs.fileno())
                 mode = "control" if to is To.QMP else "readline"
-                chardev = f"socket,id=fuzz-{to},fd={theirs.fileno()},server=on,wait=off"
-                arguments += ["-chardev", chardev, "-mon", f"chardev=fuzz-{to},mode={mode}"]
+                name = f"{OURS}{to}"
+                arguments += ["-chardev", f"socket,id={name},fd={theirs.fileno()},server=on,wait=off"]
+                arguments += ["-mon", f"chardev={name},mode={mode}"]
             self.control.sock, theirs = socket.socketpair()
             handed.callback(theirs.close)
             inherited.append(theirs.fileno())
-            arguments += ["-chardev", f"socket,id=control,fd={theirs.fileno()}", "-mon", "chardev=control,mode=control"]
+            arguments += ["-chardev", f"socket,id={OURS}control,fd={theirs.fileno()}"]
+            arguments += ["-mon", f"chardev={OURS}control,mode=control"]
             console_fd, output_fd, status_fd = (self._pipe(handed, inherited) for _ in range(3))
             arguments += ["-add-fd", f"fd={console_fd[1]},set=1"]
-            arguments += ["-chardev", "file,id=console,path=/dev/fdset/1,append=on"]
-            arguments += ["-device", f"isa-debugcon,iobase={DEBUG_PORT:#x},chardev=console", "-S", "-sandbox", SECCOMP]
+            arguments += ["-chardev", f"file,id={OURS}console,path=/dev/fdset/1,append=on"]
+            arguments += ["-device", f"isa-debugcon,iobase={DEBUG_PORT:#x},chardev={OURS}console"]
+            arguments += ["-S", "-sandbox", SECCOMP]
             argv = self._command_line(arguments, status_fd[1], handed, inherited)
             self._process = self._spawn(argv, inherited, output_fd[1])
         self._on(console_fd[0], lambda: self._read_console(console_fd[0]))

@@ -11,6 +11,7 @@ from __future__ import annotations
 import os
 import socket
 import socketserver
+import sys
 import threading
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
@@ -34,6 +35,8 @@ CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 FRESH_S, TEXTFILE_EVERY_S = 1.0, 15.0
 #: How long a scrape waits for another one's rendering; Prometheus gives up after 10 s by default.
 PATIENCE_S = 5.0
+#: How long the event loop may wait for a thread that renders (``sys.setswitchinterval``; Python's default is 5 ms).
+SWITCH_S = 0.0005
 
 Take = Callable[[], Snapshot]
 
@@ -179,9 +182,12 @@ class Exporter:
         self._server.page = page
         thread = threading.Thread(target=self._server.serve_forever, args=(0.1,), name="metrics", daemon=True)
         thread.start()
+        usual_s = sys.getswitchinterval()
+        sys.setswitchinterval(SWITCH_S)
         try:
             yield
         finally:
+            sys.setswitchinterval(usual_s)
             self._server.shutdown()
             thread.join()
 

@@ -57,6 +57,7 @@ def test_growth_must_be_in_every_round_and_alike(seen: list[Footprint], found: G
          "crash: SIGABRT: block.c: f: Assertion `x' failed.", ""),
         (-signal.SIGSYS, "", False, False, "",
          "QEMU's seccomp filter killed it at stop (SIGSYS): the sandbox speaking"),
+        (-6, "Failed to connect to 'u0'\nread 512/512 bytes", False, False, "crash: SIGABRT at stop", ""),
         (-9, "", False, False, "", "killed by SIGKILL: the kernel's out-of-memory killer, or somebody else"),
         (-5, "GLib-ERROR: failed to allocate 1000 bytes", False, False, "", "out of our own limit on memory at stop"),
         (-5, "GLib-ERROR: failed to allocate 99999999999999 bytes", False, False,

@@ -46,6 +46,7 @@ def test_a_kind_keeps_its_latest_names_and_nothing_unreasonable() -> None:
         pool.add("node", f"x{number}")
     pool.add("node", "y" * 500)
     pool.add("node", None)
+    pool.add("node", "/chardevs/qstress-qmp")
     assert len(pool.names["node"]) == KEPT
     assert pool.names["node"][-1] == f"x{2 * KEPT - 1}"
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import socket
+import sys
 import threading
 import urllib.error
 import urllib.request
@@ -71,6 +72,14 @@ async def test_snapshots_are_taken_on_the_event_loop() -> None:
         async with ours.following(take):
             await run_sync(get, ours.url)
     assert set(threads) == {threading.get_ident()}
+
+
+async def test_while_it_serves_the_event_loop_need_not_wait_long_for_a_rendering() -> None:
+    usual_s = sys.getswitchinterval()
+    with exporter(LOOPBACK) as ours:
+        async with ours.following(at_start):
+            assert sys.getswitchinterval() == pytest.approx(module.SWITCH_S)
+    assert sys.getswitchinterval() == usual_s
 
 
 async def test_another_path_is_not_found_and_says_where_to_look() -> None:
