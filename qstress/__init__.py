@@ -6,12 +6,14 @@ The flow, which is also the map of the package (imports only go down, ``pyprojec
 2. ``plan/`` turns axes into cells and draws a seeded, interleaved order of trials.
 3. ``guest/`` makes a command line (pure), starts QEMU paused, connects, hands out a live guest or leaves a clean host.
 4. ``hammer/`` sends monitor commands on time; each reply goes to the judge. ``observe/`` watches what is free to watch.
-5. ``registers`` and ``milestones`` read what the guest says; ``verdict/`` (pure) folds it into a verdict.
-   On suspicion the trial stops hammering first, waits, then confirms.
+5. ``registers``, ``milestones``, ``smpscan`` and ``polled`` read what the guest says, ``windows`` what the interposer
+   recorded, ``hostlog/`` what the host's kernel says; ``verdict/`` (pure) folds it into a verdict. On suspicion the
+   trial stops hammering first, waits, then confirms.
 6. ``store/`` commits each finding before the next trial starts; ``stats/`` (pure) folds outcomes, ``report/`` shows
-   them.
-7. ``trial`` runs one bring-up, ``campaign`` drives lanes of them until its stop rule, ``host/`` asks what this machine
-   can do, ``cli`` wires, prints and exits.
+   them, ``metrics/`` serves them, ``recorded/`` reads them back.
+7. ``bringup`` runs one bring-up, ``series`` many of a guest that resets itself, ``trial`` a process-run of them,
+   ``campaign`` drives lanes until its stop rule, ``soak`` wires it all. ``fuzz/`` plays with the monitors instead,
+   ``host/`` asks what this machine can do, ``cli`` prints and exits.
 
 The words (guest, lane, hammer, trial, verdict, class, block, cell, tier) are the types of ``model``; what can go wrong
 is in ``errors``.

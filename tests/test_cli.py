@@ -64,7 +64,7 @@ def test_a_configuration_is_refused_with_its_place(tmp_path: Path) -> None:
     assert f"{path}:5:12: guest.smp[1]: 'sixteen' is not a whole number from 1 to 4096" in done.stderr
 
 
-@pytest.mark.parametrize("name", ["quickstart", "smp64", "race", "race-hold", "replayed-init"])
+@pytest.mark.parametrize("name", ["quickstart", "smp64", "race", "race-hold", "replayed-init", "nightly", "kick-storm"])
 def test_the_shipped_configurations_are_fine(name: str) -> None:
     for arguments in ([f"configs/{name}.yaml"], ["-c", f"configs/{name}.yaml"]):
         done = qstress("config", "check", *arguments)
