@@ -207,6 +207,7 @@ async def test_a_storm_goes_on_until_its_time_is_over(accel: Accel, smp: int) ->
         await running.places([Place.STORMING] * smp)
         sent = ""
         while not re.search(r"ICR\s+0x00000040", sent):  # until that AP has passed an interrupt on
+            await running.guest.control.hmp(f"info registers {smp - 1}", timeout_s=60)  # info lapic N of 7.2 does not
             sent = await running.guest.control.hmp(f"info lapic {smp - 1}", timeout_s=60)
         await running.guest.control.execute("inject-nmi", timeout_s=60)  # kicks all, and is not delivered
         pins = re.findall(r"pin (\d+) .*vec=(\d+) .*fixed", await running.guest.control.hmp("info pic", timeout_s=60))
