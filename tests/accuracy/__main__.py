@@ -1,24 +1,35 @@
-"""``python -m tests.accuracy``: carry out labelled trials, print a table; exit 1 when any verdict was wrong."""
+"""``python -m tests.accuracy``: carry out labelled trials, print a table; exit 1 when any verdict was wrong.
+
+At full size this takes hours, so it can be done in pieces. With ``--into FILE`` all that is booked is appended to FILE,
+at least every half a minute, and what FILE holds already is not done again: the same command goes on after an
+interruption, and ``--scale 0.1``, then ``--scale 1`` does a tenth of every kind before the rest of any.
+"""
 
 from __future__ import annotations
 
 import argparse
 import resource
 import signal
+import subprocess
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 
 import anyio
 
+import qstress
 from qstress.config.kvm import probe
 from tests.accuracy.in_place import HEALTHY_IN_PLACE, LOST_IN_PLACE
+from tests.accuracy.kept import append, merged, to_line
 from tests.accuracy.meddled import MEDDLED
 from tests.accuracy.parts import Part, parts_of, rows_of
 from tests.accuracy.processes import DESIGNED, HEALTHY_BOOTS, LOST_IN_BOOT
 from tests.accuracy.raced import RACED
-from tests.accuracy.table import Grade, table
+from tests.accuracy.table import Grade, Row, left, table
 
 KINDS = (*HEALTHY_IN_PLACE, *LOST_IN_PLACE, *RACED, *DESIGNED, *MEDDLED, *LOST_IN_BOOT, *HEALTHY_BOOTS)
+#: What ``--part`` selects: one lane on an idle host, which is how latency is measured; more lanes; the hogs.
+PARTS = ("timed", "plain", "loaded")
 
 
 async def carry_out(parts: Sequence[Part]) -> bool:
@@ -38,23 +49,62 @@ async def carry_out(parts: Sequence[Part]) -> bool:
     return True
 
 
+def part_name(part: Part) -> str:
+    """Return which of :data:`PARTS` this is one of."""
+    return "loaded" if part.loaded else "timed" if part.lanes == 1 else "plain"
+
+
+def revision() -> str:
+    """Return what the verdicts come from: a commit, or the version where there is none."""
+    argv = ("git", "-C", str(Path(__file__).parent), "describe", "--always", "--dirty")
+    said = subprocess.run(argv, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)
+    return said.stdout.strip() or qstress.__version__
+
+
+def arguments() -> argparse.ArgumentParser:
+    """Return what reads the command line."""
+    made = argparse.ArgumentParser(prog="python -m tests.accuracy", description=__doc__)
+    made.add_argument("--scale", type=float, default=1.0, help="size; 1.0 takes hours (default), 0.01 is a try-out")
+    made.add_argument("--loaded", type=float, default=0.2, help="share of trials under 8x load (default 0.2)")
+    made.add_argument("--only", action="append", metavar="KIND", help="kinds whose name holds this; repeatable")
+    made.add_argument("--part", action="append", choices=PARTS, help="these parts of each kind; repeatable; timed ones"
+                      " need a quiet host (default all)")  # fmt: skip
+    made.add_argument("--into", type=Path, metavar="FILE", help="go on from FILE, and append to it what is booked")
+    made.add_argument("--table", action="store_true", help="run nothing: print what FILE holds, and what is left")
+    return made
+
+
 def main() -> int:
     """Do what the command line asks; return the exit code."""
-    arguments = argparse.ArgumentParser(prog="python -m tests.accuracy", description=__doc__)
-    arguments.add_argument(
-        "--scale", type=float, default=1.0, help="size; 1.0 takes hours (default), 0.01 is a try-out"
-    )
-    arguments.add_argument("--loaded", type=float, default=0.2, help="share of trials under 8x load (default 0.2)")
-    arguments.add_argument("--only", action="append", metavar="KIND", help="kinds whose name holds this; repeatable")
-    asked = arguments.parse_args()
+    parser = arguments()
+    asked = parser.parse_args()
     kinds = [kind for kind in KINDS if not asked.only or any(words in kind.name for words in asked.only)]
     if not kinds:
-        arguments.error("no such kind; there are:\n  " + "\n  ".join(kind.name for kind in KINDS))
-    resource.setrlimit(resource.RLIMIT_CORE, (0, resource.getrlimit(resource.RLIMIT_CORE)[1]))  # QEMUs are crashed
-    parts = parts_of(kinds, asked.scale, asked.loaded, kvm=probe().usable)
-    interrupted = anyio.run(carry_out, parts)
+        parser.error("no such kind; there are:\n  " + "\n  ".join(kind.name for kind in KINDS))
+    known: dict[str, Row] = {}
+    by = {revision()}
+    if asked.into is not None and asked.into.exists():
+        known, earlier = merged(asked.into.read_text().splitlines())
+        by = earlier if asked.table else by | earlier
+
+    def keep(rows: Sequence[Row]) -> None:
+        if asked.into is not None:
+            append(asked.into, (to_line(row, revision()) for row in rows))
+
+    parts = [
+        part
+        for part in parts_of(kinds, asked.scale, asked.loaded, kvm=probe().usable, rows=known, keep=keep)
+        if not asked.part or part_name(part) in asked.part
+    ]
+    interrupted = False
+    if not asked.table:
+        resource.setrlimit(resource.RLIMIT_CORE, (0, resource.getrlimit(resource.RLIMIT_CORE)[1]))  # QEMUs are crashed
+        interrupted = anyio.run(carry_out, parts)
     rows = rows_of(parts)
     print(table(rows))
+    if missing := [part for part in parts if part.row.n < part.wanted]:
+        print("\n".join(("", *left((part.row, part.wanted) for part in missing))))
+    print(f"\njudged by {', '.join(sorted(by))}")
     return 1 if any(row.grades[Grade.WRONG] for row in rows) else 130 if interrupted else 0
 
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 
 import anyio
 
@@ -15,7 +16,7 @@ from tests.accuracy.kind import LOADED, Batch, Kind
 from tests.accuracy.load import hogs
 from tests.accuracy.table import Grade, Row, Truth, line, said
 
-#: How often progress is told, and how many verdicts that were not right are told in full, for each row.
+#: How often progress is told and kept, and how many verdicts that were not right are told in full, for each row.
 TELL_EVERY_S, TOLD = 30.0, 5
 #: Some trials do not count (a fault came too late, a race was lost): there are so many times more at most.
 TRIES = 4
@@ -23,31 +24,50 @@ TRIES = 4
 
 @dataclass(slots=True)
 class Part:
-    """Some trials of one kind, all with hogs (*loaded*) or all without. ``beside`` is the row of those that come with
-    them."""
+    """Some trials of one kind, all with hogs (*loaded*) or all without. ``row`` is to hold ``wanted`` of them, and
+    ``beside`` those that come with them; ``keep`` is given what was booked since it was called last."""
 
     kind: Kind
     loaded: bool
     wanted: int
     row: Row
     beside: Row
-    _told_s: float = 0.0
+    keep: Callable[[Sequence[Row]], None] = lambda rows: None
+    _new: tuple[Row, Row] = (Row(""), Row(""))  # as row and beside, not kept yet
+    _kept_s: float = 0.0
+    _first: int = 0  # the number of the first trial
+    _batch: int = 1
     _begun: int = 0  # batches
+    _most: int = 0
     _under_way: int = 0  # trials that may yet be booked
+
+    @property
+    def lanes(self) -> int:
+        """How many batches there are at a time."""
+        return LOADED if self.loaded else self.kind.lanes
 
     async def run(self) -> None:
         """Carry out batches on all lanes until enough trials are booked."""
-        began_s = self._told_s = time.monotonic()
-        with hogs(self.loaded):
-            async with anyio.create_task_group() as tasks:
-                for lane in range(LOADED if self.loaded else self.kind.lanes):
-                    tasks.start_soon(self._lane, lane)
-        tell(line(self.row), f"took {time.monotonic() - began_s:.1f} s")
+        if self.row.n >= self.wanted:
+            return
+        self._first, self._kept_s = self.row.n, time.monotonic()
+        self._batch = min(self.kind.batch, -(-(self.wanted - self.row.n) // self.lanes))  # so that no lane is idle
+        self._most = TRIES * -(-(self.wanted - self.row.n) // self._batch)
+        self._renew()
+        took_s = self.row.took_s
+        try:
+            with hogs(self.loaded):
+                async with anyio.create_task_group() as tasks:
+                    for lane in range(self.lanes):
+                        tasks.start_soon(self._lane, lane)
+        finally:
+            self._keep()
+        tell(line(self.row), f"took {self.row.took_s - took_s:.1f} s")
 
     async def _lane(self, lane: int) -> None:
         bench = Bench(lane=lane, env=self.kind.env(), wants_evidence=lambda result: False)
         while many := self._next():
-            first = self._begun * self.kind.batch
+            first = self._first + self._begun * self._batch
             self._begun += 1
             self._under_way += many
             await self.kind.carry_out(Batch(self.row.name, first, many, bench, self.book))
@@ -55,25 +75,41 @@ class Part:
 
     def _next(self) -> int:
         """Return how many trials the next batch has; 0: there is none."""
-        if self._begun >= TRIES * -(-self.wanted // self.kind.batch):
+        if self._begun >= self._most:
             return 0
-        return max(0, min(self.kind.batch, self.wanted - self.row.n - self._under_way))
+        return max(0, min(self._batch, self.wanted - self.row.n - self._under_way))
 
     def book(self, true: Truth, verdict: Verdict, detection_s: float | None, *, beside: bool = False) -> None:
         """Take in one trial; tell of it when its verdict is not right, and of all now and then."""
         row = self.beside if beside else self.row
         grade = row.add(true, verdict, detection_s)
+        self._new[beside].add(true, verdict, detection_s)
         if grade is not Grade.RIGHT and row.n - row.grades[Grade.RIGHT] <= TOLD:
             tell(f"{grade}: {row.name}: {said(verdict)} ({verdict.confidence})", *verdict.because)
-        if time.monotonic() > self._told_s + TELL_EVERY_S:
-            self._told_s = time.monotonic()
+        if time.monotonic() > self._kept_s + TELL_EVERY_S:
+            self._keep()
             tell(f"{self.row.name}: {self.row.n}/{self.wanted}")
 
+    def _renew(self) -> None:
+        own, beside = (Row(row.name, row.group, row.loaded) for row in (self.row, self.beside))
+        self._new = (own, beside)
 
-def parts_of(kinds: Iterable[Kind], scale: float, share: float, *, kvm: bool) -> list[Part]:
-    """Return what there is to do; what this host cannot do is told."""
+    def _keep(self) -> None:
+        now_s = time.monotonic()
+        self._new[0].took_s = now_s - self._kept_s
+        self.row.took_s += self._new[0].took_s
+        self._kept_s = now_s
+        self.keep([row for row in self._new if row.n or row.took_s])
+        self._renew()
+
+
+def parts_of(
+    kinds: Iterable[Kind], scale: float, share: float, *, kvm: bool, rows: Mapping[str, Row] = MappingProxyType({}),
+    keep: Callable[[Sequence[Row]], None] = lambda rows: None,
+) -> list[Part]:  # fmt: skip
+    """Return what there is to do; what this host cannot do is told. *rows* are what was booked before, by name."""
     parts: list[Part] = []
-    rows: dict[str, Row] = {}
+    known = dict(rows)
     for kind in kinds:
         impossible = kind.impossible or ("no usable KVM" if kind.accel is Accel.KVM and not kvm else "")
         if impossible:
@@ -81,8 +117,8 @@ def parts_of(kinds: Iterable[Kind], scale: float, share: float, *, kvm: bool) ->
             continue
         for loaded, wanted in kind.parts(scale, share):
             own, beside = (f"{name}, 8x load" if name and loaded else name for name in (kind.name, kind.beside))
-            shared = rows.setdefault(beside, Row(beside, kind.group))
-            parts.append(Part(kind, loaded, wanted, Row(own, kind.group), shared))
+            row, shared = (known.setdefault(name, Row(name, kind.group, loaded)) for name in (own, beside))
+            parts.append(Part(kind, loaded, wanted, row, shared, keep))
     return parts
 
 

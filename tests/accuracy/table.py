@@ -54,11 +54,13 @@ LOST_INIT = truth(Outcome.HANG, FindingClass.LOST_INIT)
 
 @dataclass(slots=True)
 class Row:
-    """The trials of one kind, with or without load. Those without a fault count towards the false-alarm rate of
-    ``group``."""
+    """The trials of one kind, with or without load (``loaded``). Those without a fault count towards the false-alarm
+    rate of ``group``; ``took_s`` is how long its lanes were at it."""
 
     name: str
     group: str = ""
+    loaded: bool = False
+    took_s: float = 0.0
     faultless: int = 0
     alarms: int = 0
     grades: Counter[Grade] = field(default_factory=Counter)
@@ -85,6 +87,16 @@ class Row:
             if detection_s is not None:
                 self.detections_s.append(detection_s)
         return grade
+
+    def take(self, other: Row) -> None:
+        """Take in all trials of *other*, a row of the same name."""
+        self.took_s += other.took_s
+        self.faultless += other.faultless
+        self.alarms += other.alarms
+        self.grades += other.grades
+        self.not_right += other.not_right
+        self.found += other.found
+        self.detections_s += other.detections_s
 
 
 def said(verdict: Verdict) -> str:
@@ -116,8 +128,23 @@ def table(rows: Iterable[Row]) -> str:
     for group in sorted({row.group for row in shown if row.faultless}):
         members = [row for row in shown if row.group == group]
         alarms, n = sum(row.alarms for row in members), sum(row.faultless for row in members)
-        lines.append(f"false alarms, {group}: {alarms}/{n}, upper 95 % bound {upper_limit(alarms, n, 0.05):.2g}")
+        under_load = sum(row.faultless for row in members if row.loaded)
+        lines.append(
+            f"false alarms, {group}: {alarms}/{n} ({under_load} under 8x load), "
+            f"upper 95 % bound {upper_limit(alarms, n, 0.05):.2g}"
+        )
     found = sum(row.found.total() for row in shown)
     wrong = sum(row.grades[Grade.WRONG] for row in shown)
     lines.append(f"{sum(row.n for row in shown)} trials, {found} faults found, {wrong} wrong verdicts")
     return "\n".join(lines)
+
+
+def left(rows: Iterable[tuple[Row, int]]) -> list[str]:
+    """Return what is left to do: each row with the trials it is to hold, and how long the rest takes at its pace."""
+    lines, total_s, unknown = [], 0.0, 0
+    for row, wanted in rows:
+        rest_s = row.took_s / row.n * (wanted - row.n) if row.n else 0.0
+        total_s, unknown = total_s + rest_s, unknown + (not row.n)
+        pace = f"{row.took_s / row.n:.3f} s each, {rest_s / 60:.1f} min left" if row.n else "never run"
+        lines.append(f"{row.name:<62}{row.n:>8} of {wanted:<7}{pace}")
+    return [*lines, f"left: {total_s / 60:.0f} min" + (f", and {unknown} that have never run" if unknown else "")]

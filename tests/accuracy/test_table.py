@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from qstress.model import FindingClass, Outcome, Verdict
-from tests.accuracy.table import HEALTHY, LOST_INIT, Grade, Row, Truth, line, said, table, truth
+from tests.accuracy.table import HEALTHY, LOST_INIT, Grade, Row, Truth, left, line, said, table, truth
 
 OK = Verdict(Outcome.OK, "Found 4 cpu(s)")
 LOST = Verdict(Outcome.HANG, "lost INIT: CPU#3 never left the reset vector", FindingClass.LOST_INIT)
@@ -80,7 +80,7 @@ def test_false_alarms_are_counted_where_there_is_no_fault() -> None:
     lost.add(LOST_INIT, SPIN, None)
     other.add(LOST_INIT, LOST, 0.1)
     *_, rate, total = table([healthy, Row("never run"), lost, other]).splitlines()
-    assert rate == "false alarms, smpscan: 1/4, upper 95 % bound 0.75"
+    assert rate == "false alarms, smpscan: 1/4 (0 under 8x load), upper 95 % bound 0.75"
     assert total == "7 trials, 1 faults found, 2 wrong verdicts"
 
 
@@ -94,3 +94,21 @@ def test_a_fault_that_is_taken_for_healthy_is_no_false_alarm() -> None:
     row = Row("lost", "smpscan")
     row.add(LOST_INIT, OK, None)
     assert (row.grades[Grade.WRONG], row.faultless, row.alarms) == (1, 0, 0)
+
+
+def test_trials_under_load_are_told_apart_in_a_false_alarm_rate() -> None:
+    idle, loaded = Row("healthy", "smpscan"), Row("healthy, 8x load", "smpscan", loaded=True)
+    for row in (idle, loaded, loaded):
+        row.add(HEALTHY, OK, None)
+    *_, rate, _ = table([idle, loaded]).splitlines()
+    assert rate.startswith("false alarms, smpscan: 0/3 (2 under 8x load), ")
+
+
+def test_what_is_left_is_told_at_the_pace_so_far() -> None:
+    begun = Row("begun", took_s=60.0)
+    for _ in range(10):
+        begun.add(HEALTHY, OK, None)
+    one, other, total = left([(begun, 30), (Row("never"), 5)])
+    assert one.split() == ["begun", "10", "of", "30", "6.000", "s", "each,", "2.0", "min", "left"]
+    assert other.split() == ["never", "0", "of", "5", "never", "run"]
+    assert total == "left: 2 min, and 1 that have never run"
