@@ -341,7 +341,7 @@ class Bringup:
             seen=self._seen,
             load=self._load,
             known_firmware=guest.shape.firmware in ("seabios", "smpscan"),
-            goes_on=returncode is None and guest.shape.firmware == "seabios",
+            goes_on=returncode is None and guest.shape.firmware != "smpscan",
         )
 
     def _judge(self, situation: Situation, guest: Guest) -> Verdict | Doubt | None:

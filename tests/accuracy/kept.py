@@ -11,6 +11,7 @@ import os
 from array import array
 from collections import Counter
 from collections.abc import Iterable
+from dataclasses import fields
 from pathlib import Path
 
 from qstress.model import FindingClass
@@ -19,13 +20,9 @@ from tests.accuracy.table import Grade, Row
 
 def to_line(row: Row, revision: str) -> str:
     """Return *row* as a line of JSON, with the revision of the code that judged its trials."""
-    fields = {
-        "name": row.name, "group": row.group, "loaded": row.loaded, "revision": revision,
-        "took_s": round(row.took_s, 3), "faultless": row.faultless, "alarms": row.alarms,
-        "grades": row.grades, "found": row.found, "not_right": row.not_right,
-        "detections_s": [round(detection_s, 4) for detection_s in row.detections_s],
-    }  # fmt: skip
-    return json.dumps(fields) + "\n"
+    times_s = [round(detection_s, 4) for detection_s in row.detections_s]
+    held = {field.name: getattr(row, field.name) for field in fields(row)}
+    return json.dumps({**held, "detections_s": times_s, "revision": revision}) + "\n"
 
 
 def of_line(text: str) -> tuple[Row, str]:
@@ -34,13 +31,13 @@ def of_line(text: str) -> tuple[Row, str]:
     :raises ValueError: it is no such line.
     """
     try:
-        fields = json.loads(text)
-        row = Row(
-            fields["name"], fields["group"], fields["loaded"], fields["took_s"], fields["faultless"], fields["alarms"],
-            Counter({Grade(word): n for word, n in fields["grades"].items()}), Counter(fields["not_right"]),
-            Counter({FindingClass(word): n for word, n in fields["found"].items()}), array("d", fields["detections_s"]),
-        )  # fmt: skip
-        return row, str(fields["revision"])
+        held = json.loads(text)
+        revision = str(held.pop("revision"))
+        held["grades"] = Counter({Grade(word): n for word, n in held["grades"].items()})
+        held["found"] = Counter({FindingClass(word): n for word, n in held["found"].items()})
+        held["not_right"] = Counter(held["not_right"])
+        held["detections_s"] = array("d", held["detections_s"])
+        return Row(**held), revision
     except (KeyError, TypeError, AttributeError) as error:
         raise ValueError(f"not a row: {text[:80]!r}") from error
 
@@ -54,7 +51,7 @@ def merged(lines: Iterable[str]) -> tuple[dict[str, Row], set[str]]:
     revisions = set()
     for text in lines:
         row, revision = of_line(text)
-        rows.setdefault(row.name, Row(row.name, row.group, row.loaded)).take(row)
+        rows.setdefault(row.name, row.empty()).take(row)
         revisions.add(revision)
     return rows, revisions
 

@@ -14,7 +14,7 @@ from tests.accuracy.table import Truth
 from tests.live.rig import HAMMER, planned
 
 #: Lanes where guests mostly wait, and where they compute.
-WAITING, COMPUTING = 4 * CORES, CORES
+WAITING, COMPUTING = 8 * CORES, CORES
 #: Lanes while the hogs run: these have most of the CPUs in any case, so lanes hardly take any from each other.
 LOADED = 4 * CORES
 
@@ -75,8 +75,9 @@ def _nothing() -> Mapping[str, str]:
 @dataclass(frozen=True, slots=True)
 class Kind:
     """A row of the table. ``trials``: its size at scale 1; ``batch``: how many at a time; ``lanes``: how many batches
-    at once on an unloaded host; ``group``: with which other kinds it counts towards a false-alarm rate; ``beside``: the
-    row of trials that come with its own; ``env``: what its QEMU needs; ``impossible``: why this host cannot do it."""
+    at once on an unloaded host, ``lanes_loaded``: with the hogs; ``group``: with which other kinds it counts towards a
+    false-alarm rate, and ``fault``: towards the faults of one kind (a row is one variant of it); ``beside``: the row of
+    trials that come with its own; ``env``: what its QEMU needs; ``impossible``: why this host cannot do it."""
 
     name: str
     trials: int
@@ -85,6 +86,8 @@ class Kind:
     group: str
     batch: int = 1
     lanes: int = 1
+    lanes_loaded: int = LOADED
+    fault: str = ""
     load: Load = Load.SHARE
     beside: str = ""
     env: Callable[[], Mapping[str, str]] = _nothing

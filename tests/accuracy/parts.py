@@ -12,7 +12,7 @@ import anyio
 
 from qstress.bringup import Bench
 from qstress.model import Accel, Verdict
-from tests.accuracy.kind import LOADED, Batch, Kind
+from tests.accuracy.kind import Batch, Kind
 from tests.accuracy.load import hogs
 from tests.accuracy.table import Grade, Row, Truth, line, said
 
@@ -44,7 +44,7 @@ class Part:
     @property
     def lanes(self) -> int:
         """How many batches there are at a time."""
-        return LOADED if self.loaded else self.kind.lanes
+        return self.kind.lanes_loaded if self.loaded else self.kind.lanes
 
     async def run(self) -> None:
         """Carry out batches on all lanes until enough trials are booked."""
@@ -91,8 +91,7 @@ class Part:
             tell(f"{self.row.name}: {self.row.n}/{self.wanted}")
 
     def _renew(self) -> None:
-        own, beside = (Row(row.name, row.group, row.loaded) for row in (self.row, self.beside))
-        self._new = (own, beside)
+        self._new = (self.row.empty(), self.beside.empty())
 
     def _keep(self) -> None:
         now_s = time.monotonic()
@@ -117,7 +116,8 @@ def parts_of(
             continue
         for loaded, wanted in kind.parts(scale, share):
             own, beside = (f"{name}, 8x load" if name and loaded else name for name in (kind.name, kind.beside))
-            row, shared = (known.setdefault(name, Row(name, kind.group, loaded)) for name in (own, beside))
+            row = known.setdefault(own, Row(own, kind.group, kind.fault, loaded))
+            shared = known.setdefault(beside, Row(beside, kind.group, loaded=loaded))
             parts.append(Part(kind, loaded, wanted, row, shared, keep))
     return parts
 

@@ -39,13 +39,15 @@ HEALTHY_BOOTS = [
     )
 ]  # fmt: skip
 
+#: 200 for each accelerator.
 LOST_IN_BOOT = [
     Kind(
-        f"lost AP, SeaBIOS, {accel} -smp {smp}", 200,
+        f"lost AP, SeaBIOS, {accel} -smp {smp}", trials,
         partial(_boot, accel=accel, smp=smp, true=LOST_INIT, lost_ap=True), accel, "SeaBIOS", lanes=lanes(smp),
+        fault="an AP lost, by process",
     )
     for accel in (Accel.TCG, Accel.KVM)
-    for smp in (2, 4, 16, 64)
+    for smp, trials in ((2, 40), (4, 100), (16, 40), (64, 20))
 ]  # fmt: skip
 
 _HALTED = truth(Outcome.HANG, FindingClass.ALL_HALTED)
@@ -54,21 +56,23 @@ _LOOP = truth(Outcome.RESTART, FindingClass.RESET_LOOP)
 #: A firmware that says nothing may be meant to stand still: then nothing may be claimed.
 _NO_CLAIM = truth(Outcome.UNKNOWN)
 
+#: 200 that are halted, 200 in a livelock, 1,000 reset loops for each accelerator and for each way to reset.
 DESIGNED = [
     Kind(
         f"{name}, {accel} -smp 4", trials, partial(_boot, accel=accel, rom=(saying, doing), true=true), accel,
-        "own ROMs", lanes=wide, load=load,
+        "own ROMs", lanes=wide, load=load, fault=fault,
     )
     for accel in (Accel.TCG, Accel.KVM)
-    for name, trials, saying, doing, true, wide, load in (
-        ("halted after its banner", 200, Saying.BANNER, Doing.HALT, _HALTED, COMPUTING, Load.SHARE),
-        ("halted after its PCI lines", 200, Saying.PCI, Doing.HALT, _HALTED, COMPUTING, Load.SHARE),
-        ("halted, a firmware unknown", 20, Saying.NOTHING, Doing.HALT, _NO_CLAIM, WAITING, Load.NEVER),
-        ("livelock after its banner", 200, Saying.BANNER, Doing.LOOP, _LIVELOCK, COMPUTING, Load.NEVER),
-        ("livelock after its PCI lines", 200, Saying.PCI, Doing.LOOP, _LIVELOCK, COMPUTING, Load.NEVER),
-        ("reset loop by port, with banners", 1000, Saying.BANNER, Doing.PORT_RESET, _LOOP, 1, Load.SHARE),
-        ("reset loop by port, silent", 1000, Saying.NOTHING, Doing.PORT_RESET, _LOOP, 1, Load.SHARE),
-        ("reset loop by triple fault, with banners", 1000, Saying.BANNER, Doing.TRIPLE_FAULT, _LOOP, 1, Load.SHARE),
-        ("reset loop by triple fault, silent", 1000, Saying.NOTHING, Doing.TRIPLE_FAULT, _LOOP, 1, Load.SHARE),
+    for name, trials, fault, saying, doing, true, wide, load in (
+        ("halted after its banner", 50, "halted by design", Saying.BANNER, Doing.HALT, _HALTED, COMPUTING, Load.SHARE),
+        ("halted after its PCI lines", 50, "halted by design", Saying.PCI, Doing.HALT, _HALTED, COMPUTING, Load.SHARE),
+        ("halted, a firmware unknown", 20, "", Saying.NOTHING, Doing.HALT, _NO_CLAIM, WAITING, Load.NEVER),
+        ("livelock after its banner", 50, "livelock", Saying.BANNER, Doing.LOOP, _LIVELOCK, COMPUTING, Load.NEVER),
+        ("livelock after its PCI lines", 50, "livelock", Saying.PCI, Doing.LOOP, _LIVELOCK, COMPUTING, Load.NEVER),
+        *(
+            (f"reset loop by {how}, {words}", 250, "a reset loop", saying, doing, _LOOP, COMPUTING, Load.SHARE)
+            for how, doing in (("port", Doing.PORT_RESET), ("triple fault", Doing.TRIPLE_FAULT))
+            for words, saying in (("with banners", Saying.BANNER), ("silent", Saying.NOTHING))
+        ),
     )
 ]  # fmt: skip

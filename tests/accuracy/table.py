@@ -55,10 +55,11 @@ LOST_INIT = truth(Outcome.HANG, FindingClass.LOST_INIT)
 @dataclass(slots=True)
 class Row:
     """The trials of one kind, with or without load (``loaded``). Those without a fault count towards the false-alarm
-    rate of ``group``; ``took_s`` is how long its lanes were at it."""
+    rate of ``group``, all of them towards what is said of ``fault``; ``took_s`` is how long its lanes were at it."""
 
     name: str
     group: str = ""
+    fault: str = ""
     loaded: bool = False
     took_s: float = 0.0
     faultless: int = 0
@@ -88,8 +89,17 @@ class Row:
                 self.detections_s.append(detection_s)
         return grade
 
+    def empty(self) -> Row:
+        """Return the same row without trials."""
+        return Row(self.name, self.group, self.fault, self.loaded)
+
     def take(self, other: Row) -> None:
-        """Take in all trials of *other*, a row of the same name."""
+        """Take in all trials of *other*.
+
+        :raises ValueError: it is a row of another name.
+        """
+        if self.name != other.name:
+            raise ValueError(f"{other.name!r} is not {self.name!r}")
         self.took_s += other.took_s
         self.faultless += other.faultless
         self.alarms += other.alarms
@@ -119,7 +129,7 @@ def line(row: Row) -> str:
 
 
 def table(rows: Iterable[Row]) -> str:
-    """Return all rows that hold anything, and the false-alarm rate of each group of them.
+    """Return all rows that hold anything, the false-alarm rate of each group of them, and what was said of each fault.
 
     The bound is the one-sided exact limit at 95 %, as if trials that shared a process were independent.
     """
@@ -133,6 +143,9 @@ def table(rows: Iterable[Row]) -> str:
             f"false alarms, {group}: {alarms}/{n} ({under_load} under 8x load), "
             f"upper 95 % bound {upper_limit(alarms, n, 0.05):.2g}"
         )
+    for fault in dict.fromkeys(row.fault for row in shown if row.fault):
+        grades = sum((row.grades for row in shown if row.fault == fault), Counter[Grade]())
+        lines.append(f"{fault}: right {grades[Grade.RIGHT]}/{grades.total()}")
     found = sum(row.found.total() for row in shown)
     wrong = sum(row.grades[Grade.WRONG] for row in shown)
     lines.append(f"{sum(row.n for row in shown)} trials, {found} faults found, {wrong} wrong verdicts")

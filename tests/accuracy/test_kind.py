@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import Counter
+
 import pytest
 
 from qstress.bringup import Bench
@@ -37,6 +39,20 @@ def test_names_tell_kinds_apart() -> None:
 def test_healthy_guests_are_as_many_as_the_issue_asks() -> None:
     assert sum(kind.trials for kind in HEALTHY_IN_PLACE) == 100_000
     assert sum(kind.trials for kind in HEALTHY_BOOTS) == 10_000
+
+
+def test_faults_are_as_many_as_the_issue_asks() -> None:
+    """1,000 of what a reset can make, for each accelerator or for each way to make it; 200 of what needs a process."""
+    many = Counter[str]()
+    for kind in KINDS:
+        many[kind.fault] += kind.trials
+        many[f"{kind.fault}, {kind.accel}"] += kind.trials
+    for fault in ("an AP lost, by reset", "a reset loop"):
+        assert many.pop(f"{fault}, tcg") == many.pop(f"{fault}, kvm") == 1000
+        assert many.pop(fault) == 2000
+    assert many.pop("the boot CPU spins") == 1000
+    del many[""]
+    assert {fault: n for fault, n in many.items() if n < 200 and not fault.endswith((", tcg", ", kvm"))} == {}
 
 
 def test_a_batch_makes_its_trials() -> None:

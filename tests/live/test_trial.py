@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from qstress.model import Accel, Confidence, FindingClass, Milestone, Outcome, Tier, TrialResult
+from tests.accuracy.roms import Doing, Saying, rom
 from tests.live.rig import HAMMER, planned, pretending, run, stock
 
 pytestmark = [pytest.mark.qemu, pytest.mark.timeout(120)]
@@ -124,6 +125,19 @@ async def test_smpscan_shows_the_race_and_the_imitated_fix_does_not() -> None:
             break
     assert FindingClass.LOST_INIT in found[False]
     assert FindingClass.LOST_INIT not in found[True]
+
+
+@pytest.mark.parametrize("saying", [Saying.BANNER, Saying.NOTHING])
+@pytest.mark.parametrize("doing", [Doing.PORT_RESET, Doing.TRIPLE_FAULT])
+@pytest.mark.parametrize("accel", ACCELS)
+async def test_a_firmware_that_resets_again_and_again_is_a_reset_loop(
+    accel: Accel, doing: Doing, saying: Saying, tmp_path: Path
+) -> None:
+    """Also one that prints SeaBIOS's banner: its second one is a reset's consequence, no replayed INIT."""
+    (tmp_path / "rom").write_bytes(rom(saying, doing))
+    result, _ = await run(planned(accel, firmware=str(tmp_path / "rom"), hammers=()))
+    assert (result.verdict.outcome, result.verdict.finding_class) == (Outcome.RESTART, FindingClass.RESET_LOOP)
+    assert result.verdict.confidence is Confidence.CERTAIN
 
 
 def script(folder: Path, text: str) -> str:
