@@ -123,7 +123,17 @@ def _hammer() -> list[Panel]:
             "From when a command was due to its reply; within the bounds of the buckets.",
             units.Seconds,
             *_quantiles("qstress_monitor_reply_seconds", (0.5, 0.99)),
-            width=24,
+        ),
+        series(
+            "Moves and kicks per second",
+            "Of a guest, where churn or kicks are asked for: moves of its threads, migrations that the kernel counted, "
+            "run-time write-backs of vCPUs, exits from the guest.",
+            units.OpsPerSecond,
+            Query(
+                f"sum by (build, kind) (rate(qstress_storm_events_total{{{BUILD}}}[$__rate_interval])) / "
+                f"sum by (build, kind) (rate(qstress_storm_watched_seconds_total{{{BUILD}}}[$__rate_interval]))",
+                "{{build}} {{kind}}",
+            ),
         ),
     ]
 

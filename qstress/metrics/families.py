@@ -80,6 +80,7 @@ def families(now: Snapshot) -> Iterator[Metric]:
     yield from _facts(now)
     yield from _rates(now)
     yield from _commands_and_times(now)
+    yield from _storm(now)
     yield from _gate_and_evidence(now)
     yield from _state(now)
 
@@ -172,6 +173,23 @@ def _add_buckets(
     family.add_metric(labels, list(zip(bounds, map(float, seen), strict=True)), sum_value=None)
     named = dict(zip(("config", "build"), labels, strict=True))
     family.add_sample(f"{family.name}_count", named, seen[-1])
+
+
+def _storm(now: Snapshot) -> Iterator[Metric]:
+    labels = ("config", "build", "kind")
+    events = CounterMetricFamily(
+        "qstress_storm_events",
+        "What moved and kicked vCPUs: moves asked for, migrations counted by the kernel, run-time write-backs, exits.",
+        labels=labels,
+    )
+    watched = CounterMetricFamily(
+        "qstress_storm_watched_seconds", "Seconds of guests in which such events were counted.", labels=labels
+    )
+    for counts in now.builds:
+        for kind, (count, seconds) in counts.storm.items():
+            events.add_metric([now.config, counts.build.name, kind.value], count)
+            watched.add_metric([now.config, counts.build.name, kind.value], seconds)
+    yield from (events, watched)
 
 
 def _gate_and_evidence(now: Snapshot) -> Iterator[Metric]:

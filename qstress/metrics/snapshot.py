@@ -12,7 +12,7 @@ from enum import StrEnum
 from itertools import accumulate
 
 from qstress.config.settings import Settings
-from qstress.model import LATENCY_BUCKETS_S, Build, FindingClass, Outcome, Tier
+from qstress.model import LATENCY_BUCKETS_S, Build, FindingClass, Outcome, StormCount, Tier
 from qstress.stats.cells import CellTally
 from qstress.stats.compare import Decision, winner_so_far
 from qstress.stats.counts import Counts
@@ -33,6 +33,15 @@ RIG_REASONS = (
     "cache", "churn", "compile", "disk-full", "firmware", "inject", "metrics", "no-compiler", "no-kvm", "no-log",
     "no-monitor", "no-sandbox", "not-qemu", "placement", "qemu-missing", "qemu-start", "rig", "spawn", "store",
 )  # fmt: skip
+
+
+class StormKind(StrEnum):
+    """What moves and kicks vCPUs: the ``kind`` label of ``qstress_storm_events_total`` (see ``StormCount``)."""
+
+    MOVE = "move"
+    MIGRATION = "migration"
+    WRITE_BACK = "write-back"
+    EXIT = "exit"
 
 
 class RunVerdict(StrEnum):
@@ -91,7 +100,8 @@ class RateCounts:
 class BuildCounts:
     """What is counted per build alone. ``commands`` has (returned, errors, timeouts, lost) by command.
 
-    ``replies``, ``boots`` and ``detections`` are cumulative, one count for each upper bound and one for all.
+    ``replies``, ``boots`` and ``detections`` are cumulative, one count for each upper bound and one for all. ``storm``
+    has, by kind, how many there were in how many seconds of guests in which they were counted.
     """
 
     build: Build
@@ -100,6 +110,7 @@ class BuildCounts:
     replies: tuple[int, ...]
     boots: tuple[int, ...]
     detections: tuple[int, ...]
+    storm: Mapping[StormKind, tuple[int, float]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -189,7 +200,22 @@ def _build_counts(build: Build, cells: Sequence[CellTally]) -> BuildCounts:
         replies=tuple(accumulate(replies)),
         boots=_cumulative(cells, lambda cell: cell.boot, BOOT_BUCKETS_S),
         detections=_cumulative(cells, lambda cell: cell.detection, DETECTION_BUCKETS_S),
+        storm=_storm([cell.kicks for cell in cells if cell.kicks is not None]),
     )
+
+
+def _storm(counts: Sequence[StormCount]) -> dict[StormKind, tuple[int, float]]:
+    """Add up by kind; a guest of which a number is not known has no part in that kind's seconds either."""
+    numbers: dict[StormKind, Callable[[StormCount], int | None]] = {
+        StormKind.MOVE: lambda count: count.moves,
+        StormKind.MIGRATION: lambda count: count.migrations,
+        StormKind.WRITE_BACK: lambda count: count.write_backs,
+        StormKind.EXIT: lambda count: count.exits,
+    }
+    return {
+        kind: (sum(of(count) or 0 for count in counts), sum(count.seconds for count in counts if of(count) is not None))
+        for kind, of in numbers.items()
+    }
 
 
 def _cumulative(

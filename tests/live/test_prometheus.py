@@ -46,6 +46,7 @@ builds:
   healthy: {binary: qemu-system-x86_64}
 guest: {accel: tcg, smp: 3}
 hammer: [{command: info registers -a, via: hmp, rate: max}]
+churn: 500/s
 stop: {trials: 12}
 compare: {baseline: faulty, candidate: healthy}
 gate: {build: healthy, max_hang_rate: 0.5}
@@ -191,6 +192,10 @@ def assert_equals_summary(api: Api, scrape: str, summary: dict[str, Any]) -> Non
             assert api.value(f"qstress_hang_ratio{name}", **of_cell) == pytest.approx(rate[key], rel=1e-5)
         ((_, sent),) = api.values(f'sum(qstress_monitor_commands_total{{job="{scrape}",build="{cell["build"]}"}})')
         assert sent == cell["commands"]
+        of_build = {"job": scrape, "build": cell["build"]}
+        assert api.value("qstress_storm_events_total", **of_build, kind="move") == cell["kicks"]["moves"]
+        watched_s = api.value("qstress_storm_watched_seconds_total", **of_build, kind="move")
+        assert watched_s == pytest.approx(cell["kicks"]["seconds"])
         boots = api.value("qstress_boot_seconds_count", job=scrape, build=cell["build"])
         assert boots == cell["outcomes"]["ok"]
         assert api.value("qstress_lanes", job=scrape) == cell["lanes"]

@@ -9,14 +9,14 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from qstress.config.settings import Gate
 from qstress.metrics.families import families, registry, render
-from qstress.metrics.snapshot import HANG_CLASSES, RunVerdict, Snapshot, snapshot
-from qstress.model import FindingClass, Outcome, Smm, SmmWriteback
+from qstress.metrics.snapshot import HANG_CLASSES, RunVerdict, Snapshot, StormKind, snapshot
+from qstress.model import FindingClass, Outcome, Smm, SmmWriteback, StormCount
 from qstress.stats.intervals import clopper_pearson
 from tests.dashboards.prom import promtool
 from tests.metrics.samples import at_start, progress, settings, tally_of
 from tests.stats.samples import LOST, OK, REPLAYED, build, cells, feed, feed_runs, verdicts
 
-#: interface.md, "Metrics": the labels of each.
+#: interface.md, "Metrics", and what issues added: the labels of each.
 INTERFACE = {
     "qstress_build_info": {"version"},
     "qstress_run_info": {"config", "run", "accel", "kvm", "nested"},
@@ -29,6 +29,8 @@ INTERFACE = {
     "qstress_monitor_reply_seconds_bucket": {"config", "build", "le"},
     "qstress_boot_seconds_bucket": {"config", "build", "le"},
     "qstress_hang_detection_seconds_bucket": {"config", "build", "le"},
+    "qstress_storm_events_total": {"config", "build", "kind"},
+    "qstress_storm_watched_seconds_total": {"config", "build", "kind"},
     "qstress_guests_running": {"config"},
     "qstress_lanes": {"config"},
     "qstress_evidence_log10": {"config", "baseline", "candidate"},
@@ -85,6 +87,8 @@ def test_every_child_exists_before_the_first_trial() -> None:
             assert value(seen, "qstress_hangs_total", build=name, of_class=found) == 0
         for result in ("return", "error", "timeout", "lost"):
             assert value(seen, "qstress_monitor_commands_total", build=name, result=result) == 0
+        for kind in StormKind:
+            assert value(seen, "qstress_storm_events_total", build=name, kind=kind) == 0
         assert value(seen, "qstress_boot_seconds_bucket", build=name, le="+Inf") == 0
         assert math.isnan(value(seen, "qstress_hang_ratio", build=name))
         assert value(seen, "qstress_hang_ratio_lower", build=name) == 0
@@ -144,6 +148,22 @@ def test_a_decision_has_a_sign() -> None:
         feed(tally, verdicts(old, 40), verdicts(new, 40))
         seen = values(snapshot(made, tally, progress()))
         assert value(seen, "qstress_comparison_decided", baseline="old", candidate="new") == sign
+
+
+def test_kicks_have_the_seconds_in_which_they_were_counted() -> None:
+    made, planned = settings()
+    tally = tally_of(made, planned)
+    tally.add_kicks(0, StormCount(10.0, moves=5000, migrations=700, write_backs=3000, exits=None))
+    seen = values(snapshot(made, tally, progress()))
+    for kind, count, watched_s in (
+        ("move", 5000, 10),
+        ("migration", 700, 10),
+        ("write-back", 3000, 10),
+        ("exit", 0, 0),
+    ):
+        assert value(seen, "qstress_storm_events_total", build="old", kind=kind) == count
+        assert value(seen, "qstress_storm_watched_seconds_total", build="old", kind=kind) == watched_s
+    assert value(seen, "qstress_storm_watched_seconds_total", build="new", kind="move") == 0
 
 
 def test_a_finished_run_keeps_its_verdict_and_time() -> None:

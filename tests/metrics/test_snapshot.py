@@ -15,9 +15,10 @@ from qstress.metrics.snapshot import (
     HANG_CLASSES,
     RIG_REASONS,
     RunVerdict,
+    StormKind,
     snapshot,
 )
-from qstress.model import LATENCY_BUCKETS_S, CommandCount, FindingClass, Outcome, Tier
+from qstress.model import LATENCY_BUCKETS_S, CommandCount, FindingClass, Outcome, StormCount, Tier
 from qstress.stats.compare import Decision
 from tests.metrics.samples import BUILDS, at_start, progress, settings, tally_of
 from tests.stats.samples import CRASH, LOST, OK, REPLAYED, RIG, UNKNOWN, build, feed, verdicts
@@ -69,6 +70,19 @@ def test_commands_and_times_are_summed_per_build() -> None:
     assert old.replies == (8, *[18] * (len(LATENCY_BUCKETS_S) - 1), 20)
     assert old.boots == tuple(2 * (bound_s >= 0.5) for bound_s in BOOT_BUCKETS_S) + (2,)
     assert old.detections == tuple(2 * (bound_s >= 5.0) for bound_s in DETECTION_BUCKETS_S) + (2,)
+
+
+def test_kicks_are_summed_per_build_and_unknown_ones_have_no_seconds() -> None:
+    made, planned = settings(smp=(2, 4))
+    tally = tally_of(made, planned)
+    tally.add_kicks(0, StormCount(4.0, moves=40, migrations=4, write_backs=None, exits=8))
+    tally.add_kicks(2, StormCount(6.0, moves=60, migrations=6, write_backs=12, exits=None))
+    old, new = snapshot(made, tally, progress()).builds
+    assert old.storm == {
+        StormKind.MOVE: (100, 10.0), StormKind.MIGRATION: (10, 10.0), StormKind.WRITE_BACK: (12, 6.0),
+        StormKind.EXIT: (8, 4.0),
+    }  # fmt: skip
+    assert set(new.storm.values()) == {(0, 0)}
 
 
 def test_evidence_and_decision_are_those_of_the_comparison() -> None:
