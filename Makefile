@@ -9,7 +9,7 @@ help:
 	@echo "make soak   find the race in live guests (CONFIG=$(CONFIG)); about 2 minutes"
 	@echo "make test   the whole gate: lint, types, unit tests, live tests"
 	@echo "make bench  what qstress itself costs, as ratios within one run"
-	@echo "make accuracy  how often verdicts are right, on live guests with a known truth; hours (SCALE=0.01: a try-out)"
+	@echo "make accuracy  how often verdicts are right, on live guests with a known truth; hours (SCALE=0.01: a try-out; INTO=file: in pieces)"
 	@echo "make dashboards  the JSON of dashboards/grafana again from dashboards/src"
 
 soak: $(VENV)/run
@@ -35,7 +35,7 @@ bench: $(VENV)/dev
 
 accuracy: $(VENV)/dev
 	@.ci/host run
-	@$(BIN)/python -m tests.accuracy --scale $(SCALE)
+	@$(BIN)/python -m tests.accuracy --scale $(SCALE) $(if $(INTO),--into $(INTO))
 
 dashboards: $(VENV)/dev
 	$(BIN)/python -m dashboards.src.build

@@ -12,13 +12,16 @@ import resource
 import signal
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from datetime import UTC, datetime
 from pathlib import Path
 
 import anyio
 
 import qstress
 from qstress.config.kvm import probe
+from qstress.report import accuracy
+from qstress.report.accuracy import FalseAlarms, to_json
 from tests.accuracy.in_place import HEALTHY_IN_PLACE, LOST_IN_PLACE
 from tests.accuracy.kept import append, merged, to_line
 from tests.accuracy.meddled import MEDDLED
@@ -30,6 +33,24 @@ from tests.accuracy.table import Grade, Row, left, table
 KINDS = (*HEALTHY_IN_PLACE, *LOST_IN_PLACE, *RACED, *DESIGNED, *MEDDLED, *LOST_IN_BOOT, *HEALTHY_BOOTS)
 #: What ``--part`` selects: one lane on an idle host, which is how latency is measured; more lanes; the hogs.
 PARTS = ("timed", "plain", "loaded")
+
+
+#: Where reports find what was measured, and of which groups.
+FIGURES = Path(accuracy.__file__).with_suffix(".json")
+STATED = ("smpscan", "SeaBIOS")
+
+
+def false_alarms(rows: Iterable[Row]) -> list[FalseAlarms]:
+    """Return the false alarms among *rows* of healthy guests, for each firmware that reports speak of."""
+    healthy = [row for row in rows if row.name.startswith("healthy, ")]
+    members = [(name, [row for row in healthy if row.group == name]) for name in STATED]
+    return [
+        FalseAlarms(
+            name, sum(row.alarms for row in of), sum(row.faultless for row in of),
+            sum(row.faultless for row in of if row.loaded),
+        )
+        for name, of in members
+    ]  # fmt: skip
 
 
 async def carry_out(parts: Sequence[Part]) -> bool:
@@ -51,7 +72,7 @@ async def carry_out(parts: Sequence[Part]) -> bool:
 
 def part_name(part: Part) -> str:
     """Return which of :data:`PARTS` this is one of."""
-    return "loaded" if part.loaded else "timed" if part.lanes == 1 else "plain"
+    return "loaded" if part.loaded else "timed" if part.kind.timed else "plain"
 
 
 def revision() -> str:
@@ -70,6 +91,7 @@ def arguments() -> argparse.ArgumentParser:
     made.add_argument("--part", action="append", choices=PARTS, help="these parts of each kind; repeatable; timed ones"
                       " need a quiet host (default all)")  # fmt: skip
     made.add_argument("--into", type=Path, metavar="FILE", help="go on from FILE, and append to it what is booked")
+    made.add_argument("--figures", action="store_true", help="with --table: state the false alarms in reports, too")
     made.add_argument("--table", action="store_true", help="run nothing: print what FILE holds, and what is left")
     return made
 
@@ -104,6 +126,8 @@ def main() -> int:
     print(table(rows))
     if missing := [part for part in parts if part.row.n < part.wanted]:
         print("\n".join(("", *left((part.row, part.wanted) for part in missing))))
+    if asked.table and asked.figures:
+        FIGURES.write_text(to_json(false_alarms(rows), f"{datetime.now(UTC):%Y-%m-%d}", by))
     print(f"\njudged by {', '.join(sorted(by))}")
     return 1 if any(row.grades[Grade.WRONG] for row in rows) else 130 if interrupted else 0
 

@@ -42,7 +42,7 @@ HEALTHY_IN_PLACE = [
 LOST_IN_PLACE = [
     Kind(
         f"lost AP, smpscan in place, {accel} -smp {smp}", trials,
-        partial(_in_place, accel=accel, smp=smp, lost_every=EVERY), accel, "smpscan", batch=100, lanes=lanes(smp),
+        partial(_in_place, accel=accel, smp=smp, lost_every=EVERY), accel, "smpscan", batch=100, **lanes(smp),
         fault="an AP lost, by reset", beside=f"healthy, smpscan between two lost APs, {accel}",
     )
     for accel in (Accel.TCG, Accel.KVM)

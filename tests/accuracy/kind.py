@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, replace
 from enum import Enum
-from typing import Any, Protocol
+from typing import Any, Protocol, TypedDict
 
 from qstress.bringup import Bench
 from qstress.model import Accel, Trial, Verdict
@@ -19,9 +19,16 @@ WAITING, COMPUTING = 8 * CORES, CORES
 LOADED = 4 * CORES
 
 
-def lanes(smp: int) -> int:
-    """Return on how many lanes a fault is injected: what it takes at -smp 4 is measured on an idle host."""
-    return 1 if smp == 4 else COMPUTING
+class Lanes(TypedDict):
+    """How many lanes, and whether what comes of it is a latency."""
+
+    lanes: int
+    timed: bool
+
+
+def lanes(smp: int) -> Lanes:
+    """Return on how many lanes a fault is injected: what it takes at -smp 4 is measured, on an idle host."""
+    return {"lanes": 1, "timed": True} if smp == 4 else {"lanes": COMPUTING, "timed": False}
 
 
 class Load(Enum):
@@ -75,9 +82,10 @@ def _nothing() -> Mapping[str, str]:
 @dataclass(frozen=True, slots=True)
 class Kind:
     """A row of the table. ``trials``: its size at scale 1; ``batch``: how many at a time; ``lanes``: how many batches
-    at once on an unloaded host, ``lanes_loaded``: with the hogs; ``group``: with which other kinds it counts towards a
-    false-alarm rate, and ``fault``: towards the faults of one kind (a row is one variant of it); ``beside``: the row of
-    trials that come with its own; ``env``: what its QEMU needs; ``impossible``: why this host cannot do it."""
+    at once on an unloaded host, ``lanes_loaded``: with the hogs; ``timed``: without them its latencies are to be
+    reported, so nothing else may run; ``group``: with which other kinds it counts towards a false-alarm rate, and
+    ``fault``: towards the faults of one kind (a row is one variant of it); ``beside``: the row of trials that come with
+    its own; ``env``: what its QEMU needs; ``impossible``: why this host cannot do it."""
 
     name: str
     trials: int
@@ -87,6 +95,7 @@ class Kind:
     batch: int = 1
     lanes: int = 1
     lanes_loaded: int = LOADED
+    timed: bool = False
     fault: str = ""
     load: Load = Load.SHARE
     beside: str = ""

@@ -179,7 +179,7 @@ def _kinds(accel: Accel) -> Iterator[Kind]:
     for smp, many in _MISCOUNTED[accel]:
         work: Callable[[Batch], Awaitable[None]] = partial(_miscounted, accel=accel, smp=smp)
         yield Kind(
-            f"a CPU counted that is not there, {accel} -smp {smp}", many, work, accel, "SeaBIOS", lanes=lanes(smp),
+            f"a CPU counted that is not there, {accel} -smp {smp}", many, work, accel, "SeaBIOS", **lanes(smp),
             fault="the boot CPU spins",
         )  # fmt: skip
     for name, number, true in (

@@ -7,7 +7,7 @@ from functools import cache, partial
 
 from qstress.model import Accel, FindingClass, Outcome
 from qstress.trial import run_trial
-from tests.accuracy.kind import COMPUTING, WAITING, Batch, Kind, Load, lanes
+from tests.accuracy.kind import COMPUTING, Batch, Kind, Load, lanes
 from tests.accuracy.roms import Doing, Saying, rom
 from tests.accuracy.table import HEALTHY, LOST_INIT, Truth, truth
 
@@ -43,7 +43,7 @@ HEALTHY_BOOTS = [
 LOST_IN_BOOT = [
     Kind(
         f"lost AP, SeaBIOS, {accel} -smp {smp}", trials,
-        partial(_boot, accel=accel, smp=smp, true=LOST_INIT, lost_ap=True), accel, "SeaBIOS", lanes=lanes(smp),
+        partial(_boot, accel=accel, smp=smp, true=LOST_INIT, lost_ap=True), accel, "SeaBIOS", **lanes(smp),
         fault="an AP lost, by process",
     )
     for accel in (Accel.TCG, Accel.KVM)
@@ -66,7 +66,7 @@ DESIGNED = [
     for name, trials, fault, saying, doing, true, wide, load in (
         ("halted after its banner", 50, "halted by design", Saying.BANNER, Doing.HALT, _HALTED, COMPUTING, Load.SHARE),
         ("halted after its PCI lines", 50, "halted by design", Saying.PCI, Doing.HALT, _HALTED, COMPUTING, Load.SHARE),
-        ("halted, a firmware unknown", 20, "", Saying.NOTHING, Doing.HALT, _NO_CLAIM, WAITING, Load.NEVER),
+        ("halted, a firmware unknown", 20, "", Saying.NOTHING, Doing.HALT, _NO_CLAIM, 20, Load.NEVER),
         ("livelock after its banner", 50, "livelock", Saying.BANNER, Doing.LOOP, _LIVELOCK, COMPUTING, Load.NEVER),
         ("livelock after its PCI lines", 50, "livelock", Saying.PCI, Doing.LOOP, _LIVELOCK, COMPUTING, Load.NEVER),
         *(

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from qstress.model import Accel, Build, Milestone, Outcome, Tier
+from qstress.report import accuracy
 from qstress.report.html.markup import Content, Markup, join, tag
 from qstress.report.html.run import Shown
 from qstress.report.html.tables import Table, table
@@ -124,6 +125,11 @@ def _kernel_log(log: Mapping[str, Any]) -> str | None:
 def not_tested(run: Shown) -> Markup:
     """Return what a reader might take for granted and must not."""
     return tag("ul", [tag("li", line) for line in _gaps(run)])
+
+
+def trust() -> Markup:
+    """Return how often a healthy guest is called hung: a property of this program, measured apart."""
+    return tag("ul", [tag("li", sentence) for sentence in accuracy.sentences(accuracy.measured())])
 
 
 def _gaps(run: Shown) -> Iterator[str]:

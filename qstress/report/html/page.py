@@ -46,6 +46,7 @@ def page(run: Shown) -> str:
             tag("div", [figure(one) for one in times if one], class_="side-by-side"),
             _section("findings", "Findings", findings(run)),
             _section("not-tested", "What was not tested", about.not_tested(run)),
+            _section("trust", "How far a verdict can be trusted", about.trust()),
             _section("cells", "All cells", about.cells(run)),
             _section("builds", "Builds", about.builds(run)),
             _section("host", "Run and host", about.host(run)),
