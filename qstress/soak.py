@@ -316,6 +316,7 @@ def _wire(
     tally = totals.tally
     store.repro_script = repro_script
     store.texts = evidence_texts
+    store.max_bytes = settings.record_max_bytes
     open_findings: dict[int, tuple[TrialResult, str | None]] = {}
 
     def finished(result: TrialResult, place: str | None) -> None:

@@ -70,6 +70,7 @@ def resolve(config: Config, *, kvm: KvmFacts, cores: int, base: Path) -> Setting
         metrics_listen=metrics.listen,
         metrics_textfile=Path(metrics.textfile).expanduser() if metrics.textfile else None,
         accel_note=note,
+        record_max_bytes=config.record.max_bytes,
     )
 
 

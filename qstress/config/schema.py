@@ -28,9 +28,6 @@ from qstress.config.tree import Node, Place, shown
 from qstress.config.units import Text
 from qstress.model import Kick
 
-#: Keys that interface.md has for later versions: refused as "not yet supported" instead of "unknown".
-LATER_KEYS = frozenset({"record"})
-
 _NAME = named("[A-Za-z0-9][A-Za-z0-9._-]{0,63}", "letters, digits and . _ - (at most 64, the first no sign)")
 
 Version: TypeAlias = Literal[1]
@@ -245,6 +242,14 @@ class Metrics(Section):
     textfile: Text | None = Field(None, description="write them here, for the node exporter's textfile collector")
 
 
+class Record(Section):
+    """How much of what is found is kept."""
+
+    max_bytes: units.Size | None = Field(
+        None, description="of evidence folders; when they hold this much, further findings are rows alone"
+    )
+
+
 class Fuzz(Section):
     """How the monitors of live guests are fuzzed."""
 
@@ -290,6 +295,7 @@ class Config(Section):
     lanes: units.Lanes = written("auto", "how many guests at once; auto: half the cores")
     seed: Seed = Field(1, description="of everything random in the run")
     runs_dir: Text = Field("runs", description="where runs are recorded (relative to the current folder)")
+    record: Record = written({}, "how much of what is found is kept")
     metrics: Metrics = written({}, "where metrics can be read")
     fuzz: Fuzz = written({}, "how `qstress fuzz` fuzzes; a soak does not look at it")
 
@@ -307,6 +313,7 @@ SECTIONS: dict[tuple[str, ...], type[Section]] = {
     ("stop",): Stop,
     ("compare",): CompareEntry,
     ("gate",): GateEntry,
+    ("record",): Record,
     ("metrics",): Metrics,
     ("fuzz",): Fuzz,
 }

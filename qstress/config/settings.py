@@ -57,6 +57,7 @@ class Settings:
     metrics_listen: tuple[str, int] | None
     metrics_textfile: Path | None
     accel_note: str
+    record_max_bytes: int | None = None  # of evidence; None: any number
 
 
 def resolved_document(settings: Settings) -> dict[str, object]:
@@ -69,10 +70,10 @@ def resolved_document(settings: Settings) -> dict[str, object]:
 def digest(settings: Settings) -> str:
     """Return the SHA-256, in hex, of what makes two runs the same experiment.
 
-    Where a run is recorded and where its metrics go do not count, nor does the note on the accelerator, whose wording
-    is the host's. Lanes do: they change the rates (design.md, decision 10).
+    Where a run is recorded, how much of its evidence is kept and where its metrics go do not count, nor does the note
+    on the accelerator, whose wording is the host's. Lanes do: they change the rates (design.md, decision 10).
     """
-    left_out = {"runs_dir", "metrics_listen", "metrics_textfile", "accel_note"}
+    left_out = {"runs_dir", "record_max_bytes", "metrics_listen", "metrics_textfile", "accel_note"}
     kept = {key: value for key, value in resolved_document(settings).items() if key not in left_out}
     text = json.dumps(kept, sort_keys=True, separators=(",", ":"), allow_nan=False)
     return hashlib.sha256(text.encode()).hexdigest()

@@ -6,7 +6,7 @@ from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
 from qstress.config.checked import closest
-from qstress.config.schema import LATER_KEYS, SECTIONS
+from qstress.config.schema import SECTIONS
 from qstress.config.tree import Loc, Node, Problem, dotted, find, shown
 
 #: What the structural error types of pydantic mean. Leaf values have checks of their own, with words of their own.
@@ -53,8 +53,6 @@ def _problem(details: ErrorDetails, root: Node) -> Problem:
 def _unknown(loc: Loc) -> str:
     """Say what may stand where the unknown key at *loc* stands."""
     key = str(loc[-1])
-    if key in LATER_KEYS:
-        return "is not yet supported"
     for pattern, section in SECTIONS.items():
         if len(pattern) == len(loc) - 1 and all(want in ("*", part) for want, part in zip(pattern, loc, strict=False)):
             known = [field.alias or name for name, field in section.model_fields.items()]

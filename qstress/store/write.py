@@ -25,7 +25,7 @@ from typing import Self
 from qstress.errors import ConfigError, RigError
 from qstress.model import Evidence, TrialResult
 from qstress.store import database
-from qstress.store.evidence import read_finding, write_evidence
+from qstress.store.evidence import Budget, kept_bytes, read_finding, write_evidence
 from qstress.store.files import replace_file, store_errors, sync_folder
 from qstress.store.ledger import Ledger
 from qstress.store.read import FORMAT, open_run
@@ -40,9 +40,9 @@ class RunStore:
     """One run being written, by this process only; a context manager. Its methods may be called from any thread.
 
     Whatever the host refuses (disk full, folder gone, …) is a :class:`RigError` with reason ``disk-full`` or
-    ``store``; what was committed before stays readable. Two attributes may be set after opening: ``repro_script``
-    makes the ``repro.sh`` of a finding, and of each cell and signature ``max_per_signature`` evidence folders are
-    kept (a further repeat is a row alone).
+    ``store``; what was committed before stays readable. What may be set after opening: ``repro_script`` makes the
+    ``repro.sh`` of a finding; of each cell and signature ``max_per_signature`` evidence folders are kept, and none once
+    all of them hold ``max_bytes`` (a further finding is a row alone).
     """
 
     def __init__(self, path: Path, ledger: Ledger, lock_fd: int) -> None:
@@ -52,6 +52,7 @@ class RunStore:
         self.repro_script: Callable[[TrialResult, Evidence], str] = call_qstress
         self.texts: Callable[[TrialResult, Evidence], Mapping[str, str]] = lambda result, evidence: {}
         self.max_per_signature = 5
+        self._budget = Budget(None, kept_bytes(path / "evidence"))
         self._ledger = ledger
         self._lock_fd = lock_fd
         self._lock = threading.RLock()
@@ -114,6 +115,15 @@ class RunStore:
     ) -> None:
         self.close()
 
+    @property
+    def max_bytes(self) -> int | None:
+        """How many bytes of evidence make further findings rows alone; None: no number does."""
+        return self._budget.max_bytes
+
+    @max_bytes.setter
+    def max_bytes(self, max_bytes: int | None) -> None:
+        self._budget = Budget(max_bytes, self._budget.used_bytes)
+
     def record(self, result: TrialResult, evidence: Evidence | None) -> str | None:
         """Take in a trial's result; a finding is on disk before this returns, others wait for their block.
 
@@ -141,9 +151,11 @@ class RunStore:
             return folder
 
     def wants_evidence(self, result: TrialResult) -> bool:
-        """Whether the evidence of a finding would be kept: of each cell and signature only the first few are."""
+        """Whether the evidence of a finding would be kept: of each cell and signature only the first few are, and all
+        together only until the budget is used up."""
         verdict = result.verdict
-        return self._kinds[(result.trial.cell_index, verdict.finding_class, verdict.signature)] < self.max_per_signature
+        kept = self._kinds[(result.trial.cell_index, verdict.finding_class, verdict.signature)]
+        return kept < self.max_per_signature and not self._budget.full
 
     def finish_block(self, block: int) -> None:
         """Write the trials of *block* in one commit: with it they count.
@@ -209,13 +221,14 @@ class RunStore:
         with store_errors(root):
             try:
                 texts = self.texts(result, evidence)
-                write_evidence(half, result, evidence, run_id=self.run_id, repro_script=script, texts=texts)
+                size = write_evidence(half, result, evidence, run_id=self.run_id, repro_script=script, texts=texts)
                 os.rename(half, root / name)
                 sync_folder(root)
             except BaseException:
                 shutil.rmtree(half, ignore_errors=True)
                 shutil.rmtree(root / name, ignore_errors=True)
                 raise
+        self._budget = self._budget.with_more(size)
         return f"evidence/{name}"
 
     def _clear_up(self) -> None:

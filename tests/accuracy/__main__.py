@@ -50,6 +50,7 @@ def false_alarms(rows: Iterable[Row]) -> list[FalseAlarms]:
             sum(row.faultless for row in of if row.loaded),
         )
         for name, of in members
+        if any(row.faultless for row in of)
     ]  # fmt: skip
 
 

@@ -188,7 +188,8 @@ def _kinds(accel: Accel) -> Iterator[Kind]:
         ("QEMU stopped (SIGSTOP)", signal.SIGSTOP, _STOPPED),
     ):
         work = partial(_signalled, accel=accel, number=number, true=true)
-        yield Kind(f"{name}, {accel} -smp 16", 100, work, accel, "SeaBIOS", lanes=COMPUTING, fault=name)
+        wide = WAITING if number is signal.SIGSTOP else COMPUTING
+        yield Kind(f"{name}, {accel} -smp 16", 100, work, accel, "SeaBIOS", lanes=wide, fault=name)
     work = partial(_blocked, accel=accel)
     yield Kind(
         f"QEMU's big lock held, {accel} -smp 4", 100, work, accel, "own ROMs", lanes=WAITING, load=Load.NEVER,

@@ -60,6 +60,7 @@ def test_everything_settled(folder: Path) -> None:
     assert settings.compare == Compare("stock", ("fixed",), 1e-6, 0.95)
     assert settings.gate == Gate("fixed", None, (FindingClass.LOST_INIT,), "stock")
     assert (settings.runs_dir, settings.metrics_listen, settings.metrics_textfile) == (Path("runs"), None, None)
+    assert settings.record_max_bytes is None
     assert resolved_document(settings)["lanes"] == 2
     assert digest(settings) == digest(resolved(folder))
 
@@ -258,13 +259,14 @@ def test_compare_gate_and_metrics_as_configured(folder: Path) -> None:
             "{build: fixed, classes: [lost-init], better_than: stock}",
             "{max_hang_rate: 0.5, baseline: last-good, min_trials: 9}",
         ),
-        ("stop:", "runs_dir: /r\nmetrics: {listen: 'h:1', textfile: m}\nstop:"),
+        ("stop:", "runs_dir: /r\nrecord: {max_bytes: 2G}\nmetrics: {listen: 'h:1', textfile: m}\nstop:"),
     ]
     settings = resolved(folder, *changes)
     assert settings.compare == Compare("stock", ("fixed",), 0.01, 0.9)
     assert settings.gate == Gate("fixed", 0.5, None, None, "last-good", 9)
     assert (settings.runs_dir, settings.metrics_listen) == (Path("/r"), ("h", 1))
     assert settings.metrics_textfile == Path("m")
+    assert settings.record_max_bytes == 2 << 30
 
 
 def test_neither_compare_nor_gate(folder: Path) -> None:

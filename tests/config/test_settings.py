@@ -51,6 +51,7 @@ def test_the_resolved_document_is_json() -> None:
     "change",
     [
         {"runs_dir": Path("elsewhere")},
+        {"record_max_bytes": 1 << 30},
         {"metrics_listen": None},
         {"metrics_textfile": None},
         {"accel_note": "other words"},

@@ -21,7 +21,17 @@ from tests.config.samples import good
         ),
         ("rate:", "frm:", "sample.yaml:10:34: hammer[0].frm: unknown key; did you mean 'from'?"),
         ("fixed: {", "fixed: {binry: x, ", "sample.yaml:5:11: builds.fixed.binry: unknown key; did you mean 'binary'?"),
-        ("version: 1\n", "version: 1\nrecord: x\n", "sample.yaml:2:1: record: is not yet supported"),
+        ("version: 1\n", "version: 1\nrecord: x\n", "sample.yaml:2:9: record: 'x' is not a mapping"),
+        (
+            "version: 1\n",
+            "version: 1\nrecord: {bytes: 1G}\n",
+            "sample.yaml:2:10: record.bytes: unknown key; known here: max_bytes",
+        ),
+        (
+            "version: 1\n",
+            "version: 1\nrecord: {max_bytes: 100}\n",
+            "sample.yaml:2:21: record.max_bytes: 100 is not a size such as 512K, 32M or 4G",
+        ),
         ("version: 1\n", "version: 1\nchurm: 1/s\n", "sample.yaml:2:1: churm: unknown key; did you mean 'churn'?"),
         ("name: sample\n", "", "sample.yaml:1:1: name: is missing; this key is required"),
         (

@@ -20,11 +20,14 @@ from types import FrameType
 import pytest
 
 from qstress.errors import ConfigError, RigError
+from qstress.model import FindingClass, Outcome, Verdict
 from qstress.store import write
+from qstress.store.evidence import kept_bytes
 from qstress.store.read import open_run
 from qstress.store.write import RunStore
 from tests.store.samples import LOST_INIT, NO_QEMU, evidence, result, trials_of
 
+CRASH = Verdict(Outcome.CRASH, "QEMU crashed", FindingClass.CRASH, "crash/1")
 NOW = datetime(2026, 1, 2, 5, 4, 5, tzinfo=timezone(timedelta(hours=2)))
 
 
@@ -111,6 +114,31 @@ def test_repeats_of_a_signature_in_a_cell_get_rows_without_folders(store: RunSto
         assert again.record(result(6, LOST_INIT), evidence()) is None
         with open_run(again.path) as record:
             assert [found.number for found in record.findings()] == [0, 1, 2, 4, 6]
+
+
+def test_five_hundred_equal_hangs_are_one_finding_with_a_count_and_five_folders(store: RunStore) -> None:
+    folders = [store.record(result(number, LOST_INIT), evidence()) for number in range(500)]
+    assert folders == [f"evidence/{number}" for number in range(5)] + [None] * 495
+    with open_run(store.path) as record:
+        found = list(record.findings())
+    assert len(found) == 500
+    assert len({(one.cell_index, one.verdict.finding_class, one.verdict.signature) for one in found}) == 1
+
+
+def test_once_its_budget_is_used_up_a_run_keeps_no_more_evidence_and_every_finding(store: RunStore) -> None:
+    store.max_bytes = 1  # the first is kept whole, and fills it
+    assert store.record(result(0, LOST_INIT), evidence()) == "evidence/0"
+    assert not store.wants_evidence(result(1, CRASH))
+    assert store.record(result(1, CRASH), evidence()) is None
+    used = kept_bytes(store.path / "evidence")
+    store.max_bytes = used + 1
+    assert store.record(result(2, CRASH), evidence()) == "evidence/2"
+    store.close()
+    with RunStore.reopen(store.path) as again:
+        again.max_bytes = used + 1  # what an earlier session kept counts
+        assert again.record(result(3, CRASH), evidence()) is None
+        with open_run(again.path) as record:
+            assert [found.evidence for found in record.findings()] == ["evidence/0", None, "evidence/2", None]
 
 
 def test_the_reproducer_is_what_the_caller_makes(store: RunStore) -> None:
