@@ -105,14 +105,15 @@ def main() -> int:
     if not kinds:
         parser.error("no such kind; there are:\n  " + "\n  ".join(kind.name for kind in KINDS))
     known: dict[str, Row] = {}
-    by = {revision()}
+    ours = revision()  # asked once: what is imported stays, whatever is committed meanwhile
+    by = {ours}
     if asked.into is not None and asked.into.exists():
         known, earlier = merged(asked.into.read_text().splitlines())
         by = earlier if asked.table else by | earlier
 
     def keep(rows: Sequence[Row]) -> None:
         if asked.into is not None:
-            append(asked.into, (to_line(row, revision()) for row in rows))
+            append(asked.into, (to_line(row, ours) for row in rows))
 
     parts = [
         part

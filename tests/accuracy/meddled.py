@@ -188,7 +188,7 @@ def _kinds(accel: Accel) -> Iterator[Kind]:
         ("QEMU stopped (SIGSTOP)", signal.SIGSTOP, _STOPPED),
     ):
         work = partial(_signalled, accel=accel, number=number, true=true)
-        wide = WAITING if number is signal.SIGSTOP else COMPUTING
+        wide = 4 * COMPUTING if number is signal.SIGSTOP else COMPUTING
         yield Kind(f"{name}, {accel} -smp 16", 100, work, accel, "SeaBIOS", lanes=wide, fault=name)
     work = partial(_blocked, accel=accel)
     yield Kind(

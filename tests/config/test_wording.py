@@ -25,12 +25,12 @@ from tests.config.samples import good
         (
             "version: 1\n",
             "version: 1\nrecord: {bytes: 1G}\n",
-            "sample.yaml:2:10: record.bytes: unknown key; known here: max_bytes",
+            "sample.yaml:2:10: record.bytes: unknown key; did you mean 'max_bytes'?",
         ),
         (
             "version: 1\n",
             "version: 1\nrecord: {max_bytes: 100}\n",
-            "sample.yaml:2:21: record.max_bytes: 100 is not a size such as 512K, 32M or 4G",
+            "sample.yaml:2:21: record.max_bytes: 100 has no unit; it must be a size such as 512K, 32M or 4G",
         ),
         ("version: 1\n", "version: 1\nchurm: 1/s\n", "sample.yaml:2:1: churm: unknown key; did you mean 'churn'?"),
         ("name: sample\n", "", "sample.yaml:1:1: name: is missing; this key is required"),
