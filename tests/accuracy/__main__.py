@@ -28,9 +28,10 @@ from tests.accuracy.meddled import MEDDLED
 from tests.accuracy.parts import Part, parts_of, rows_of
 from tests.accuracy.processes import DESIGNED, HEALTHY_BOOTS, LOST_IN_BOOT
 from tests.accuracy.raced import RACED
+from tests.accuracy.stuck import STUCK
 from tests.accuracy.table import Grade, Row, left, table
 
-KINDS = (*HEALTHY_IN_PLACE, *LOST_IN_PLACE, *RACED, *DESIGNED, *MEDDLED, *LOST_IN_BOOT, *HEALTHY_BOOTS)
+KINDS = (*HEALTHY_IN_PLACE, *LOST_IN_PLACE, *RACED, *STUCK, *DESIGNED, *MEDDLED, *LOST_IN_BOOT, *HEALTHY_BOOTS)
 #: What ``--part`` selects: one lane on an idle host, which is how latency is measured; more lanes; the hogs.
 PARTS = ("timed", "plain", "loaded")
 

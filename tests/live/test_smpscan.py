@@ -4,9 +4,7 @@ made by hand under TCG, where the race itself does not exist."""
 from __future__ import annotations
 
 import re
-import socket
 from collections.abc import Callable
-from contextlib import closing
 from pathlib import Path
 
 import anyio
@@ -19,6 +17,7 @@ from qstress.guest.live import Guest, live_guest
 from qstress.model import Accel, Build, Shape
 from qstress.registers import parse_text
 from qstress.smpscan import Bringup, End, Place, SmpscanLog, place
+from tests.live.gdb import Gdb
 from tests.live.rig import pretending, stock
 
 pytestmark = [pytest.mark.qemu, pytest.mark.timeout(120)]
@@ -268,21 +267,10 @@ async def test_an_ap_that_enters_at_the_reset_vector_says_so_and_parks(smp: int,
 
 def jump(path: Path, thread: int, eip: int) -> None:
     """Set the instruction pointer of a CPU (*thread* 1 is CPU#0) through QEMU's gdb stub, and let the guest go on."""
-    features = b"qXfer:features:read:target.xml:0,fff"  # without asking for it, registers cannot be written
-    write = b"P10=" + eip.to_bytes(8, "little").hex().encode()
-    with closing(socket.socket(socket.AF_UNIX)) as gdb:
-        gdb.settimeout(60)
-        gdb.connect(str(path))
-        received = b""
-        for packet in (features, b"Hg%x" % thread, write, b"D"):
-            gdb.sendall(b"$%s#%02x" % (packet, sum(packet) % 256))
-            reply = b"T"
-            while reply.startswith(b"T"):  # that the guest was stopped is told at any time
-                while not (whole := re.search(rb"\$([^#]*)#..", received)):
-                    received += gdb.recv(4096)
-                reply, received = whole[1], received[whole.end() :]
-                gdb.sendall(b"+")
-            assert reply == b"OK" or packet == features, (packet, reply)
+    with Gdb(path) as gdb:
+        gdb.ask(b"qXfer:features:read:target.xml:0,fff")  # without asking for it, registers cannot be written
+        for packet in (b"Hg%x" % thread, b"P10=" + eip.to_bytes(8, "little").hex().encode(), b"D"):
+            gdb.set(packet)
 
 
 @pytest.mark.kvm
