@@ -11,12 +11,12 @@ from pathlib import Path
 from qstress.config import binary as binaries
 from qstress.errors import ConfigError, RigError
 from qstress.fuzz.confine import confinement
-from qstress.fuzz.recording import Recording, from_bytes, to_bytes
+from qstress.fuzz.findings import told_smaller, write_smaller
+from qstress.fuzz.recording import Recording, from_bytes
 from qstress.fuzz.reduce import Reducer
 from qstress.fuzz.replay import Bench, Replays, environment
-from qstress.fuzz.script import script, summary_line
+from qstress.fuzz.script import summary_line
 from qstress.report.wording import rate
-from qstress.store.files import replace_file, store_errors, write_file
 
 NAME = "repro.jsonl"
 
@@ -76,12 +76,8 @@ def shrink(evidence: Path, *, budget_s: float, build: str | None, sandboxed: boo
     if not small.shown:
         return f"{recording.title}: 0/{small.tried}: {small.note}; left as it is", 5
     folder = evidence.parent if evidence.name == NAME else evidence
-    with store_errors(folder):
-        full = folder / "repro-full.jsonl"
-        if not full.exists():
-            write_file(full, (folder / NAME).read_bytes())
-        replace_file(folder / NAME, to_bytes(small.recording))
-        write_file(folder / "repro.sh", script(small.recording).encode(), mode=0o700)
+    write_smaller(folder, small.recording)
+    told_smaller(folder, small.recording, small.shown, small.tried, small.note)
     lines = [
         f"{small.title}: {before} -> {len(small.recording.sends)} command(s), shown again {small.shown}/{small.tried}",
         *filter(None, (small.note, summary_line(small.recording), f"written to {folder}")),

@@ -15,6 +15,7 @@ import shutil
 import subprocess
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from glob import glob
 from pathlib import Path
 
 from qstress.errors import RigError
@@ -30,6 +31,8 @@ PROCESSES = 1024
 #: QEMU's own filter. It allows all file and network calls, so it is the second fence and not the first.
 SECCOMP = "on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny"
 _SYSTEM = ("/bin", "/sbin", "/lib", "/lib32", "/lib64")
+#: Where Debian's QEMU has its modules (a QEMU that is started through a dynamic loader of its own looks there too).
+_MODULES = "/usr/lib/*/qemu"
 _READABLE = ("/usr", "/etc/ld.so.cache", "/etc/alternatives", "/etc/localtime")
 _REMEDY = "on Debian or Ubuntu, install the package bubblewrap; --unsafe-no-sandbox runs QEMU without it"
 _TEST_TIMEOUT_S = 20.0
@@ -103,6 +106,11 @@ def _bubblewrap(
     if confinement.kvm:
         arguments += ["--dev-bind", "/dev/kvm", "/dev/kvm"]
     arguments += ["--size", str(WORK_BYTES), "--tmpfs", WORK]
+    if (
+        confinement.folders
+    ):  # QEMU from elsewhere would load the system's modules, which are for another QEMU, and abort
+        for path in sorted(glob(_MODULES)):
+            arguments += ["--tmpfs", path]
     for path in confinement.folders:
         arguments += ["--ro-bind", path, path]
     for path, fd in zip(confinement.files, file_fds, strict=True):

@@ -13,7 +13,7 @@ from typing import Any
 from qstress.errors import ConfigError
 from qstress.fuzz.known import Known, covering
 from qstress.fuzz.ops import lines
-from qstress.fuzz.recording import Recording, to_bytes
+from qstress.fuzz.recording import Recording, from_bytes, to_bytes
 from qstress.fuzz.script import script, summary_line
 from qstress.store.files import replace_file, store_errors, sync_folder, write_file
 
@@ -22,7 +22,8 @@ from qstress.store.files import replace_file, store_errors, sync_folder, write_f
 class Finding:
     """One kind of fault: ``shown`` of ``tried`` replays showed it again, ``commands`` are left after reduction.
 
-    ``aliases`` are the titles that it had before it was made smaller.
+    ``tried`` is 0 until it was made smaller. ``aliases`` are the titles that it had before. ``sure`` says how sure the
+    reduction is where that is not plain; ``note`` why it does not count.
     """
 
     title: str
@@ -38,6 +39,7 @@ class Finding:
     what: str = ""
     known: str = ""
     note: str = ""
+    sure: str = ""
     aliases: list[str] = field(default_factory=list)
 
     @property
@@ -61,7 +63,7 @@ class Findings:
 
     def find(self, title: str) -> Finding | None:
         """Return the finding that is or once was called *title*."""
-        return next((found for found in self.all if title == found.title or title in found.aliases), None)
+        return next((found for found in self.all if _called(found, title)), None)
 
     def add(
         self, recording: Recording, finding: Finding, *, trace: Iterable[Mapping[str, Any]], console: bytes, said: str
@@ -73,7 +75,7 @@ class Findings:
         known = covering(self._known, finding.title, self._version)
         slug = re.sub(r"[^a-z0-9]+", "-", finding.title.lower()).strip("-")[:60]
         made = replace(
-            finding, folder=f"{len(self.all) + 1:03d}-{slug}", known=known.link if known else "",
+            finding, folder=f"{self._next_number():03d}-{slug}", known=known.link if known else "",
             commands=len(recording.sends), what=summary_line(recording),
         )  # fmt: skip
         path, final = self._folder / ".new", self._folder / made.folder
@@ -95,6 +97,41 @@ class Findings:
         """Count one more."""
         finding.count += 1
 
+    def recording(self, finding: Finding) -> Recording:
+        """Return what repeats *finding*, as it is on disk.
+
+        :raises ConfigError: it is not there any more.
+        """
+        path = self._folder / finding.folder / "repro.jsonl"
+        try:
+            return from_bytes(path.read_bytes(), str(path))
+        except OSError as error:
+            raise ConfigError(f"{path}: {error.strerror}") from error
+
+    def smaller(self, finding: Finding, recording: Recording) -> None:
+        """Write down that *finding* is repeated by *recording*, and what else is new of it.
+
+        Only now may it be seen to be the same as another one: then it is counted there, and its folder goes.
+
+        :raises RigError: the host refuses.
+        """
+        same = next((other for other in self.all if other is not finding and _called(other, recording.title)), None)
+        if same is not None:
+            same.count += finding.count
+            same.aliases += [title for title in (finding.title, *finding.aliases) if title not in same.aliases]
+            self.all.remove(finding)
+            self.save()
+            shutil.rmtree(self._folder / finding.folder, ignore_errors=True)
+            return
+        if recording.title != finding.title:
+            finding.aliases.append(finding.title)
+            finding.title = recording.title
+            known = covering(self._known, finding.title, self._version)
+            finding.known = known.link if known else ""
+        finding.commands, finding.what = len(recording.sends), summary_line(recording)
+        write_smaller(self._folder / finding.folder, recording)
+        self.save()
+
     def save(self) -> None:
         """Write the counts down."""
         with store_errors(self._folder):
@@ -105,10 +142,45 @@ class Findings:
         """Return the findings as JSON-able values, for ``summary.json``."""
         return [asdict(finding) for finding in self.all]
 
+    def _next_number(self) -> int:
+        return 1 + max((int(found.folder[:3]) for found in self.all), default=0)
+
     @property
     def unknown(self) -> list[Finding]:
         """Those that fail the session: neither known nor left without a repeat where one is needed."""
         return [finding for finding in self.all if not finding.known and not finding.note]
+
+
+def write_smaller(folder: Path, recording: Recording) -> None:
+    """Let *recording* take the place of the one in *folder*; the first one is kept as ``repro-full.jsonl``.
+
+    :raises RigError: the host refuses.
+    """
+    with store_errors(folder):
+        full = folder / "repro-full.jsonl"
+        if not full.exists():
+            replace_file(full, (folder / "repro.jsonl").read_bytes())
+        replace_file(folder / "repro.jsonl", to_bytes(recording))
+        write_file(folder / "repro.sh", script(recording).encode(), mode=0o700)
+
+
+def told_smaller(folder: Path, recording: Recording, shown: int, tried: int, sure: str) -> None:
+    """Let ``finding.json`` in *folder*, where there is one, tell what :func:`write_smaller` wrote.
+
+    :raises ConfigError: it is no finding.
+    :raises RigError: the host refuses.
+    """
+    path = folder / "finding.json"
+    if path.exists():
+        made = _read(path)
+        made.shown, made.tried, made.sure, made.note = shown, tried, sure, ""
+        made.commands, made.what = len(recording.sends), summary_line(recording)
+        with store_errors(folder):
+            replace_file(path, _content(made))
+
+
+def _called(finding: Finding, title: str) -> bool:
+    return title == finding.title or title in finding.aliases
 
 
 def _content(finding: Finding) -> bytes:

@@ -43,6 +43,8 @@ WEIGHTS: dict[str, float] = {
     "qom-get": 2,     "chardev-add": 2, "netdev_add": 2, "transaction": 2, "device-list-properties": 2, "hmp print": 2,
     "hmp device_add": 2,
 }  # fmt: skip
+#: How much more often a command is drawn until it was accepted once.
+UNMET = 8
 BATCH = 8
 HAMMER = 16
 #: Commands that are probed for growth at the end of a guest's life.
@@ -201,7 +203,8 @@ class Generator:
             learn.append(Item("qom-list-types", {"implements": "device", "abstract": False}))
             learn.append(Item("qom-list-types", {}))
         learn.append(Item("device-list-properties", {"typename": self._k.pool.draw("driver", self._rng)}))
-        self._planned.append([self._qmp(item) for item in learn])
+        suspects = self._k.corpus.suspects  # what ends a guest must not end each of them at its start
+        self._planned.append([self._qmp(item) for item in learn if item.command not in suspects])
         if self._rng.random() < 0.5:
             self._planned.extend(self._steps(qcow2_disk("qdisk")))
 
@@ -379,11 +382,17 @@ class Generator:
         return f"{kind}{self._number}"
 
     def _weights(self, names: Sequence[str], prefix: str) -> list[float]:
-        """Return the running sums of the weights; what got the blame before is drawn less, so that others are met."""
-        suspects = self._k.corpus.suspects
-        return list(accumulate(
-            self._k.settings.weight(prefix + name) / (1 + suspects.get(prefix + name, 0)) for name in names
-        ))  # fmt: skip
+        """Return the running sums of the weights.
+
+        What got the blame before is drawn less, so that others are met; what was not accepted yet is drawn more.
+        """
+        suspects, reached = self._k.corpus.suspects, self._k.coverage.commands
+        weights = []
+        for name in (prefix + name for name in names):
+            met = name in reached and reached[name].accepted
+            weight = self._k.settings.weight(name) * (1 if met else UNMET)
+            weights.append(weight / (1 + suspects.get(name, 0)))
+        return list(accumulate(weights))
 
 
 def _message(command: str, arguments: Any, ident: str, key: str = "execute") -> bytes:

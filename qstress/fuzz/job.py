@@ -25,9 +25,9 @@ from qstress.fuzz.confine import Confinement, confinement, may_use_kvm
 from qstress.fuzz.findings import Findings
 from qstress.fuzz.generator import Settings as Mix
 from qstress.fuzz.recording import Recording
-from qstress.fuzz.reduce import Reducer
+from qstress.fuzz.reduce import Reducer, Shrunk
 from qstress.fuzz.replay import Bench, Replays, environment
-from qstress.fuzz.session import Session, Shrunk, Subject
+from qstress.fuzz.session import Session, Subject
 from qstress.guest import firmware
 from qstress.guest.argv import guest_arguments
 from qstress.guest.interpose import build as interposer

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
-from qstress.fuzz import oracles
+from qstress.fuzz import oracles, protocol
 from qstress.fuzz.generator import Exchange, Judged
 from qstress.fuzz.ops import Await, Footprint, Send, To
 from qstress.fuzz.played import Played
@@ -37,11 +37,6 @@ class Fault:
     suspect: str
     because: tuple[str, ...] = ()
     telling: str = ""
-
-    @property
-    def needs_repeat(self) -> bool:
-        """Whether it counts only once a replay has shown it again: jobs and guests change things by themselves."""
-        return self.kind in (Kind.STATE, Kind.LEAK)
 
 
 class Judge:
@@ -103,8 +98,9 @@ class Judge:
                 named = known or (sends if len(sends) == 1 else [])
                 at = oracles.subject(named[0]) if named else ""
                 text = line[:200].decode(errors="replace").strip()
-                told = "" if line.startswith(b'{"timestamp"') else text[:80]
-                faults.append(Fault(Kind.PROTOCOL, f"{at}: {wrong}" if at else wrong, at, (text,), told))
+                faults.append(
+                    Fault(Kind.PROTOCOL, f"{at}: {wrong}" if at else wrong, at, (text,), protocol.telling(line, wrong))
+                )
         return faults
 
     def _changed(self, exchange: Exchange, played: Played, judged: Sequence[Judged]) -> list[Fault]:

@@ -38,8 +38,8 @@ _NAMES = re.compile(rb'"(?:name|label|node-name|status)": "([^"#]*)"')
 _STATUS = re.compile(rb'"status": "([a-z-]+)"')
 #: What is said by what then aborts: assertions, GLib, QEMU's error_abort, the C library.
 _ABORTS = re.compile(
-    r"ssertion|Unexpected error in|Bail out|ERROR:|not be reached|failed to allocate|abort|\*\*\*|free\(\)|malloc"
-    r"|corrupt"
+    r"ssertion|Unexpected error in|Bail out|ERROR:|not be reached|ailed to (?:allocate|find)|abort|\*\*\*|free\(\)"
+    r"|malloc|corrupt"
 )
 _PID = re.compile(r"==\d+==")
 _ALLOCATION = re.compile(r"(?:failed to allocate|Cannot allocate) (?:memory \()?([0-9]+)")
@@ -118,7 +118,8 @@ def ending(returncode: int, said: str, *, asked: bool, shutdown: bool, suspect: 
         return Ending("", f"out of our own limit on memory at {suspect}")
     how = signal.Signals(-returncode).name if returncode < 0 else f"exit status {returncode}"
     words = _last_words(returncode, said)
-    return Ending(f"crash: {how}: {words}" if words else f"crash: {how} at {suspect}")
+    at = "" if words and "allocate" not in words else f" at {suspect}"  # any command can ask for too much memory
+    return Ending(f"crash: {how}{': ' if words else ''}{words}{at}")
 
 
 def subject(send: Send) -> str:

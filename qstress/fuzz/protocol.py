@@ -55,6 +55,10 @@ _VARIABLE = re.compile(r"'[^']*'|\"[^\"]*\"|0x[0-9a-fA-F]+|\d+|#block\w+")
 _WORD = re.compile(r"-?(\w+)")
 _MEMORY_ENTRIES = 8192
 _TAIL_ID = b'"id": "'
+#: How much of a line on both sides of what is wrong with it shows that.
+_AROUND = 12
+NO_ID = "reply without an id"
+TWICE = "two replies to one command"
 
 
 class Reader:
@@ -93,8 +97,8 @@ class Reader:
         if garbage or message.get("id") in outstanding:
             return ""
         if "id" not in message:
-            return "reply without an id"
-        return "two replies to one command"
+            return NO_ID
+        return TWICE
 
     def event_fault(self, message: dict[str, Any]) -> str:
         """Return what is wrong with an event, in words that name it; empty when nothing is."""
@@ -147,6 +151,24 @@ def ident_of(line: bytes) -> str:
     message = _decoded(line)
     ident = message.get("id", "") if isinstance(message, dict) else ""
     return ident if isinstance(ident, str) else ""
+
+
+def telling(line: bytes, wrong: str) -> str:
+    """Return a part of *line* by which anybody sees that *wrong* (of :meth:`Reader.stray`) is true, where there is one.
+
+    A second reply is told by its id, which the other one bears too.
+    """
+    if wrong == TWICE:
+        return f'"id": "{ident_of(line)}"'
+    if wrong == NO_ID:
+        return line.decode(errors="replace").strip() if len(line) <= 200 else ""
+    try:
+        json.loads(line)
+    except json.JSONDecodeError as error:
+        return error.doc[max(0, error.pos - _AROUND) : error.pos + _AROUND].strip()
+    except (ValueError, RecursionError):
+        pass
+    return ""
 
 
 def shape(value: Any, depth: int = 0) -> str:

@@ -12,24 +12,37 @@ import json
 import math
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
 from qstress.fuzz.judge import Fault, Kind
 from qstress.fuzz.ops import Await, Measure, Op, Send, To
 from qstress.fuzz.recording import Recording, Step
 from qstress.fuzz.replay import Replayed
-from qstress.fuzz.session import Shrunk
 
 T = TypeVar("T")
 #: Plays before anything is taken away, and of the result at the end.
 BASELINE, CONFIRM = 3, 5
+#: How many of the last exchanges are played alone before the whole recording is.
+TAILS = (1, 3, 10, 30)
 #: How long a QEMU that a crash needs time to reach is watched.
 LINGER_S = 5.0
 #: The accepted chance that a question about a racy fault is answered wrongly with "it does not show".
 ERROR = 0.05
 #: Plays of one question at most, however racy the fault is.
 MAX_PLAYS = 30
+
+
+@dataclass(frozen=True, slots=True)
+class Shrunk:
+    """A recording made smaller, how often it showed again, and the words for how sure that is."""
+
+    recording: Recording
+    shown: int
+    tried: int
+    title: str
+    because: tuple[str, ...]
+    note: str = ""
 
 
 class Reducer:
@@ -54,6 +67,7 @@ class Reducer:
 
     def reduce(self, recording: Recording) -> Shrunk:
         """Return *recording* made smaller; as it is where no replay shows its fault."""
+        recording = self._tail(recording)
         shown, tried = self._baseline(recording)
         if not shown and recording.kind is Kind.CRASH:  # what was begun may need time to end it
             patient = replace(recording, linger_s=LINGER_S)
@@ -77,6 +91,14 @@ class Reducer:
             "" if shown == CONFIRM else f"racy: a command that matters was dropped with a chance of at most {ERROR:.0%}"
         )
         return Shrunk(small, shown, CONFIRM, fault.title, fault.because, sure)
+
+    def _tail(self, recording: Recording) -> Recording:
+        """Return the last few exchanges if they alone show it at once, which most faults do: the whole life is long."""
+        for kept in TAILS:
+            tail = replace(recording, steps=(*recording.steps[:1], *recording.steps[1:][-kept:]))
+            if len(tail.steps) < len(recording.steps) and self._shows_once(tail):
+                return tail
+        return recording
 
     def _baseline(self, recording: Recording) -> tuple[int, int]:
         """Return how often it shows, and of how many plays: :data:`BASELINE`, or until a racy one has shown once."""

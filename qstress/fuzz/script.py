@@ -14,13 +14,21 @@ from shlex import quote
 from qstress.fuzz import oracles
 from qstress.fuzz.judge import Kind
 from qstress.fuzz.ops import Await, Close, End, Event, Measure, Open, Send, To
+from qstress.fuzz.protocol import TWICE
 from qstress.fuzz.recording import Recording, signature
 
 #: Tenths of a second that the script waits for an answer.
 _PATIENCE = 100
 #: Commands that a summary shows, the last ones.
 _TOLD = 6
-_CALL_QSTRESS = '#!/bin/sh\n# {why}\nexec qstress repro "$(dirname "$0")" "$@"\n'
+_CALL_QSTRESS = """\
+#!/bin/sh
+# {title}
+# {why}
+# Needs qstress:  sh repro.sh [--build QEMU]. Ends with 0 when it shows.
+qstress repro "$@" "$(dirname "$0")"
+test $? -eq 1
+"""
 _HEAD = """\
 #!/bin/sh
 # {title}
@@ -60,17 +68,22 @@ anon() {{ sed -n 's/^RssAnon:[^0-9]*\\([0-9]*\\).*/\\1/p' /proc/$pid/status; }}
 
 def script(recording: Recording) -> str:
     """Return the text of ``repro.sh``."""
+    title = " ".join(recording.title.split())
+
+    def call(why: str) -> str:
+        return _CALL_QSTRESS.format(title=title, why=why)
+
     ops = [op for step in recording.steps for op in step.ops]
     again = [op for at, op in enumerate(ops) if isinstance(op, Close) or (isinstance(op, Open) and op in ops[:at])]
     if again:
-        return _CALL_QSTRESS.format(why="It hangs up on a monitor and comes back, which a shell cannot.")
+        return call("It hangs up on a monitor and comes back, which a shell cannot.")
     if recording.kind in (Kind.STATE, Kind.HUNG_UP):
-        return _CALL_QSTRESS.format(why="What shows it takes more than a shell to see.")
+        return call("What shows it takes more than a shell to see.")
     if recording.kind is Kind.PROTOCOL and not recording.telling:
-        return _CALL_QSTRESS.format(why="The broken reply has to be held against QEMU's schema.")
+        return call("The broken reply has to be held against QEMU's schema.")
     environment = "".join(f"{name}={quote(value)} " for name, value in recording.env)
     head = _HEAD.format(
-        title=" ".join(recording.title.split()), version=recording.version, binary=quote(recording.binary),
+        title=title, version=recording.version, binary=quote(recording.binary),
         environment=environment, arguments=" ".join(map(quote, recording.arguments)), patience=_PATIENCE,
         patience_s=_PATIENCE // 10,
     )  # fmt: skip
@@ -141,7 +154,10 @@ def _verdict(recording: Recording) -> Iterator[str]:
             yield f'echo "{oracles.REPEATS_AGAIN} repeats: $kib KiB, $fds descriptors"'
             yield f"test $kib -ge {kib} || test $fds -ge {oracles.REPEATS_AGAIN // 4}"
         case Kind.PROTOCOL:
-            yield f"grep -aF {quote(recording.telling)} qmp.log"
+            times = 2 if recording.title.endswith(TWICE) else 1
+            yield f"telling={quote(recording.telling)}"
+            yield f'shown() {{ test "$(grep -caF -e "$telling" qmp.log)" -ge {times}; }}'
+            yield 'await shown; grep -aF -e "$telling" qmp.log; shown'
         case _:
             yield 'if test -n "$silent"; then echo "silent, and it lives"; else echo "all was answered"; fi'
             yield 'test -n "$silent"'
@@ -168,6 +184,6 @@ def _short(send: Send) -> str:
         message = json.loads(send.data) if send.to is To.QMP else None
     except ValueError:
         message = None
-    if not isinstance(message, dict):
+    if not isinstance(message, dict) or not send.ident:  # an id that is not ours is part of what was sent
         return send.data.decode(errors="replace").strip()
     return json.dumps({key: value for key, value in message.items() if key != "id"})

@@ -16,6 +16,7 @@ from typing import Any
 
 from qstress.errors import ConfigError, RigError
 from qstress.fuzz import corpus as corpora
+from qstress.fuzz.backlog import NOT_YET, SHARE, Backlog, counts_only_repeated
 from qstress.fuzz.corpus import Corpus
 from qstress.fuzz.coverage import Coverage, Share, share
 from qstress.fuzz.findings import Finding, Findings
@@ -28,6 +29,7 @@ from qstress.fuzz.player import Player
 from qstress.fuzz.pool import Pool
 from qstress.fuzz.protocol import Reader
 from qstress.fuzz.recording import Recording, recording_of, trace_line
+from qstress.fuzz.reduce import Shrunk
 from qstress.fuzz.replay import Bench, ask_schema
 from qstress.fuzz.rig import Rig
 from qstress.store.files import replace_file, store_errors
@@ -46,18 +48,6 @@ class Subject:
     version: str
     guests: tuple[tuple[str, ...], ...]
     env: tuple[tuple[str, str], ...]
-
-
-@dataclass(frozen=True, slots=True)
-class Shrunk:
-    """A recording made smaller, how often it showed again, and the words for how sure that is."""
-
-    recording: Recording
-    shown: int
-    tried: int
-    title: str
-    because: tuple[str, ...]
-    note: str = ""
 
 
 @dataclass(slots=True)
@@ -84,7 +74,8 @@ class Session:
         shrink: Callable[[Recording], Shrunk] | None = None, say: Callable[[str], None] = lambda line: None,
     ) -> None:  # fmt: skip
         self.subject, self.settings, self.bench, self.findings = subject, settings, bench, findings
-        self._folder, self._seed, self._shrink, self._say = folder, seed, shrink, say
+        self._folder, self._seed, self._say = folder, seed, say
+        self._backlog = Backlog(findings, shrink, say)
         self.totals = Totals()
         self.corpus, self.coverage = Corpus(), Coverage()
         self.stopping = False
@@ -97,6 +88,8 @@ class Session:
 
     def run(self, *, duration_s: float | None, guests: int | None) -> None:
         """Fuzz until *duration_s* of the session have gone by in all, *guests* were fuzzed, or :attr:`stopping`.
+
+        Findings that were not made smaller by then are made so after that, unless it is :attr:`stopping`.
 
         :raises RigError: QEMU cannot be started, or the disk is full.
         """
@@ -118,6 +111,10 @@ class Session:
                     raise
             self.totals.guests += 1
             self._save()
+            self._reduce(lambda: not over() and self.totals.reducing_s < SHARE * self.totals.elapsed_s)
+        self._reduce(lambda: not self.stopping)
+        self.totals.elapsed_s = before_s + time.monotonic() - began_s
+        self._save()
 
     def document(self) -> dict[str, Any]:
         """Return what ``summary.json`` says of the session."""
@@ -143,6 +140,12 @@ class Session:
         """How much of the schema was reached."""
         never = [name for name in self.schema.commands if not self.settings.weight(name)]
         return share(self.coverage, self.schema, never)
+
+    def _reduce(self, go_on: Callable[[], bool]) -> None:
+        while self._backlog.waiting and go_on():
+            began_s = time.monotonic()
+            self._backlog.next()
+            self.totals.reducing_s += time.monotonic() - began_s
 
     # one guest
 
@@ -183,35 +186,18 @@ class Session:
             return self._note(fault.title)
         if (known := self.findings.find(fault.title)) is not None:
             return self.findings.again(known)
-        shrunk = self._shrunk(fault, recording)
-        if (known := self.findings.find(shrunk.title)) is not None:  # only now it is seen to be the same
-            known.aliases.append(fault.title)
-            return self.findings.again(known)
-        note = "not counted: no replay showed it again" if fault.needs_repeat and not shrunk.shown else shrunk.note
-        finding = Finding(
-            shrunk.title, fault.kind.value, "", round(self.totals.elapsed_s, 3), self.totals.guests, shrunk.because,
-            shown=shrunk.shown, tried=shrunk.tried, note=note if fault.needs_repeat and not shrunk.shown else "",
-            aliases=[fault.title] if fault.title != shrunk.title else [],
-        )  # fmt: skip
-        lines = (trace_line(exchange, played) for exchange, played in trace)
+        note = NOT_YET if counts_only_repeated(fault.kind) else ""
         made = self.findings.add(
-            shrunk.recording,
-            finding,
-            trace=lines,
+            recording,
+            Finding(
+                fault.title, fault.kind.value, "", round(self.totals.elapsed_s, 3), self.totals.guests, fault.because,
+                note=note,
+            ),
+            trace=(trace_line(exchange, played) for exchange, played in trace),
             console=bytes(rig.console_text),
             said=rig.said.decode(errors="replace"),
-        )
-        self._say(
-            f"{made.title} [{made.folder}]: shown again {made.repeats}, {made.commands} command(s): {made.what[:200]}"
-        )
-
-    def _shrunk(self, fault: Fault, recording: Recording) -> Shrunk:
-        if self._shrink is None:
-            return Shrunk(recording, 0, 0, fault.title, fault.because)
-        began_s = time.monotonic()
-        shrunk = self._shrink(recording)
-        self.totals.reducing_s += time.monotonic() - began_s
-        return shrunk if shrunk.shown else Shrunk(recording, 0, shrunk.tried, fault.title, fault.because, shrunk.note)
+        )  # fmt: skip
+        self._say(f"{made.title} [{made.folder}]: found in guest {made.guest}, after {made.commands} command(s)")
 
     def _blame(self, fault: Fault) -> None:
         words = fault.suspect.split(" ")

@@ -130,7 +130,6 @@ def test_a_refused_command_that_changed_something_is_a_fault() -> None:
     assert bench.faults([send("stop"), *queries], [reply("q1", {}), *before]) == []
     (fault,) = bench.faults([send("qom-set", property="x"), *queries], [REFUSED, *after])
     assert (fault.kind, fault.title) == (Kind.STATE, "refused qom-set x changed query-named-block-nodes")
-    assert fault.needs_repeat
     assert bench.faults([send("qom-set"), *queries], [REFUSED, *after]) == []
 
 
@@ -163,4 +162,3 @@ def test_growth_counts_when_it_was_probed_again() -> None:
     (fault,) = Bench().faults(ops, results, "probe-again")
     assert (fault.kind, fault.title) == (Kind.LEAK, "query-status leaks memory")
     assert fault.because[0] == "each costs 4096 bytes and 0.00 descriptors, in every round"
-    assert fault.needs_repeat

@@ -7,7 +7,7 @@ import json
 import pytest
 
 from qstress.fuzz.ops import Send, To
-from qstress.fuzz.protocol import LOST, Fate, Reader, ident_of, normal, shape
+from qstress.fuzz.protocol import LOST, Fate, Reader, ident_of, normal, shape, telling
 from tests.fuzz.samples import reply, schema
 
 STATUS = Send(To.QMP, b"", ident="q1", command="query-status")
@@ -104,6 +104,22 @@ def test_hmp_is_judged_by_its_first_line_after_the_echo() -> None:
 )
 def test_lines_that_nobody_waits_for(line: bytes, wrong: str) -> None:
     assert Reader(schema()).stray(line, garbage=False) == wrong
+
+
+@pytest.mark.parametrize(
+    ("line", "wrong", "told"),
+    [
+        (b'{"return": {"status": "running"}, "id": inf}', "not JSON: inf", 'ng"}, "id": inf}'),
+        (b'{"return": {"status": "running"}, "id": "q7"}', "two replies to one command", '"id": "q7"'),
+        (b'{"error": {"desc": "no"}}\r', "reply without an id", '{"error": {"desc": "no"}}'),
+        (b'{"error": "' + b"x" * 300 + b'"}', "reply without an id", ""),
+        (b'"\xff"', "not JSON: UnicodeDecodeError", ""),
+        (b'{"event": "STOP"}', "event STOP without a proper timestamp", ""),
+    ],
+)
+def test_a_part_of_a_line_tells_what_is_wrong_with_it(line: bytes, wrong: str, told: str) -> None:
+    assert Reader(schema()).stray(line, garbage=False) == wrong
+    assert telling(line, wrong) == told
 
 
 def test_corrupt_bytes_are_answered_without_an_id_and_a_late_reply_is_no_second_one() -> None:

@@ -96,6 +96,13 @@ def test_a_broken_reply_shows_by_its_text(tmp_path: Path) -> None:
     assert ran(tmp_path, broken).returncode == 1
 
 
+def test_a_second_reply_shows_by_being_there(tmp_path: Path) -> None:
+    twice = replace(CRASH, kind=Kind.PROTOCOL, title="stop: two replies to one command", telling='"id": "q2"')
+    answer = "if b'q2' in line: return b'{\"id\": \"q2\"}\\n' * 2"
+    assert ran(tmp_path, twice, answer, tries=8).returncode == 0
+    assert ran(tmp_path, twice, answer.replace("* 2", ""), tries=8).returncode == 1
+
+
 def test_a_leak_shows_by_what_repeats_cost(tmp_path: Path) -> None:
     repeats = Step("probe-again", (STOP, replace(STOP, ident="q3", data=STOP.data.replace(b"q2", b"q3"))))
     leak = replace(CRASH, kind=Kind.LEAK, title="stop leaks memory", steps=(START, repeats))
@@ -124,11 +131,13 @@ def test_bytes_of_all_kinds_arrive_as_they_are(tmp_path: Path) -> None:
 )
 def test_what_a_shell_cannot_do_is_left_to_qstress(recording: Recording) -> None:
     text = script(recording)
-    assert text.splitlines()[-1] == 'exec qstress repro "$(dirname "$0")" "$@"'
-    assert text.splitlines()[1].startswith("# ")
+    assert text.splitlines()[-2:] == ['qstress repro "$@" "$(dirname "$0")"', "test $? -eq 1"]
+    assert text.splitlines()[1] == f"# {recording.title}"
 
 
 def test_a_summary_shows_the_last_commands() -> None:
     assert summary_line(CRASH) == 'info status; {"execute": "stop"}'
+    odd = replace(STOP, data=b'{"execute": "stop", "id": 1e400}', ident="", wait=Await.NOTHING)
+    assert summary_line(replace(CRASH, steps=(START, Step("corrupt", (odd,))))) == '{"execute": "stop", "id": 1e400}'
     many = replace(CRASH, steps=(START, Step("qmp", (STOP,) * 9)))
     assert summary_line(many).startswith('… 3 more; {"execute": "stop"}; ')

@@ -14,7 +14,8 @@ from qstress.fuzz.findings import Findings
 from qstress.fuzz.generator import Settings
 from qstress.fuzz.judge import Kind
 from qstress.fuzz.recording import Recording, from_bytes
-from qstress.fuzz.session import Session, Shrunk, Subject
+from qstress.fuzz.reduce import Shrunk
+from qstress.fuzz.session import Session, Subject
 from tests.fuzz.guests import ARGUMENTS, QEMU, bench, plant
 
 pytestmark = [pytest.mark.qemu, pytest.mark.timeout(60)]
@@ -79,16 +80,33 @@ def test_a_crash_is_found_once_written_down_and_its_command_is_sent_less_often(t
     assert any("SIGSEGV" in line for line in said)
 
 
-def test_a_finding_that_turns_out_to_be_another_one_once_it_is_small_is_counted_there(
-    tmp_path: Path, planted: str
-) -> None:
-    def shrink(recording: Recording) -> Shrunk:
-        return Shrunk(replace(recording, title="crash: SIGSEGV at home"), 5, 5, "crash: SIGSEGV at home", ("why",))
+def test_a_finding_is_on_disk_at_once_and_made_smaller_later(tmp_path: Path, planted: str) -> None:
+    said: list[str] = []
 
-    made = session(tmp_path, plant(planted, "crash:query-cpus-fast"), shrink)
+    def shrink(recording: Recording) -> Shrunk:
+        (told,) = tmp_path.glob("findings/*/finding.json")
+        assert json.loads(told.read_bytes())["tried"] == 0
+        return Shrunk(replace(recording, steps=recording.steps[:1]), 5, 5, recording.title, ("why",))
+
+    made = session(tmp_path, plant(planted, "crash:query-cpus-fast"), shrink, said.append)
     made.run(duration_s=None, guests=3)
-    assert [finding.title for finding in made.findings.all] == ["crash: SIGSEGV at home"]
-    assert made.findings.all[0].aliases == ["crash: SIGSEGV at query-cpus-fast"]
+    (found,) = made.findings.all
+    assert (found.repeats, found.because) == ("5/5", ("why",))
+    assert "found in guest 0" in said[0]
+    assert "shown again 5/5" in said[-1]
+    assert made.totals.reducing_s > 0
+
+
+def test_nothing_is_made_smaller_when_it_is_told_to_stop(tmp_path: Path, planted: str) -> None:
+    def say(line: str) -> None:
+        made.stopping = True
+
+    def shrink(recording: Recording) -> Shrunk:
+        raise AssertionError
+
+    made = session(tmp_path, plant(planted, "crash:query-cpus-fast"), shrink, say)
+    made.run(duration_s=None, guests=3)
+    assert [found.tried for found in made.findings.all] == [0]
 
 
 def test_it_stops_when_told(tmp_path: Path) -> None:

@@ -11,9 +11,9 @@ import pytest
 from qstress.fuzz.findings import Findings
 from qstress.fuzz.generator import Settings
 from qstress.fuzz.recording import Recording
-from qstress.fuzz.reduce import Reducer
+from qstress.fuzz.reduce import Reducer, Shrunk
 from qstress.fuzz.replay import Replays, ask_schema
-from qstress.fuzz.session import Session, Shrunk, Subject
+from qstress.fuzz.session import Session, Subject
 from tests.fuzz.conftest import planted
 from tests.fuzz.guests import ARGUMENTS, QEMU, bench, plant, rig
 
