@@ -32,6 +32,7 @@ bench: $(VENV)/dev
 	$(BIN)/python -m tests.bench
 	$(BIN)/python -m tests.bench_race
 	$(BIN)/python -m tests.bench_wide
+	$(BIN)/python -m tests.bench_fuzz
 
 accuracy: $(VENV)/dev
 	@.ci/host run

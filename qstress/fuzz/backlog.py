@@ -16,7 +16,7 @@ from qstress.fuzz.reduce import Shrunk
 #: The share of a session's time that reduction may take while it lasts.
 SHARE = 0.4
 NOT_YET = "not counted: no replay has shown it yet"
-NEVER = "not counted: no replay showed it again"
+NEVER = "not counted: most replays did not show it again"
 
 
 class Backlog:
@@ -46,11 +46,12 @@ class Backlog:
         recording = self._findings.recording(finding)
         shrunk = self._shrink(recording)
         finding.shown, finding.tried, finding.sure = shrunk.shown, shrunk.tried, shrunk.note
+        doubtful = counts_only_repeated(Kind(finding.kind)) and 2 * shrunk.shown <= shrunk.tried
+        finding.note = NEVER if doubtful else ""
         if not shrunk.shown:
-            finding.note = NEVER if counts_only_repeated(Kind(finding.kind)) else ""
             self._findings.save()
             return self._say(f"{finding.title} [{finding.folder}]: {shrunk.note}, {finding.repeats}")
-        finding.note, finding.because = "", shrunk.because
+        finding.because = shrunk.because
         self._findings.smaller(finding, shrunk.recording)
         self._say(
             f"{finding.title} [{finding.folder}]: shown again {finding.repeats}, {finding.commands} command(s): "

@@ -151,7 +151,7 @@ def _last_words(returncode: int, said: str) -> str:
     if returncode >= 0:
         return crash_title("\n".join(lines[-2:]))
     aborts = [line for line in lines[-3:] if _ABORTS.search(line)]
-    return crash_title(aborts[0]) if aborts and -returncode in (signal.SIGABRT, signal.SIGTRAP) else ""
+    return crash_title(aborts[-1]) if aborts and -returncode in (signal.SIGABRT, signal.SIGTRAP) else ""
 
 
 _TELLING = {

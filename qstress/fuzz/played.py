@@ -21,6 +21,7 @@ class Stall:
 
     ``in_band`` and ``out_of_band`` say whether the control monitor was still served. ``busy`` is the share of a core
     that QEMU's main thread used while it was silent. ``endless``: it did answer, and did not come to an end.
+    ``waits`` are QEMU's threads and what each waits for in the kernel.
     """
 
     send: Send | None
@@ -30,6 +31,7 @@ class Stall:
     out_of_band: bool
     busy: float
     endless: bool = False
+    waits: tuple[str, ...] = ()
 
     @property
     def picture(self) -> str:

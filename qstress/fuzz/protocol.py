@@ -45,7 +45,7 @@ LOST = Digest(Fate.LOST, "lost")
 ERROR_CLASSES = frozenset(("GenericError", "CommandNotFound", "DeviceNotActive", "DeviceNotFound", "KVMMissingCap"))
 _MISSHAPED = re.compile(
     r"Parameter '[^']*' (is missing|is unexpected|does not accept value)|Invalid parameter type for |QMP input "
-    r"|JSON parse|Parameter '[^']*' expects (a|an) (string|boolean|number|int|object|array|list)"
+    r"|JSON parse|Parameter '[^']*' expects ((a|an) (string|boolean|number|int|object|array|list)|u?int\d+)"
 )
 _HMP_REFUSED = re.compile(
     r"Error: |unknown command|Command .* (not available|is not available)|invalid "

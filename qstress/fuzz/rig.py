@@ -213,6 +213,17 @@ class Rig:
             return 0.0, 0.0
         return int(ran) / 1e9, int(waited) / 1e9
 
+    def waits(self) -> tuple[str, ...]:
+        """Return a line for each thread of QEMU: its name, and what it waits for in the kernel (``0``: it runs)."""
+        told = []
+        with suppress(OSError):
+            for tid in sorted(os.listdir(f"/proc/{self.qemu_pid}/task"), key=int):
+                with open(f"/proc/{self.qemu_pid}/task/{tid}/comm") as comm:
+                    name = comm.read().strip()
+                with open(f"/proc/{self.qemu_pid}/task/{tid}/wchan") as wchan:
+                    told.append(f"{name}: {wchan.read()}")
+        return tuple(told)
+
     def threads(self, inner: Mapping[int, int]) -> dict[int, int]:
         """Translate thread ids as a monitor tells them, those of QEMU's PID namespace, to the host's.
 

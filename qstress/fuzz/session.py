@@ -52,7 +52,8 @@ class Subject:
 
 @dataclass(slots=True)
 class Totals:
-    """What a session has done so far. ``busy_s`` is the time in which exchanges were played."""
+    """What a session has done so far. ``busy_s`` is the time in which guests were fuzzed: without
+    their start and end, and without reduction."""
 
     guests: int = 0
     commands: int = 0
@@ -156,29 +157,33 @@ class Session:
             "", Kind.NOTE, self.subject.binary, self.subject.version, arguments, self.subject.env, steps=()
         )
         with Rig((self.subject.binary, *arguments), self.bench.confinement, env=self.bench.env) as rig:
-            player = Player(rig, reply_s=self.bench.reply_s)
-            generator = Generator(self._knowledge, self._seed, number)
-            judge = Judge(self._knowledge.reader, host_bytes=self.bench.host_bytes)
-            exchanges: list[Exchange] = []
-            trace: list[tuple[Exchange, Played]] = []
-            while not over() and (exchange := generator.next()) is not None:
-                played = self._played(player, exchange)
-                exchanges.append(exchange)
-                trace.append((exchange, played))
-                kept = len(self.corpus.entries)
-                faults = judge.judge(exchange, played, generator.feed(exchange, played.results))
-                self._keep(kept)
-                for fault in faults:
-                    self._found(fault, recording_of(fault, exchanges, recording), trace, rig)
-                if played.over:
-                    return
+            began_s = time.monotonic()
+            self._fuzz(rig, recording, over)
+            self.totals.busy_s += time.monotonic() - began_s
 
-    def _played(self, player: Player, exchange: Exchange) -> Played:
-        began_s = time.monotonic()
-        played = player.play(exchange.ops)
-        self.totals.busy_s += time.monotonic() - began_s
-        self.totals.commands += sum(isinstance(op, Send) for op in exchange.ops)
-        return played
+    def _fuzz(self, rig: Rig, recording: Recording, over: Callable[[], bool]) -> list[Exchange]:
+        """Play on one guest until it has had its share, nothing more can be played, or it is *over*.
+
+        :returns: what was played.
+        """
+        player = Player(rig, reply_s=self.bench.reply_s)
+        generator = Generator(self._knowledge, self._seed, self.totals.guests)
+        judge = Judge(self._knowledge.reader, host_bytes=self.bench.host_bytes)
+        exchanges: list[Exchange] = []
+        trace: list[tuple[Exchange, Played]] = []
+        while not over() and (exchange := generator.next()) is not None:
+            played = player.play(exchange.ops)
+            self.totals.commands += sum(isinstance(op, Send) for op in exchange.ops)
+            exchanges.append(exchange)
+            trace.append((exchange, played))
+            kept = len(self.corpus.entries)
+            faults = judge.judge(exchange, played, generator.feed(exchange, played.results))
+            self._keep(kept)
+            for fault in faults:
+                self._found(fault, recording_of(fault, exchanges, recording), trace, rig)
+            if played.over:
+                break
+        return exchanges
 
     def _found(self, fault: Fault, recording: Recording, trace: Sequence[tuple[Exchange, Played]], rig: Rig) -> None:
         self._blame(fault)

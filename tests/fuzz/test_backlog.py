@@ -97,6 +97,12 @@ def test_a_state_that_shows_again_counts(tmp_path: Path) -> None:
     assert findings.unknown == findings.all
 
 
+def test_a_state_that_shows_again_seldom_does_not(tmp_path: Path) -> None:
+    findings = found(tmp_path / "f", "refused stop changed query-status", kind="state")
+    work(Backlog(findings, shrinks(shown=2), print))
+    assert findings.unknown == []
+
+
 def test_without_reduction_nothing_waits(tmp_path: Path) -> None:
     findings = found(tmp_path / "f", FOUND.title)
     assert Backlog(findings, None, print).waiting == []

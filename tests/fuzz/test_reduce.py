@@ -125,6 +125,24 @@ def test_it_stops_when_its_time_is_up() -> None:
     assert made.shown == 5
 
 
+@pytest.mark.parametrize(("by_itself", "shown"), [(False, 5), (True, 0)])
+def test_a_state_that_changes_without_the_refused_command_is_no_finding(by_itself: bool, shown: int) -> None:
+    fault = Fault(Kind.STATE, "refused resize changed query-status", "resize")
+
+    def play(made: Recording) -> tuple[Fault | None, Replayed]:
+        blamed = any(send.command == ("qstress-placebo" if by_itself else "resize") for send in made.sends)
+        begun = any(send.command == "migrate" for send in made.sends)
+        shows = begun and (blamed or (by_itself and any(send.command == "resize" for send in made.sends)))
+        return fault if shows else None, Replayed((), frozenset(("q1",)))
+
+    look = Send(To.QMP, b"", Await.REPLY, "s3", "query-status")
+    steps = Step("qmp", (qmp(1, "migrate"),)), Step("qmp", (qmp(2, "resize"), look))
+    state = replace(recording(*steps), kind=Kind.STATE, title=fault.title)
+    made = Reducer(play, budget_s=60).reduce(state)
+    assert made.shown == shown
+    assert (made.note == "it changes by itself too") is by_itself
+
+
 def test_probes_and_pieces_stay_whole() -> None:
     probe = Step("probe-again", (qmp(1, "bad"), Measure(), qmp(2, "bad"), Measure()))
     made = Reducer(needs("bad", "bad"), budget_s=60).reduce(recording(*life(40).steps[1:], probe))

@@ -38,6 +38,9 @@ def test_it_is_connected_looked_at_from_outside_and_gone_without_a_trace() -> No
         assert set(outer) == {0, 1}
         assert all(Path(f"/proc/{pid}/task/{tid}").exists() for tid in outer.values())
         assert set(outer.values()).isdisjoint(inner.values())
+        waits = guest.waits()
+        assert len(waits) >= 3  # the main loop, the monitors' thread, the vCPUs'
+        assert waits[0].startswith("qemu-system-x86: ")
         assert (guest.open(To.QMP, soon()) or b"").startswith(b'{"QMP"')
         assert (guest.open(To.HMP, soon()) or b"").endswith(b"(qemu) ")
         guest.close(To.QMP)

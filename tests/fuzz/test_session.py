@@ -84,14 +84,14 @@ def test_a_finding_is_on_disk_at_once_and_made_smaller_later(tmp_path: Path, pla
     said: list[str] = []
 
     def shrink(recording: Recording) -> Shrunk:
-        (told,) = tmp_path.glob("findings/*/finding.json")
-        assert json.loads(told.read_bytes())["tried"] == 0
+        told = [json.loads(path.read_bytes()) for path in tmp_path.glob("findings/*/finding.json")]
+        assert recording.title in [each["title"] for each in told if not each["tried"]]
         return Shrunk(replace(recording, steps=recording.steps[:1]), 5, 5, recording.title, ("why",))
 
     made = session(tmp_path, plant(planted, "crash:query-cpus-fast"), shrink, said.append)
     made.run(duration_s=None, guests=3)
-    (found,) = made.findings.all
-    assert (found.repeats, found.because) == ("5/5", ("why",))
+    assert made.findings.all
+    assert all((found.repeats, found.because) == ("5/5", ("why",)) for found in made.findings.all)
     assert "found in guest 0" in said[0]
     assert "shown again 5/5" in said[-1]
     assert made.totals.reducing_s > 0
