@@ -34,7 +34,7 @@ HEALTHY_IN_PLACE = [
         partial(_in_place, accel=accel, smp=smp, lost_every=0), accel, "smpscan", batch=1000, lanes=COMPUTING,
     )
     for accel, smp, trials in (
-        (Accel.TCG, 4, 50_000), (Accel.TCG, 16, 10_000), (Accel.KVM, 4, 30_000), (Accel.KVM, 16, 10_000),
+        (Accel.TCG, 4, 60_000), (Accel.TCG, 16, 10_000), (Accel.KVM, 4, 25_000), (Accel.KVM, 16, 5_000),
     )
 ]  # fmt: skip
 

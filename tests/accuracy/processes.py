@@ -35,7 +35,7 @@ HEALTHY_BOOTS = [
         "SeaBIOS", lanes=COMPUTING,
     )
     for accel, smp, trials in (
-        (Accel.TCG, 4, 6000), (Accel.TCG, 16, 1000), (Accel.KVM, 4, 2500), (Accel.KVM, 16, 500),
+        (Accel.TCG, 4, 7600), (Accel.TCG, 16, 1000), (Accel.KVM, 4, 1200), (Accel.KVM, 16, 200),
     )
 ]  # fmt: skip
 

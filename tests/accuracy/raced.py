@@ -70,7 +70,7 @@ def _kind(what: str, trials: int, work: Callable[[Batch], Awaitable[None]], *, b
 
 #: Races are a share of these trials: half with the boot CPU alone, some per cent of the others.
 RACED = [
-    _kind("SeaBIOS", 400, partial(_by_process, firmware="seabios", placement="bsp-alone")),
-    _kind("smpscan", 2000, partial(_by_process, firmware="smpscan", placement="none")),
-    _kind("smpscan in place", 20_000, _in_place, batch=500),
+    _kind("SeaBIOS", 150, partial(_by_process, firmware="seabios", placement="bsp-alone")),
+    _kind("smpscan", 500, partial(_by_process, firmware="smpscan", placement="none")),
+    _kind("smpscan in place", 10_000, _in_place, batch=500),
 ]
