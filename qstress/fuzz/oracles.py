@@ -39,10 +39,12 @@ _STATUS = re.compile(rb'"status": "([a-z-]+)"')
 #: What is said by what then aborts: assertions, GLib, QEMU's error_abort, the C library.
 _ABORTS = re.compile(
     r"ssertion|Unexpected error in|Bail out|ERROR:|not be reached|ailed to (?:allocate|find)|abort|\*\*\*|free\(\)"
-    r"|malloc|corrupt"
+    r"|malloc|corrupt|invalid runstate"
 )
 _PID = re.compile(r"==\d+==")
 _ALLOCATION = re.compile(r"(?:failed to allocate|Cannot allocate) (?:memory \()?([0-9]+)")
+#: What was set in the preconfig state is checked here, as a command line is: QEMU says what is wrong and exits with 1.
+_MACHINE_MADE = "x-exit-preconfig"
 _QUITS = ("quit", "q", "system_powerdown")
 
 
@@ -114,6 +116,8 @@ def ending(returncode: int, said: str, *, asked: bool, shutdown: bool, suspect: 
         return Ending("", f"QEMU's seccomp filter killed it at {suspect} (SIGSYS): the sandbox speaking")
     if returncode == -signal.SIGKILL:
         return Ending("", "killed by SIGKILL: the kernel's out-of-memory killer, or somebody else")
+    if returncode == 1 and suspect == _MACHINE_MADE:
+        return Ending("", f"QEMU refused to make the machine that it was told of at {suspect}")
     if (found := _ALLOCATION.search(said)) and int(found.group(1)) <= host_bytes:
         return Ending("", f"out of our own limit on memory at {suspect}")
     how = signal.Signals(-returncode).name if returncode < 0 else f"exit status {returncode}"

@@ -177,7 +177,7 @@ class Player:
 
 
 class _Silence:
-    """How long nothing came, not counting what QEMU's main thread waited for a core: our host's load is not a stall."""
+    """How long nothing came, not counting what a thread of QEMU waited for a core: our host's load is not a stall."""
 
     def __init__(self, rig: Rig, limit_s: float) -> None:
         self._rig = rig
@@ -197,14 +197,14 @@ class _Silence:
     @property
     def busy(self) -> float:
         """The share of a core that QEMU's main thread used since the silence was first looked at."""
-        ran, _ = self._rig.main_thread_s()
+        ran, _ = self._rig.times_s()
         before = self._before or (ran, 0.0)
         return min(1.0, (ran - before[0]) / max(self.waited_s, 1e-9))
 
     @property
     def too_long(self) -> bool:
         """Whether the silence has to be explained."""
-        ran, queued = self._rig.main_thread_s()
+        ran, queued = self._rig.times_s()
         if self._before is None:
             self._before = (ran, queued)
         return self.waited_s - (queued - self._before[1]) >= self._limit_s

@@ -71,10 +71,12 @@ class Reducer:
         """Return *recording* made smaller; as it is where no replay shows its fault."""
         recording = self._tail(recording)
         shown, tried = self._baseline(recording)
+        first = recording
         if not shown and recording.kind is Kind.CRASH:  # what was begun may need time to end it
             patient = replace(recording, linger_s=LINGER_S)
             if self._shows_once(patient):
-                recording, shown, tried = patient, 1, 1
+                first = recording = patient
+                shown = tried = 1
         if not shown:
             return Shrunk(recording, 0, tried, recording.title, (), note="no replay showed it again")
         self._plays = plays_needed(shown, tried)
@@ -83,18 +85,20 @@ class Reducer:
         small = self._flat(small)
         small = self._simpler_arguments(small)
         small = self._simpler_guest(small)
-        shown = sum(self._shows_once(small) for _ in range(CONFIRM))
-        if not shown:  # the last step of a racy one went too far
-            return Shrunk(recording, 0, BASELINE + CONFIRM, recording.title, (), note="lost while it was made smaller")
+        if not (confirmed := sum(self._shows_once(small) for _ in range(CONFIRM))):
+            lost = "racy: the last steps of making it smaller lost it, so this is what showed before"
+            return Shrunk(first, shown, tried, recording.title, (), lost)
         fault = self._fault
         assert fault is not None
         if small.kind is Kind.STATE and self._shows(_placebo(small)):
             return Shrunk(recording, 0, CONFIRM, recording.title, (), note="it changes by itself too")
         small = replace(small, title=fault.title, telling=fault.telling)
         sure = (
-            "" if shown == CONFIRM else f"racy: a command that matters was dropped with a chance of at most {ERROR:.0%}"
+            ""
+            if confirmed == CONFIRM
+            else f"racy: a command that matters was dropped with a chance of at most {ERROR:.0%}"
         )
-        return Shrunk(small, shown, CONFIRM, fault.title, fault.because, sure)
+        return Shrunk(small, confirmed, CONFIRM, fault.title, fault.because, sure)
 
     def _tail(self, recording: Recording) -> Recording:
         """Return the last few exchanges if they alone show it at once, which most faults do: the whole life is long."""

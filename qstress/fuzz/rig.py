@@ -204,14 +204,17 @@ class Rig:
             return Footprint(0, 0)
         return Footprint(descriptors, anon * 1024)
 
-    def main_thread_s(self) -> tuple[float, float]:
-        """Return how long QEMU's main thread has run and how long it has waited for a core (``schedstat``)."""
-        try:
-            with open(f"/proc/{self.qemu_pid}/task/{self.qemu_pid}/schedstat") as stat:
-                ran, waited = stat.read().split()[:2]
-        except (OSError, ValueError):
-            return 0.0, 0.0
-        return int(ran) / 1e9, int(waited) / 1e9
+    def times_s(self) -> tuple[float, float]:
+        """Return how long QEMU's main thread has run, and how long that of its threads which waited longest has waited
+        for a core (``schedstat``): any of them may be the one that the others wait for."""
+        ran, waited = 0.0, 0.0
+        with suppress(OSError, ValueError):
+            for tid in os.listdir(f"/proc/{self.qemu_pid}/task"):
+                with open(f"/proc/{self.qemu_pid}/task/{tid}/schedstat") as stat:
+                    ran_ns, waited_ns = map(int, stat.read().split()[:2])
+                waited = max(waited, waited_ns / 1e9)
+                ran = ran_ns / 1e9 if int(tid) == self.qemu_pid else ran
+        return ran, waited
 
     def waits(self) -> tuple[str, ...]:
         """Return a line for each thread of QEMU: its name, and what it waits for in the kernel (``0``: it runs)."""

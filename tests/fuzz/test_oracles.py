@@ -73,6 +73,14 @@ def test_how_qemu_ended(returncode: int, said: str, asked: bool, shutdown: bool,
     assert (made.title, made.note) == (title, note)
 
 
+def test_a_machine_that_cannot_be_made_is_no_crash_and_a_signal_there_is() -> None:
+    made = [
+        ending(code, "total memory", asked=False, shutdown=False, suspect="x-exit-preconfig", host_bytes=1)
+        for code in (1, -11)
+    ]
+    assert [(bool(each.title), bool(each.note)) for each in made] == [(False, True), (True, False)]
+
+
 def test_state_is_what_exists_without_what_moves_by_itself() -> None:
     answers = [b'{"return": {"status": "running"}}', b'{"return": [{"name": "o1"}]}', b'{"return": []}',
                b'{"return": [{"label": "c0", "frontend-open": true}]}',

@@ -119,6 +119,22 @@ def test_a_crash_that_needs_time_is_waited_for() -> None:
     assert "bad" in commands(made.recording)
 
 
+def test_what_is_lost_at_the_end_is_told_as_it_was_before() -> None:
+    plays = 0
+    base = needs("bad")
+
+    def play(made: Recording) -> tuple[Fault | None, Replayed]:
+        nonlocal plays
+        plays += 1
+        fault, replayed = base(made)
+        return (fault if plays < 8 else None), replayed
+
+    before = life(200, n3="bad")
+    made = Reducer(play, budget_s=60).reduce(before)
+    assert (made.recording, made.shown, made.tried) == (before, 3, 3)
+    assert made.note.startswith("racy: the last steps of making it smaller lost it")
+
+
 def test_it_stops_when_its_time_is_up() -> None:
     made = Reducer(needs("bad"), budget_s=0).reduce(life(40, n5="bad"))
     assert len(made.recording.sends) == 40
