@@ -279,12 +279,12 @@ class Rig:
         """Start *argv*, to be killed when the block is left.
 
         Not :class:`qstress.guest.process.Process`, which keeps all that QEMU says: a fuzzed one can be told to log
-        without end.
+        without end. Our environment stays ours: QEMU can read that of bubblewrap, which is process 1 to it.
         """
         try:
             process = subprocess.Popen(
                 guarded(argv, parent_pid=os.getpid()), stdin=subprocess.DEVNULL, stdout=output_fd, stderr=output_fd,
-                cwd="/", pass_fds=tuple(inherited), start_new_session=True,
+                cwd="/", pass_fds=tuple(inherited), start_new_session=True, env={"PATH": os.environ.get("PATH", "")},
             )  # fmt: skip
         except OSError as error:
             raise RigError(f"cannot start a process: {error}", reason="spawn") from error

@@ -53,6 +53,17 @@ def test_it_is_connected_looked_at_from_outside_and_gone_without_a_trace() -> No
     assert {name for name in set(os.listdir("/tmp")) - files if "qstress" in name} == set()
 
 
+def test_our_environment_cannot_be_read_from_inside(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("QSTRESS_TEST_SECRET", "token")
+    with rig() as guest:
+        pid, told = guest.qemu_pid, b""
+        while pid != os.getpid():  # QEMU, process 1 of its namespace, bubblewrap
+            told += Path(f"/proc/{pid}/environ").read_bytes()
+            pid = int(Path(f"/proc/{pid}/stat").read_text().rpartition(") ")[2].split()[1])
+    assert b"PATH=" in told
+    assert b"token" not in told
+
+
 def test_a_signal_is_told_as_such() -> None:
     with rig() as guest:
         os.kill(guest.qemu_pid, signal.SIGSEGV)
