@@ -51,6 +51,8 @@ from qstress.windows import Log, bringup_began_ns
 
 #: How long a monitor may take to say how often vCPUs were kicked.
 KICKS_TIMEOUT_S = 30.0
+#: How often it is asked, during a closer look, whether QEMU's process was stopped.
+STOPPED_EVERY_S = 0.05
 #: How many of the hammer's last replies are kept whole, and how many parsed observations.
 KEPT_REPLIES, KEPT_OBSERVATIONS = 8, 512
 
@@ -369,20 +371,38 @@ class Bringup:
         asked_s = time.monotonic()
         if usage.process_state(guest.process.pid) in ("T", "t") or doubt is Doubt.SILENT_MONITOR:
             return await self._stalled(guest, asked_s)
-        quiet = [await hammer.quiesce(self.limits.reply_s) for hammer in self.hammers]
-        if not all(quiet):
-            return await self._stalled(guest, asked_s)
+        look: ClosedLook | None = None
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(self._until_stopped, guest, tasks.cancel_scope)
+            look = await self._examined(guest)
+            tasks.cancel_scope.cancel()
         if guest.process.exited.is_set():
             return None
-        try:
-            self.look = await examine(guest, self.limits, clock_zero_s=self.began_s or 0.0)
-        except GuestError:
+        if look is None:
             return None if await self._ended(guest) else await self._stalled(guest, asked_s)
-        verdict = diagnose(self.look.examination, guest.console.log)
+        self.look = look
+        verdict = diagnose(look.examination, guest.console.log)
         if self._believed(verdict, guest):
             return verdict
         self._looked_s, self._seen = time.monotonic(), verdict.title
         return None
+
+    async def _examined(self, guest: Guest) -> ClosedLook | None:
+        """Look closer once the hammers are at rest; None where the monitor does not answer."""
+        quiet = [await hammer.quiesce(self.limits.reply_s) for hammer in self.hammers]
+        if not all(quiet) or guest.process.exited.is_set():
+            return None
+        try:
+            return await examine(guest, self.limits, clock_zero_s=self.began_s or 0.0)
+        except GuestError:
+            return None
+
+    @staticmethod
+    async def _until_stopped(guest: Guest, scope: anyio.CancelScope) -> None:
+        """Cancel *scope* once QEMU's process is stopped: whoever waits for a reply then waits in vain."""
+        while usage.process_state(guest.process.pid) not in ("T", "t"):  # noqa: ASYNC110 (the kernel tells nobody)
+            await anyio.sleep(STOPPED_EVERY_S)
+        scope.cancel()
 
     def _believed(self, verdict: Verdict, guest: Guest) -> bool:
         if verdict.confidence is Confidence.INCONCLUSIVE:

@@ -14,6 +14,8 @@ from qstress.bringup import Bench, Bringup
 from qstress.guest.live import Guest
 from qstress.guest.qmp import MonitorClosed
 from qstress.model import Accel, FindingClass, Milestone, Outcome
+from qstress.observe.examine import ClosedLook
+from qstress.verdict.limits import Limits
 from tests.live.rig import planned
 
 pytestmark = [pytest.mark.qemu, pytest.mark.timeout(120)]
@@ -55,6 +57,18 @@ async def test_a_qemu_stopped_mid_hammer_is_a_monitor_stall_and_is_ended(accel: 
     guest: Guest | None = bringup.guest
     assert guest is not None
     assert guest.process.returncode == -signal.SIGKILL
+
+
+async def test_a_qemu_stopped_during_a_closer_look_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def stopped(guest: Guest, limits: Limits, *, clock_zero_s: float) -> ClosedLook:
+        guest.process.send_signal(signal.SIGSTOP)
+        await anyio.sleep_forever()
+        raise AssertionError
+
+    monkeypatch.setattr("qstress.bringup.examine", stopped)
+    bringup = Bringup(planned(Accel.TCG, 2, lost_ap=True), Bench())
+    await bringup.run()
+    assert bringup.verdict.signature.startswith("monitor-stall/stopped"), bringup.verdict
 
 
 async def test_a_paused_guest_is_not_called_hung() -> None:
