@@ -146,18 +146,16 @@ class Reducer:
 
     def _flat(self, recording: Recording) -> Recording:
         """One command an exchange, where it shows like that too; then drop single commands."""
-        singles = [
-            Step(step.kind, (op,)) for step in recording.steps[1:] if step.kind != "probe-again" for op in step.ops
-        ]
-        if all(step.kind != "probe-again" for step in recording.steps) and not any(map(_is_piece, recording.steps)):
-            flat = replace(recording, steps=(*recording.steps[:1], *singles))
-            if self._shows(flat):
-                return self._shorter(flat)
-        whole = recording
+        flat: list[Step] = list(recording.steps[:1])
+        for step in recording.steps[1:]:
+            flat += [step] if _is_whole(step) else [Step(step.kind, (op,)) for op in step.ops]
+        candidate = replace(recording, steps=tuple(flat))
+        if len(flat) > len(recording.steps) and self._shows(candidate):
+            recording = self._shorter(candidate)
         for index, step in enumerate(recording.steps):
             if index and step.kind != "probe-again":
-                whole = self._fewer_ops(whole, index)
-        return whole
+                recording = self._fewer_ops(recording, index)
+        return recording
 
     def _fewer_ops(self, recording: Recording, index: int) -> Recording:
         def with_ops(ops: Sequence[Op]) -> Recording:
@@ -293,9 +291,9 @@ def _placebo(recording: Recording) -> Recording:
     return replace(recording, steps=(*steps, replace(last, ops=ops)))
 
 
-def _is_piece(step: Step) -> bool:
-    """Whether a step is more than whole messages: pieces, corrupt bytes, looks at the footprint."""
-    return any(
+def _is_whole(step: Step) -> bool:
+    """Whether a step is more than messages of their own: pieces, corrupt bytes, looks at the footprint."""
+    return step.kind == "probe-again" or any(
         isinstance(op, Measure) or (isinstance(op, Send) and op.to is To.QMP and op.wait is Await.NOTHING)
         for op in step.ops
     )
