@@ -48,7 +48,7 @@ UNMET = 8
 BATCH = 8
 HAMMER = 16
 #: Commands that are probed for growth at the end of a guest's life.
-PROBES = 5
+PROBES = 12
 PROBED_BYTES = 4096
 #: How long a QEMU may take to be gone once it was told to quit.
 QUIT_S = 10.0

@@ -138,7 +138,7 @@ def _stalled(played: Played) -> list[Fault]:
     stall = played.stall
     if stall is None:
         return []
-    at = oracles.subject(stall.send) if stall.send else f"{stall.to}: connect"
+    at = oracles.waited_for(stall.send) if stall.send else f"{stall.to}: connect"
     what = "no prompt after" if stall.to is To.HMP and stall.send else "no reply to"
     because = f"silent for {stall.waited_s:.1f} s; the main thread used {100 * stall.busy:.0f} % of a core"
     return [Fault(Kind.STALL, f"{what} {at}: {stall.picture}", at, (because, *stall.waits))]

@@ -10,8 +10,9 @@ from dataclasses import dataclass
 from qstress.fuzz.ops import Footprint, Send, To
 from qstress.verdict.crash import crash_title
 
-#: Repeats between two looks at the footprint, and how many rounds of them there are.
-REPEATS = 48
+#: Repeats between two looks at the footprint, few for a first look at many commands, more where it seemed to grow; and
+#: how many rounds of them there are.
+REPEATS = 24
 REPEATS_AGAIN = 200
 ROUNDS = 3
 #: Growth a command below which is noise: allocators grow by the page, and caches fill.
@@ -136,6 +137,11 @@ def subject(send: Send) -> str:
             words = found.group(1).split()
             return f"hmp {_hmp_name(words)}" if command == "human-monitor-command" else f"{command} {found.group(1)}"
     return send.command or "corrupt bytes"
+
+
+def waited_for(send: Send) -> str:
+    """Return what a stall is at: which device or file was asked for tells two stalls of one command not apart."""
+    return send.command if send.to is To.QMP and send.command != "human-monitor-command" else subject(send)
 
 
 def quits(command: str) -> bool:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from random import Random
 
-from qstress.fuzz.generator import Exchange, Generator, Judged, Settings
+from qstress.fuzz.generator import PROBES, Exchange, Generator, Judged, Settings
 from qstress.fuzz.ops import Await, Close, End, Event, Footprint, Measure, Op, Open, Send, To
 from qstress.fuzz.oracles import REPEATS, REPEATS_AGAIN, STATE_QUERIES
 from tests.fuzz.samples import answer, knowledge, play, transcript
@@ -115,7 +115,7 @@ def test_a_command_that_seems_to_grow_is_probed_again_and_longer() -> None:
         if exchange.kind.startswith("probe"):
             sizes.append((exchange.kind, sum(isinstance(op, Send) for op in exchange.ops)))
     assert sizes[:2] == [("probe", 3 * REPEATS + 1), ("probe-again", 3 * REPEATS_AGAIN + 1)]
-    assert len(sizes) == 10
+    assert len(sizes) == 2 * PROBES
 
 
 def test_answers_are_judged_and_a_lost_one_is_lost() -> None:

@@ -8,7 +8,6 @@ import pytest
 
 from qstress.fuzz.ops import Footprint, Send, To
 from qstress.fuzz.oracles import (
-    REPEATS,
     STATE_QUERIES,
     Growth,
     ending,
@@ -17,6 +16,7 @@ from qstress.fuzz.oracles import (
     runstate,
     state_of,
     subject,
+    waited_for,
 )
 
 PAGE = 4096
@@ -41,7 +41,7 @@ def looks(*anon_pages: int, descriptors: tuple[int, ...] = (20, 20, 20, 20)) -> 
     ],
 )
 def test_growth_must_be_in_every_round_and_alike(seen: list[Footprint], found: Growth | None) -> None:
-    assert growth(seen, REPEATS) == found
+    assert growth(seen, 48) == found
 
 
 @pytest.mark.parametrize(
@@ -113,6 +113,13 @@ def test_the_run_state_is_read_from_the_reply() -> None:
 )  # fmt: skip
 def test_what_a_command_was_about(send: Send, words: str) -> None:
     assert subject(send) == words
+
+
+def test_a_stall_is_at_a_command_whatever_it_was_about() -> None:
+    plug = Send(To.QMP, b'{"execute": "device_add", "arguments": {"driver": "nvme"}}', command="device_add")
+    assert (waited_for(plug), subject(plug)) == ("device_add", "device_add nvme")
+    line = b'{"execute": "human-monitor-command", "arguments": {"command-line": "savevm x"}}'
+    assert waited_for(Send(To.QMP, line, command="human-monitor-command")) == "hmp savevm"
 
 
 def test_commands_that_only_read() -> None:

@@ -57,6 +57,9 @@ def test_a_planted_fault_is_found(tmp_path: Path, planted: str, fault: str, titl
     subject = Subject(QEMU, "", (ARGUMENTS,), env)
     made = Session(subject, settings, told, findings, tmp_path, seed=1, shrink=shrink, say=stop)
     made.run(duration_s=50.0, guests=None)
+    print(f"{fault}: found after {[found.first_s for found in findings.all]} s, in {made.totals.guests} guests")
+    made.stopping = False
+    made.run(duration_s=0.0, guests=None)  # makes it smaller
     (found,) = findings.all
     assert found.title == title
     assert found.shown == found.tried == 5
