@@ -6,11 +6,13 @@ import os
 import signal
 import time
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
 from qstress.fuzz.corrupt import RESET
 from qstress.fuzz.ops import Await, Close, End, Event, Footprint, Measure, Op, Open, Result, Send, To
+from qstress.fuzz.player import _Silence
 from tests.fuzz.guests import connected, hmp, qmp, rig
 
 pytestmark = [pytest.mark.qemu, pytest.mark.timeout(60)]
@@ -85,6 +87,18 @@ def test_a_stopped_qemu_is_a_stall_of_everything() -> None:
         assert stall.send == qmp("query-status")
         assert stall.picture == "the main loop is blocked"
         assert not any(player.play([qmp("query-status", "q3")]).results)  # nothing more is played
+
+
+def test_a_thread_that_always_waits_for_a_core_does_not_excuse_a_silence_for_ever() -> None:
+    class Spinning:
+        def times_s(self) -> tuple[float, float]:
+            return 0.0, time.monotonic()
+
+    rig: Any = Spinning()
+    silence, deadline_s = _Silence(rig, 0.01), time.monotonic() + 10
+    assert not silence.too_long
+    while not silence.too_long:
+        assert time.monotonic() < deadline_s
 
 
 def test_an_hmp_line_that_never_returns_is_a_stall_of_that_monitor() -> None:
