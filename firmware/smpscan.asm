@@ -35,6 +35,7 @@ LIMIT:          resd    1               ; all APIC ids are below it (fw_cfg)
 KHZ:            resd    1               ; TSC ticks a millisecond, never too few
 PATIENCE:       resd    1               ; the deadline in units of 256 TSC ticks
 STORM:          resd    1               ; how long a storm lasts, likewise
+SETTLE:         resd    1               ; the shortest wait before a bring-up, likewise
 OPTIONS:                                ; in the order in which the options' text gives them
 DEADLINE_US:    resd    1               ; how long to wait without a new check-in
 AFTER:          resd    1               ; when all are in: 0 stop, 1 reset
@@ -44,6 +45,7 @@ LEAVE_OUT:      resd    1               ; the APIC id of an AP that is not woken
 EVERY:          resd    1               ; ... in every such bring-up or round; 1 each, 0 none
 PAYLOAD:        resd    1               ; what an AP does once it has checked in: 0 halt, 1 spin, 2 storm
 STORM_US:       resd    1               ; how long it storms once all are in; 0 for ever
+SETTLE_US:      resd    1               ; how long to wait before a bring-up, and up to half as much again; 0 not at all
 KEPT_END:
 COUNT:          resd    1               ; bring-ups and rounds since the process began
 ROUND:          resd    1               ; 0 in the bring-up, then the number of the round
@@ -54,7 +56,7 @@ X2APIC:         resd    1               ; whether the boot CPU's APIC is in x2AP
 PRINTING:         resd    1               ; held by a replayed AP while it prints
         section .text
 
-MAGIC_VALUE     equ     0x32534d51      ; "QMS2": change it with the layout above
+MAGIC_VALUE     equ     0x33534d51      ; "QMS3": change it with the layout above
 DEFAULT_US      equ     50000
 MAX_DEADLINE_US equ     100000000       ; 100 s: keeps the division in `ticks` within 32 bits
 MAX_KHZ         equ     10000000        ; 10 GHz: likewise; also what is assumed where the PIT does not count
@@ -213,6 +215,7 @@ begin:  inc     dword [COUNT]
         jne     .wake
         mov     al, '('
         call    put
+        call    settle
 .wake:  call    one_left_out
         jc      .targeted
         cmp     dword [X2APIC], 0
@@ -393,6 +396,9 @@ first_time:
         mov     eax, [STORM_US]
         call    ticks
         mov     [STORM], eax
+        mov     eax, [SETTLE_US]
+        call    ticks
+        mov     [SETTLE], eax
 
         mov     esi, text_smpscan
         call    print
@@ -593,6 +599,24 @@ ap_storm:
         jmp     ap_storming
 
 ; ---- small things --------------------------------------------------------------------------------------------------
+
+; Wait for SETTLE and up to half as much again, without an exit: a hammer finds its pace again after a reset, and the INIT
+; does not come right after an exit, for which QEMU made this CPU wait until the monitor's work let it. The part that
+; differs each time is hashed from the TSC, so that no hammer keeps step with the bring-ups.
+settle: call    now
+        mov     esi, eax
+        rdtsc
+        imul    eax, eax, 0x9e3779b1
+        mul     dword [SETTLE]          ; EDX: below SETTLE
+        shr     edx, 1
+        add     edx, [SETTLE]
+        mov     ecx, edx
+.wait:  pause
+        call    now
+        sub     eax, esi
+        cmp     eax, ecx
+        jb      .wait
+        ret
 
 ; EAX: TSC / 256. Wraps after minutes; differences do not mind.
 now:    rdtsc

@@ -267,7 +267,7 @@ class Shape:
 
     ``restart`` says how the next trial of a lane begins, ``process_trials`` how many trials a process-run has (1 with
     ``restart: process``): the unit of the statistics. ``storm_s`` is how long smpscan's CPUs interrupt each other after
-    each bring-up and before the reset (0: not).
+    each bring-up and before the reset (0: not), ``settle_s`` how long its boot CPU waits before it wakes the others.
     """
 
     smp: int
@@ -281,6 +281,7 @@ class Shape:
     process_trials: int = 1
     observe: str = "console"  # console | none: judged from the monitor alone, and not paused at its start
     storm_s: float = 0.0
+    settle_s: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)

@@ -79,6 +79,8 @@ def _storm(config: Config) -> Iterator[tuple[Loc, str]]:
     guest = config.guest
     if guest.storm is not None and (guest.firmware != "smpscan" or guest.restart != "reset"):
         yield ("guest", "storm"), "needs firmware: smpscan and restart: reset"
+    if guest.settle is not None and guest.firmware != "smpscan":
+        yield ("guest", "settle"), "needs firmware: smpscan"
     if guest.placement != "none" and any(config.churn):
         yield ("churn",), f"cannot be with placement: {guest.placement}, which it would undo"
 

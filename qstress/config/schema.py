@@ -131,6 +131,9 @@ class Guest(Section):
     storm: units.Storm | None = Field(
         None, description="with smpscan and restart: reset, how long CPUs interrupt each other after each bring-up"
     )
+    settle: units.Settle | None = Field(
+        None, description="with smpscan, how long the hammer has before INIT; where KVM is hammered 5ms by default"
+    )
     args: tuple[Text, ...] = Field((), description="appended to every QEMU command line")
     placement: Annotated[PlacementWord, among(PlacementWord)] = Field(
         "none",

@@ -102,6 +102,11 @@ def storm_s(value: object) -> float:
     return seconds
 
 
+def settle_s(value: object) -> float:
+    """Return the seconds that a boot CPU waits before it wakes the others; 0 for not at all."""
+    return 0.0 if type(value) is int and value == 0 else storm_s(value)
+
+
 def mix(value: object) -> tuple[tuple[str, int], ...]:
     """Return the lines and weights of a mapping such as ``{info registers -a: 8, info lapic: 1}``."""
     if not isinstance(value, Mapping):
@@ -188,6 +193,7 @@ Pace = Annotated[Rate, Checked(rate, {"type": "string", "pattern": f"^(max|{_PER
 Phase = Annotated[Milestone, Checked(phase, {"enum": [milestone.name.lower() for milestone in Milestone]})]
 Churn = Annotated[ChurnSpec | None, Checked(churn, {"type": "string", "pattern": f"^(none|{_PER_SECOND}|{_BURST})$"})]
 Storm = Annotated[float, Checked(storm_s, {"type": "string", "pattern": f"^{_DURATION}$"})]
+Settle = Annotated[float, Checked(settle_s, {"anyOf": [{"const": 0}, {"type": "string", "pattern": f"^{_DURATION}$"}]})]
 Mix = Annotated[
     tuple[tuple[str, int], ...],
     Checked(mix, {

@@ -46,7 +46,8 @@ class SmpscanOptions:
     ``rounds``: how often all are woken again without a reset (never trials). ``leave_out``: the APIC id of an AP that
     is not woken in every ``every``-th bring-up or round, 0 for none. ``payload``: what an AP does once checked in.
     ``storm_us``: how long its ``storm`` goes on once all are in and before what ``after`` says, at most 100 s; 0 for
-    ever.
+    ever. ``settle_us``: how long the boot CPU waits between announcing a bring-up and waking the others, and up to half
+    as much again, at most 100 s.
     """
 
     deadline_us: int = 50_000
@@ -57,6 +58,7 @@ class SmpscanOptions:
     every: int = 1
     payload: Literal["halt", "spin", "storm"] = "halt"
     storm_us: int = 0
+    settle_us: int = 0
 
 
 #: How long smpscan waits for a check-in, and how much more a vCPU. A report of missing APs is only a doubt and costs a
@@ -99,6 +101,7 @@ def chosen(shape: Shape, *, lost_every: int = 0) -> tuple[str, ...]:
         every=lost_every or 1,
         payload="storm" if shape.storm_s else "halt",
         storm_us=round(shape.storm_s * 1e6),
+        settle_us=round(shape.settle_s * 1e6),
     )
     return ("-bios", str(find()), *arguments(options))
 

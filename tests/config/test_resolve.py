@@ -27,6 +27,7 @@ KVM = KvmFacts(
     max_vcpus=1024,
     clears_latched_init=True,
 )
+HAMMERS = "hammer:\n  - {command: info registers -a, rate: [max, 500/s]}"
 NO_SMM = dataclasses.replace(KVM, smm=False)
 NO_KVM = dataclasses.replace(KVM, usable=False, reason="/dev/kvm: Permission denied", smm=False, max_vcpus=0)
 BUILD = "fixed: {binary: qemu-system-x86_64, smm_writeback: reset-only}"
@@ -106,7 +107,7 @@ def test_with_one_core_churn_is_said_to_be_impossible(folder: Path) -> None:
 
 
 def test_no_hammer_is_one_stratum_a_shape(folder: Path) -> None:
-    strata = resolved(folder, ("hammer:\n  - {command: info registers -a, rate: [max, 500/s]}", "hammer: []")).strata
+    strata = resolved(folder, (HAMMERS, "hammer: []")).strata
     assert [stratum.hammer_label for stratum in strata] == ["none", "none"]
 
 
@@ -200,6 +201,26 @@ def test_smpscan_leaves_out_one_of_as_many_as_there_may_be(folder: Path) -> None
     assert resolved(folder, TCG_INJECT, smpscan, kvm=NO_KVM).builds[0].lost_ap_share == 0.25
     with pytest.raises(ConfigError, match="at smp 2 to 4096 only, and guest.smp has 1"):
         resolved(folder, TCG_INJECT, (smpscan[0], smpscan[1].replace("[2, 255]", "1")), kvm=NO_KVM)
+
+
+@pytest.mark.parametrize(
+    ("more", "hammer", "kvm", "settle_s"),
+    [
+        ("firmware: smpscan", HAMMERS, KVM, 0.005),
+        ("firmware: smpscan\n  restart: reset", HAMMERS, KVM, 0.005),
+        ("firmware: smpscan\n  settle: 0", HAMMERS, KVM, 0.0),
+        ("firmware: smpscan\n  settle: 20ms", "hammer: []", NO_KVM, 0.02),
+        ("firmware: smpscan", "hammer: []", KVM, 0.0),
+        ("firmware: smpscan", HAMMERS, NO_KVM, 0.0),
+        ("firmware: seabios", HAMMERS, KVM, 0.0),
+    ],
+)
+def test_smpscan_settles_where_a_hammer_can_race(
+    folder: Path, more: str, hammer: str, kvm: KvmFacts, settle_s: float
+) -> None:
+    changes = ("  smp: [2, 4]", f"  {more}\n  smp: [2, 4]"), (HAMMERS, hammer), ("trials: 100", "trials: 200")
+    settings = resolved(folder, *changes, kvm=kvm)
+    assert {stratum.shape.settle_s for stratum in settings.strata} == {settle_s}
 
 
 def test_a_share_of_zero_injects_nothing(folder: Path) -> None:

@@ -97,6 +97,10 @@ SECOND = ("  fixed:", "  other: {binary: x}\n  fixed:")
             "sample.yaml:7:10: guest.storm: needs firmware: smpscan and restart: reset",
         ),
         (
+            [("  smp:", "  settle: 5ms\n  smp:")],
+            "sample.yaml:7:11: guest.settle: needs firmware: smpscan",
+        ),
+        (
             [("  smp:", "  placement: bsp-alone\n  smp:"), ("stop:", "churn: [none, 5/s]\nstop:")],
             "sample.yaml:12:1: churn: cannot be with placement: bsp-alone, which it would undo",
         ),
@@ -142,6 +146,7 @@ def test_rules_between_sections(changes: list[tuple[str, str]], line: str) -> No
         [("build: fixed, ", "")],
         [("  smp:", "  placement: bsp-alone\n  smp:"), ("stop:", "churn: none\nstop:")],
         [("  smp:", "  storm: 20ms\n  firmware: smpscan\n  restart: reset\n  smp:"), ("trials: 100", "trials: 200")],
+        [("  smp:", "  settle: 0\n  firmware: smpscan\n  smp:")],
         [("build: fixed, classes: [lost-init], better_than: stock", "build: stock, max_hang_rate: 0.1")],
         [SECOND, ("candidate: fixed", "candidate: [other, fixed]")],
         [("better_than: stock", "baseline: stock, min_trials: 100")],

@@ -70,6 +70,10 @@ def test_a_storm_is_short() -> None:
     assert units.storm_s("200ms") == 0.2
 
 
+def test_settling_may_be_left_out() -> None:
+    assert (units.settle_s("5ms"), units.settle_s(0)) == (0.005, 0.0)
+
+
 def test_the_other_forms() -> None:
     assert units.phase("checkin") is Milestone.CHECKIN
     assert units.canonical_json({"b": [1, None], "a": True}) == '{"a":true,"b":[1,null]}'
@@ -123,6 +127,8 @@ def test_the_other_forms() -> None:
         (units.churn, "0 at pci", "'0 at pci' is not 1 to 100000 moves"),
         (units.churn, "100001 at pci", "'100001 at pci' is not 1 to 100000 moves"),
         (units.storm_s, "201ms", "'201ms' is longer than 200ms"),
+        (units.settle_s, "201ms", "'201ms' is longer than 200ms"),
+        (units.settle_s, "0ms", "'0ms' is not above 0 and at most 365d"),
         (units.storm_s, "0ms", "'0ms' is not above 0 and at most 365d"),
         (units.mix, ["x"], "a list is not a mapping of commands to weights"),
         (units.mix, {}, "is empty; name at least one command"),

@@ -66,7 +66,7 @@ def test_options_are_numbers_in_the_roms_order() -> None:
         "-fw_cfg",
         (
             "name=opt/qstress/options,string=deadline_us=50000 after=1 missing=0 rounds=0 leave_out=3 every=10 "
-            "payload=0 storm_us=0"
+            "payload=0 storm_us=0 settle_us=0"
         ),
     )
 
@@ -74,9 +74,14 @@ def test_options_are_numbers_in_the_roms_order() -> None:
 def test_a_shape_with_a_storm_gets_one_after_each_bringup() -> None:
     shape = Shape(4, "pc", Accel.TCG, 32 << 20, "smpscan", restart="reset", storm_s=0.02)
     assert firmware.chosen(shape)[-1].endswith(
-        "after=1 missing=0 rounds=0 leave_out=0 every=1 payload=2 storm_us=20000"
+        "after=1 missing=0 rounds=0 leave_out=0 every=1 payload=2 storm_us=20000 settle_us=0"
     )
-    assert firmware.chosen(replace(shape, storm_s=0.0))[-1].endswith("payload=0 storm_us=0")
+    assert firmware.chosen(replace(shape, storm_s=0.0))[-1].endswith("payload=0 storm_us=0 settle_us=0")
+
+
+def test_a_shape_that_settles_says_for_how_long() -> None:
+    shape = Shape(4, "pc", Accel.KVM, 32 << 20, "smpscan", settle_s=0.0015)
+    assert firmware.chosen(shape)[-1].endswith(" settle_us=1500")
 
 
 def test_no_options_name_has_a_digit_or_a_comma() -> None:

@@ -4,6 +4,7 @@ made by hand under TCG, where the race itself does not exist."""
 from __future__ import annotations
 
 import re
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -173,6 +174,24 @@ async def test_ids_without_a_cpu_are_not_waited_for(accel: Accel) -> None:
         Bringup(1, end=End.ALL_IN),
         Bringup(2, end=End.MISSING, lost=1, missing=(3, 5)),
     ]
+
+
+@pytest.mark.parametrize("accel", ACCELS)
+async def test_a_bringup_settles_first(accel: Accel) -> None:
+    settled: list[float] = []
+
+    async def follow(running: Scan) -> None:
+        await running.bringups(1)
+        began_s = time.monotonic()
+        await running.bringups(21)
+        settled.append(time.monotonic() - began_s)
+
+    options = SmpscanOptions(
+        deadline_us=BUSY_US, after="reset", missing="reset", leave_out=3, every=8, settle_us=10_000
+    )
+    running = await scan(accel, 4, options, follow)
+    assert settled[0] >= 20 * 0.01  # the ROM's clock is never too fast
+    assert [bringup.number for bringup in running.trials()[:21] if bringup.missing == (3,)] == [8, 16]
 
 
 async def test_those_that_are_late_are_not_lost() -> None:
