@@ -203,6 +203,7 @@ class Bringup:
         self.verdict = Verdict(Outcome.UNKNOWN, "the trial did not come to a verdict")
         self._bell = Bell()
         self._churn: Churn | None = None
+        self._hold: Callable[[bool], None] = lambda holding: None
         self._told = Milestone.START
         self._looked_s: float | None = None  # when the last closer look was not believed, and what it said
         self._seen = ""
@@ -244,13 +245,13 @@ class Bringup:
 
     async def on(self, made: Machine, start: Start = Start.CONT) -> None:
         """Boot the guest of *made* and stay with it until there is a verdict; the guest stays as it is then."""
-        self.guest, self._bell, self._churn = made.guest, made.bell, made.churn
+        self.guest, self._bell, self._churn, self._hold = made.guest, made.bell, made.churn, made.log.hold
         made.turn_to(self.trial)
         for hammer, wire in zip(self.hammers, made.guest.wires, strict=True):
             hammer.attach(wire)
         if start is Start.CONT:
             await self._prepare(made.guest)
-        made.log.hold(True)
+        self._hold(True)
         await self._start(made.guest, start)
         async with anyio.create_task_group() as tasks:
             self.verdict = await self._watch(made.guest, tasks)
@@ -258,7 +259,7 @@ class Bringup:
         self.decided_s = time.monotonic()
         for hammer in self.hammers:
             hammer.stop()
-        made.log.hold(False)
+        self._hold(False)
         self.said = made.guest.process.said()
 
     async def _prepare(self, guest: Guest) -> None:
@@ -365,9 +366,16 @@ class Bringup:
                 hammer.stop()
 
     async def _look_closer(self, guest: Guest, doubt: Doubt) -> Verdict | None:
-        """Stop hammering, wait, confirm. None clears the doubt."""
+        """Stop hammering, wait, confirm. None clears the doubt. APs are not held meanwhile."""
         for hammer in self.hammers:
             hammer.stop()
+        self._hold(False)
+        verdict = await self._confirm(guest, doubt)
+        if verdict is None:
+            self._hold(True)
+        return verdict
+
+    async def _confirm(self, guest: Guest, doubt: Doubt) -> Verdict | None:
         asked_s = time.monotonic()
         if usage.process_state(guest.process.pid) in ("T", "t") or doubt is Doubt.SILENT_MONITOR:
             return await self._stalled(guest, asked_s)

@@ -31,7 +31,7 @@ from qstress.smpscan import SmpscanProgress, SmpscanSeries
 START_TIMEOUT_S = 60.0
 #: How often a busy console is looked at: at once it costs a wake-up a chunk, 70 a boot under TCG, 2,000 under KVM.
 CONSOLE_EVERY_S = 0.001
-#: The same for a guest that resets itself hundreds of times a second.
+#: The same for a guest that resets itself hundreds of times a second, which one that settles first does not.
 SERIES_EVERY_S = 0.01
 
 
@@ -143,7 +143,8 @@ async def live_guest(
         guest = _assemble(build, shape, argv, process, console, on_change)
         async with AsyncExitStack() as astack, anyio.create_task_group() as tasks:
             tasks.start_soon(_watch, process, on_change)
-            every_s = SERIES_EVERY_S if isinstance(console.log, SmpscanSeries) else CONSOLE_EVERY_S
+            quick = isinstance(console.log, SmpscanSeries) and not shape.settle_s
+            every_s = SERIES_EVERY_S if quick else CONSOLE_EVERY_S
             tasks.start_soon(partial(console.pump, coalesce_s=every_s))
             astack.push_async_callback(guest.control.close)
             try:

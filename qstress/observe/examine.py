@@ -28,8 +28,6 @@ from qstress.verdict.scene import Examination, place, watched_enough
 
 #: How often the boot CPU is looked at to find it in its wait loop: smpscan spends part of its wait in a subroutine.
 LOOKS = 8
-#: Threads are watched for at most so many times the time asked for, where the host lets nothing run.
-MOST_GAPS = 20
 #: On KVM the APs of a boot CPU that is not known to wait are dumped when it has been silent for so many quiet times.
 UNTOUCHED = 4
 #: Code is kept in blocks of so many bytes, so that two looks at one loop mostly keep the same.
@@ -184,12 +182,12 @@ class _Look:
         """Return what the vCPUs' threads did in *at_least_s* or some more, or until the console spoke."""
         pid = self._guest.process.pid
         first = usage.sample(pid, threads)
-        for _ in range(MOST_GAPS):
+        until_s = anyio.current_time() + self._limits.watch_s
+        while True:
             heard = await self._guest.console.output(at_least_s)
             used = usage.between(pid, first, usage.sample(pid, threads))
-            if heard or watched_enough(used):
-                break
-        return used
+            if heard or watched_enough(used) or anyio.current_time() >= until_s:
+                return used
 
     async def _dump(self) -> Observation:
         text = await self._ask("info registers -a")

@@ -195,6 +195,6 @@ async def test_a_stopped_qemu_answers_neither_in_band_nor_out_of_band() -> None:
         guest.process.send_signal(signal.SIGSTOP)
         stopped = await examine_stall(guest, timeout_s=0.2)
         assert (stopped.oob_answers, stopped.process_state) == (False, "T")
-        short = Limits(0.1, 0.1, 0.1, 0.2, 1.0)
+        short = Limits(0.1, 0.1, 0.1, 2.0, 0.2, 1.0)
         with pytest.raises(GuestError):
             await examine(guest, short, clock_zero_s=0.0)

@@ -44,7 +44,7 @@ def test_every_measured_healthy_boot_stays_below_its_deadlines(
 def test_deadlines_grow_with_vcpus_slowness_and_kvm() -> None:
     small, wide = limits(shape(1, Accel.KVM)), limits(shape(255, Accel.KVM))
     slow, tcg = limits(shape(1, Accel.KVM), slowness=4), limits(shape(1))
-    for name in ("quiet_s", "settle_s", "gap_s", "reply_s", "boot_s"):
+    for name in ("quiet_s", "settle_s", "gap_s", "watch_s", "reply_s", "boot_s"):
         assert getattr(small, name) < getattr(wide, name)
         assert getattr(small, name) < getattr(slow, name)
     assert tcg.quiet_s < small.quiet_s
@@ -52,6 +52,12 @@ def test_deadlines_grow_with_vcpus_slowness_and_kvm() -> None:
 
 def test_smpscan_speaks_for_itself_and_is_looked_at_sooner() -> None:
     assert limits(replace(KVM, firmware="smpscan")).settle_s < limits(KVM).settle_s
+
+
+def test_a_look_at_smpscan_is_longer_on_a_busy_host_only_where_a_thread_waits() -> None:
+    idle, busy = (limits(replace(KVM, firmware="smpscan"), slowness=slowness) for slowness in (1.0, 4.0))
+    assert (busy.settle_s, busy.gap_s) == (idle.settle_s, idle.gap_s)
+    assert busy.watch_s == pytest.approx(4 * idle.watch_s)
 
 
 def test_healthy_bringups_move_the_deadline_both_ways_once_there_are_enough() -> None:
@@ -115,7 +121,7 @@ def test_the_load_in_words() -> None:
 
 
 def test_patience_depends_on_how_much_is_claimed() -> None:
-    deadlines = Limits(1.0, 0.1, 0.1, 8.0, 30.0)
+    deadlines = Limits(1.0, 0.1, 0.1, 2.0, 8.0, 30.0)
     lost = Verdict(Outcome.HANG, "x", FindingClass.LOST_INIT, confidence=Confidence.CERTAIN)
     assert patience_s(lost, deadlines) == 0.0
     assert patience_s(replace(lost, confidence=Confidence.LIKELY), deadlines) == 6.0
@@ -130,4 +136,5 @@ def test_quantiles_are_nearest_ranks() -> None:
 def test_deadlines_are_values() -> None:
     deadlines = limits(KVM, learned=learned(0.1))
     assert pickle.loads(pickle.dumps(deadlines)) == deadlines
-    assert [field.name for field in fields(Limits)][:5] == ["quiet_s", "settle_s", "gap_s", "reply_s", "boot_s"]
+    names = ["quiet_s", "settle_s", "gap_s", "watch_s", "reply_s", "boot_s"]
+    assert [field.name for field in fields(Limits)][:6] == names
