@@ -22,7 +22,7 @@ from qstress.fuzz.session import Session, Subject
 from tests.bench import report
 from tests.fuzz.guests import ARGUMENTS, QEMU, bench
 
-PAIRS = 15
+PAIRS = 9
 COMMANDS = 1000
 #: A guest that ended sooner says little about the pace.
 FEWEST = 300

@@ -17,6 +17,9 @@ from qstress.fuzz.recording import Recording, from_bytes, to_bytes
 from qstress.fuzz.script import script, summary_line
 from qstress.store.files import replace_file, store_errors, sync_folder, write_file
 
+#: ``refused A or B changed X``: once one made smaller blames A alone, that is one of all that blame A among others.
+_REFUSED, _CHANGED = "refused ", " changed "
+
 
 @dataclass(slots=True)
 class Finding:
@@ -180,7 +183,12 @@ def told_smaller(folder: Path, recording: Recording, shown: int, tried: int, sur
 
 
 def _called(finding: Finding, title: str) -> bool:
-    return title == finding.title or title in finding.aliases
+    if title == finding.title or title in finding.aliases:
+        return True
+    names, _, changed = title.removeprefix(_REFUSED).rpartition(_CHANGED)
+    fewer, _, same = finding.title.removeprefix(_REFUSED).rpartition(_CHANGED)
+    both = title.startswith(_REFUSED) and finding.title.startswith(_REFUSED) and finding.shown > 0
+    return both and changed == same and set(fewer.split(" or ")) <= set(names.split(" or "))
 
 
 def _content(finding: Finding) -> bytes:

@@ -50,6 +50,7 @@ class Judge:
         self._host_bytes = host_bytes
         self._state: tuple[frozenset[bytes], ...] | None = None
         self._asked_to_end = False
+        self._goes_on = False  # something was begun that changes the run state by itself
         self._last_sends: list[Send] = []
 
     def judge(self, exchange: Exchange, played: Played, judged: Sequence[Judged]) -> list[Fault]:
@@ -106,11 +107,16 @@ class Judge:
     def _changed(self, exchange: Exchange, played: Played, judged: Sequence[Judged]) -> list[Fault]:
         """Compare the state before and after, where nothing that was accepted can have changed it."""
         before, self._state = self._state, self._state_after(exchange, played)
+        self._goes_on = self._goes_on or any(
+            each.digest.fate is not Fate.REFUSED and oracles.changes_runstate_later(each.send) for each in judged
+        )
         others = [each for each in judged if not each.send.ident.startswith("s")]
         blamed = [each for each in others if not oracles.only_reads(each.send.command)]
         refused = all(each.digest.fate is not Fate.RETURNED for each in blamed)
         quiet = exchange.kind in ("qmp", "corpus") and not played.strays and blamed
         if before is None or self._state is None or before == self._state or not (refused and quiet):
+            return []
+        if self._goes_on and before[1:] == self._state[1:]:
             return []
         names = " or ".join(dict.fromkeys(oracles.subject(each.send) for each in blamed))
         what = [
@@ -148,7 +154,7 @@ def _grown(looks: Sequence[Footprint], judged: Sequence[Judged]) -> list[Fault]:
     grown = oracles.growth(looks, oracles.REPEATS_AGAIN)
     if grown is None:
         return []
-    at = oracles.subject(judged[-1].send)
+    at = oracles.waited_for(judged[-1].send)
     what = "descriptors" if grown.descriptors_each else "memory"
     because = f"each costs {grown.bytes_each:.0f} bytes and {grown.descriptors_each:.2f} descriptors, in every round"
     return [Fault(Kind.LEAK, f"{at} leaks {what}", at, (because, f"answered with: {judged[-1].digest.label}"))]

@@ -43,9 +43,14 @@ _ABORTS = re.compile(
     r"|malloc|corrupt|invalid runstate"
 )
 _PID = re.compile(r"==\d+==")
+_NUMBER = re.compile(r"\b\d+\b")
+#: What QEMU says all the time, which is not about its end.
+_CHATTER = re.compile("Perhaps you want to install|do you want to install|warning:")
+#: Commands after which the run state changes by itself, some time later.
+_GOES_ON = re.compile(rb"migrat|snapshot|savevm|loadvm|dump|xen-|nmi|watchdog")
 _ALLOCATION = re.compile(r"(?:failed to allocate|Cannot allocate) (?:memory \()?([0-9]+)")
 #: What was set in the preconfig state is checked here, as a command line is: QEMU says what is wrong and exits with 1.
-_MACHINE_MADE = "x-exit-preconfig"
+_MACHINE_MADE = ("x-exit-preconfig", "hmp exit_preconfig")
 _QUITS = ("quit", "q", "system_powerdown")
 
 
@@ -117,7 +122,7 @@ def ending(returncode: int, said: str, *, asked: bool, shutdown: bool, suspect: 
         return Ending("", f"QEMU's seccomp filter killed it at {suspect} (SIGSYS): the sandbox speaking")
     if returncode == -signal.SIGKILL:
         return Ending("", "killed by SIGKILL: the kernel's out-of-memory killer, or somebody else")
-    if returncode == 1 and suspect == _MACHINE_MADE:
+    if returncode == 1 and suspect in _MACHINE_MADE:
         return Ending("", f"QEMU refused to make the machine that it was told of at {suspect}")
     if (found := _ALLOCATION.search(said)) and int(found.group(1)) <= host_bytes:
         return Ending("", f"out of our own limit on memory at {suspect}")
@@ -139,8 +144,13 @@ def subject(send: Send) -> str:
     return send.command or "corrupt bytes"
 
 
+def changes_runstate_later(send: Send) -> bool:
+    """Whether *send*, once accepted, may change the run state when it is long done."""
+    return _GOES_ON.search(send.data) is not None
+
+
 def waited_for(send: Send) -> str:
-    """Return what a stall is at: which device or file was asked for tells two stalls of one command not apart."""
+    """Return what a stall or a leak is at: what a command was about does not tell two of them apart."""
     return send.command if send.to is To.QMP and send.command != "human-monitor-command" else subject(send)
 
 
@@ -155,11 +165,11 @@ def _hmp_name(words: list[str]) -> str:
 
 def _last_words(returncode: int, said: str) -> str:
     """Return what QEMU said of its end: a sanitizer anywhere, else its last lines, unless it had no time to speak."""
-    lines = said.strip().splitlines()
+    lines = [line for line in said.strip().splitlines() if not _CHATTER.search(line)]
     if reports := [line for line in lines if "Sanitizer:" in line]:
         return crash_title(_PID.sub("", reports[0]))
     if returncode >= 0:
-        return crash_title("\n".join(lines[-2:]))
+        return _NUMBER.sub("N", crash_title("\n".join(lines[-2:])))
     aborts = [line for line in lines[-3:] if _ABORTS.search(line)]
     return crash_title(aborts[-1]) if aborts and -returncode in (signal.SIGABRT, signal.SIGTRAP) else ""
 

@@ -109,10 +109,14 @@ class Reducer:
         return recording
 
     def _baseline(self, recording: Recording) -> tuple[int, int]:
-        """Return how often it shows, and of how many plays: :data:`BASELINE`, or until a racy one has shown once."""
+        """Return how often it shows, and of how many plays: :data:`BASELINE`, or until a racy one has shown once.
+
+        What changes by itself now and then, and counts only when most plays show it, is not waited for.
+        """
         shown = sum(self._shows_once(recording) for _ in range(BASELINE))
         tried, until_s = BASELINE, (time.monotonic() * 3 + self._deadline_s) / 4
-        while not shown and tried < MAX_PLAYS and time.monotonic() < until_s and not self._over():
+        patient = recording.kind not in (Kind.STATE, Kind.LEAK)
+        while patient and not shown and tried < MAX_PLAYS and time.monotonic() < until_s and not self._over():
             shown, tried = int(self._shows_once(recording)), tried + 1
         return shown, tried
 

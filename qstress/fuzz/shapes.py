@@ -110,7 +110,7 @@ SHAPES: dict[str, Callable[[Pool, Random], str]] = {
     "chardev-change": lambda pool, rng: f"{typable(pool.draw('chardev', rng))} {_chardev(pool, rng)}",
     "drive_add": _drive_add,
     "qemu-io": _qemu_io,
-    "gdbserver": _one_of("none", "tcp::0", "file:f5", "null", "unix:u3,server,nowait", "", "bogus"),
+    "gdbserver": _one_of("none", "tcp::0", "file:f5", "null", "unix:u3,server=on,wait=off", "", "bogus"),
     "log": _one_of("none", "guest_errors", "unimp", "int", "help", "cpu_reset,page", "mmu", "x,y"),
     "trace-event": lambda pool, rng: f"{typable(pool.draw('event', rng))} {pick(rng, ('on', 'off', 'x'))}",
     "hostfwd_add": _one_of("net0 tcp::0-:22", "net0 udp::1-:1", "net0 tcp:1.2.3.4:99999-:0", "net0 ::-", "net0"),

@@ -46,6 +46,16 @@ def test_it_is_found_by_its_title_and_by_earlier_ones(tmp_path: Path) -> None:
     assert findings.find("crash: SIGFPE at stop") is None
 
 
+def test_a_refusal_that_is_blamed_alone_is_found_among_several(tmp_path: Path) -> None:
+    findings = Findings(tmp_path / "f", (), "7.2.22")
+    made = add(findings, "refused chardev-change changed query-chardev")
+    assert findings.find("refused yank or chardev-change or stop changed query-chardev") is made
+    assert findings.find("refused yank or stop changed query-chardev") is None
+    assert findings.find("refused chardev-change changed query-status") is None
+    made.shown = 0  # not made smaller yet
+    assert findings.find("refused yank or chardev-change changed query-chardev") is None
+
+
 def test_counts_survive_the_process_and_what_was_half_written_does_not(tmp_path: Path) -> None:
     findings = Findings(tmp_path / "f", (), "7.2.22")
     findings.again(add(findings))

@@ -147,6 +147,17 @@ def test_what_may_change_by_itself_is_no_fault(first: bytes, kind: str, strays: 
     assert bench.faults([send("qom-set"), *queries], [first, *after], kind, strays=strays) == []
 
 
+def test_a_run_state_may_change_once_a_migration_was_begun_and_nothing_else_may() -> None:
+    bench, (queries, before), (_, after), (_, both) = Bench(), state("n0"), state("n0"), state("n0", "n1")
+    for results in (after, both):
+        results[0] = reply("s0", {"running": False, "status": "postmigrate"})
+    bench.faults([send("migrate", uri="x"), *queries], [reply("q1", {}), *before])
+    assert bench.faults([send("qom-set"), *queries], [REFUSED, *after]) == []
+    bench.faults([send("cont"), *queries], [reply("q1", {}), *before])
+    (fault,) = bench.faults([send("qom-set"), *queries], [REFUSED, *both])
+    assert fault.title == "refused qom-set changed query-status, query-named-block-nodes"
+
+
 def test_the_state_is_forgotten_when_something_unseen_may_have_changed_it() -> None:
     bench, (queries, before), (_, after) = Bench(), state("n0"), state()
     bench.faults([send("stop"), *queries], [reply("q1", {}), *before])

@@ -52,6 +52,8 @@ def test_growth_must_be_in_every_round_and_alike(seen: list[Footprint], found: G
         (0, "", False, False, "crash: exit status 0 at stop", ""),
         (1, "qemu: load of migration failed: Invalid argument", True, False,
          "crash: exit status 1: qemu: load of migration failed: Invalid argument", ""),
+        (1, "generic-port: node 16 is invalid\nqemu: module x not found, do you want to install y?", False, False,
+         "crash: exit status 1: generic-port: node N is invalid", ""),
         (-11, "some words before", False, False, "crash: SIGSEGV at stop", ""),
         (-6, "warn\n../block.c:12: f: Assertion `x' failed.", False, False,
          "crash: SIGABRT: block.c: f: Assertion `x' failed.", ""),
@@ -78,6 +80,7 @@ def test_a_machine_that_cannot_be_made_is_no_crash_and_a_signal_there_is() -> No
         ending(code, "total memory", asked=False, shutdown=False, suspect="x-exit-preconfig", host_bytes=1)
         for code in (1, -11)
     ]
+    assert ending(1, "x", asked=False, shutdown=False, suspect="hmp exit_preconfig", host_bytes=1).note
     assert [(bool(each.title), bool(each.note)) for each in made] == [(False, True), (True, False)]
 
 
