@@ -24,12 +24,17 @@ class Backlog:
 
     :param shrink: makes a recording smaller; None leaves all as they were found.
     :param say: told one line for each finding that is done.
+    :param over: whether reduction was cut short: that finding goes on waiting then.
     """
 
     def __init__(
-        self, findings: Findings, shrink: Callable[[Recording], Shrunk] | None, say: Callable[[str], None]
+        self,
+        findings: Findings,
+        shrink: Callable[[Recording], Shrunk] | None,
+        say: Callable[[str], None],
+        over: Callable[[], bool] = lambda: False,
     ) -> None:
-        self._findings, self._shrink, self._say = findings, shrink, say
+        self._findings, self._shrink, self._say, self._over = findings, shrink, say, over
 
     @property
     def waiting(self) -> list[Finding]:
@@ -45,6 +50,8 @@ class Backlog:
         finding = self.waiting[0]
         recording = self._findings.recording(finding)
         shrunk = self._shrink(recording)
+        if self._over():
+            return
         finding.shown, finding.tried, finding.sure = shrunk.shown, shrunk.tried, shrunk.note
         doubtful = counts_only_repeated(Kind(finding.kind)) and 2 * shrunk.shown <= shrunk.tried
         finding.note = NEVER if doubtful else ""

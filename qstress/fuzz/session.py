@@ -76,7 +76,7 @@ class Session:
     ) -> None:  # fmt: skip
         self.subject, self.settings, self.bench, self.findings = subject, settings, bench, findings
         self._folder, self._seed, self._say = folder, seed, say
-        self._backlog = Backlog(findings, shrink, say)
+        self._backlog = Backlog(findings, shrink, say, lambda: self.stopping)
         self.totals = Totals()
         self.corpus, self.coverage = Corpus(), Coverage()
         self.stopping = False

@@ -65,6 +65,14 @@ def test_there_is_an_end_to_it_and_another_process_goes_on(tmp_path: Path) -> No
     assert left.waiting == []
 
 
+def test_what_was_cut_short_goes_on_waiting(tmp_path: Path) -> None:
+    findings = found(tmp_path / "f", "crash: one")
+    cut = Backlog(findings, shrinks(), print, lambda: True)
+    cut.next()
+    assert cut.waiting == findings.all
+    assert not (tmp_path / "f" / findings.all[0].folder / "repro-full.jsonl").exists()
+
+
 def test_what_turns_out_to_be_another_one_is_counted_there(tmp_path: Path) -> None:
     findings = found(tmp_path / "f", "crash: one", "crash: two", "crash: three")
     findings.again(findings.all[1])
