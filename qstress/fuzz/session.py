@@ -32,6 +32,8 @@ from qstress.fuzz.recording import Recording, recording_of, trace_line
 from qstress.fuzz.reduce import Shrunk
 from qstress.fuzz.replay import Bench, ask_schema
 from qstress.fuzz.rig import Rig
+from qstress.hostlog.findings import HostFinding
+from qstress.observe.hostlog import HostLog
 from qstress.store.files import replace_file, store_errors
 
 #: How much less often a command is drawn after a fault of this kind, so that a session does not stay at one spot.
@@ -80,6 +82,7 @@ class Session:
         self.totals = Totals()
         self.corpus, self.coverage = Corpus(), Coverage()
         self.stopping = False
+        self.host_log: HostLog | None = None
         self.schema, hmp = self._learn()
         pool = Pool()
         self._knowledge = Knowledge(
@@ -94,6 +97,13 @@ class Session:
 
         :raises RigError: QEMU cannot be started, or the disk is full.
         """
+        self.host_log = HostLog(self._complained)
+        try:
+            self._run(duration_s, guests)
+        finally:
+            self.host_log.close()
+
+    def _run(self, duration_s: float | None, guests: int | None) -> None:
         before_s, began_s, failed = self.totals.elapsed_s, time.monotonic(), 0
 
         def over() -> bool:
@@ -127,6 +137,7 @@ class Session:
             "commands_per_s": round(self.totals.commands / self.totals.busy_s, 1) if self.totals.busy_s else 0.0,
             "reducing_s": round(self.totals.reducing_s, 3),
             "notes": self.totals.notes,
+            "host_log": self.host_log.document() if self.host_log else None,
             "corpus": len(self.corpus.entries),
             "coverage": {
                 "commands": reached.commands, "sent": reached.sent, "accepted": reached.accepted,
@@ -158,8 +169,13 @@ class Session:
         )
         with Rig((self.subject.binary, *arguments), self.bench.confinement, env=self.bench.env) as rig:
             began_s = time.monotonic()
+            if self.host_log:
+                self.host_log.roll.begin(number, rig.qemu_pid, began_s)
             self._fuzz(rig, recording, over)
             self.totals.busy_s += time.monotonic() - began_s
+            if self.host_log:
+                self.host_log.roll.end(number, time.monotonic())
+                self.host_log.read()
 
     def _fuzz(self, rig: Rig, recording: Recording, over: Callable[[], bool]) -> list[Exchange]:
         """Play on one guest until it has had its share, nothing more can be played, or it is *over*.
@@ -210,6 +226,10 @@ class Session:
         if amount := _BLAME.get(fault.kind, 0):
             self.corpus.suspects[name] = self.corpus.suspects.get(name, 0) + amount
             self._knowledge.pool.avoided.update(words[1:2] if words[0] != "hmp" else ())
+
+    def _complained(self, finding: HostFinding) -> None:
+        guests = ", ".join(map(str, finding.blame.trials)) or "none"
+        self._note(f"host kernel: {finding.first.title} ({finding.blame.confidence}, guest {guests})")
 
     def _note(self, text: str) -> None:
         if text not in self.totals.notes:

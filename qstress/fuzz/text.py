@@ -35,6 +35,10 @@ def _lines(document: Mapping[str, Any], folder: str) -> Iterator[str]:
         if finding["note"]:
             yield f"      {finding['note']}"
         yield f"      qstress repro {folder}/findings/{finding['folder']}"
+    if (log := document.get("host_log")) and log["problem"]:
+        yield f"host kernel log not read: {log['problem']}"
+    elif log:
+        yield f"host kernel log: {len(log['reports'])} complaint(s), {log['records']} records"
     for note, count in document["notes"].items():
         yield f"note, {count}x: {note}"
 

@@ -62,13 +62,18 @@ class HostLog:
                     self._add(line, min(time.monotonic(), began_s + (line.at_us - first_us) / 1e6))
                 await checkpoint()
 
-    def close(self) -> None:
-        """Read what is left, take what is under way as whole, and let go of the log."""
+    def read(self) -> None:
+        """Read what is there, for who has no event loop to :meth:`watch` in; what is under way is taken as whole."""
         if self._fd >= 0:
             for _ in range(_LAST_BITES):
                 for line in self._bite() or ():
                     self._add(line, time.monotonic())
             self._take(self._reports.flush())
+
+    def close(self) -> None:
+        """Read what is left, take what is under way as whole, and let go of the log."""
+        self.read()
+        if self._fd >= 0:
             os.close(self._fd)
             self._fd = -1
 

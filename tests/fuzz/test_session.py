@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -10,13 +11,16 @@ from pathlib import Path
 import pytest
 
 from qstress.errors import ConfigError, RigError
+from qstress.fuzz import session as sessions
 from qstress.fuzz.findings import Findings
 from qstress.fuzz.generator import Settings
 from qstress.fuzz.judge import Kind
 from qstress.fuzz.recording import Recording, from_bytes
 from qstress.fuzz.reduce import Shrunk
 from qstress.fuzz.session import Session, Subject
+from qstress.observe.hostlog import HostLog
 from tests.fuzz.guests import ARGUMENTS, QEMU, bench, plant
+from tests.hostlog.samples import recorded
 
 pytestmark = [pytest.mark.qemu, pytest.mark.timeout(60)]
 SUBJECT = Subject(QEMU, "7.2", (ARGUMENTS,), ())
@@ -107,6 +111,19 @@ def test_nothing_is_made_smaller_when_it_is_told_to_stop(tmp_path: Path, planted
     made = session(tmp_path, plant(planted, "crash:query-cpus-fast"), shrink, say)
     made.run(duration_s=None, guests=3)
     assert [found.tried for found in made.findings.all] == [0]
+
+
+def test_what_the_hosts_kernel_says_meanwhile_is_noted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    read_fd, fd = os.pipe2(os.O_DIRECT | os.O_NONBLOCK)
+    path = Path(f"/proc/self/fd/{read_fd}")
+    monkeypatch.setattr(sessions, "HostLog", lambda on_report: HostLog(on_report, path))
+    made = session(tmp_path)
+    os.write(fd, recorded(["kvm: a vCPU is in trouble"]))
+    made.run(duration_s=None, guests=1)
+    os.close(read_fd)
+    os.close(fd)
+    assert [note for note in made.totals.notes if note.startswith("host kernel: ") and "trouble" in note]
+    assert len(made.document()["host_log"]["reports"]) == 1
 
 
 def test_it_stops_when_told(tmp_path: Path) -> None:

@@ -15,7 +15,8 @@ def document(**more: Any) -> dict[str, Any]:
     unsure = {**found, "title": "unsure one", "note": "not counted: no replay showed it again", "tried": 0}
     return {
         "guests": 7, "commands": 12345, "elapsed_s": 60.4, "commands_per_s": 1234.5, "reducing_s": 12.0, "corpus": 99,
-        "notes": {"the sandbox spoke": 3}, "findings": [known, unsure, found],
+        "notes": {"the sandbox spoke": 3}, "host_log": {"problem": "", "records": 17, "reports": []},
+        "findings": [known, unsure, found],
         "coverage": {"commands": 216, "sent": 215, "accepted": 200, "members": 400, "members_exercised": 390,
                      "missing": {f"c{number}": "not drawn yet" for number in range(16)},
                      "by_command": {"stop": {}, "hmp stop": {}, "hmp (malformed)": {}}},
@@ -33,6 +34,9 @@ def test_everything_is_said() -> None:
     assert "qstress repro runs/x/findings/001-x" in said
     assert "known: https://example.org" in said
     assert "note, 3x: the sandbox spoke" in said
+    assert "host kernel log: 0 complaint(s), 17 records" in said
+    closed = {"problem": "/dev/kmsg: Permission denied", "records": 0, "reports": []}
+    assert "host kernel log not read: /dev/kmsg: Permission" in text(document(host_log=closed), "")
 
 
 def test_what_counts_comes_first() -> None:
