@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
+from qstress.fuzz import oracles
 from qstress.fuzz.judge import Fault, Kind
 from qstress.fuzz.ops import Await, Event, Measure, Op, Send, To
 from qstress.fuzz.recording import Recording, Step
@@ -31,6 +32,8 @@ LINGER_S = 5.0
 ERROR = 0.05
 #: How long a state may take to change by itself, in a play without the commands that are blamed for it.
 PLACEBO_S = 2.0
+#: The kind of a step that only looks at the state.
+LOOK = "look"
 #: Plays of one question at most, however racy the fault is.
 MAX_PLAYS = 30
 
@@ -69,7 +72,7 @@ class Reducer:
 
     def reduce(self, recording: Recording) -> Shrunk:
         """Return *recording* made smaller; as it is where no replay shows its fault."""
-        recording = self._tail(recording)
+        recording = self._tail(_looked(recording) if recording.kind is Kind.STATE else recording)
         shown, tried = self._baseline(recording)
         first = recording
         if not shown and recording.kind is Kind.CRASH:  # what was begun may need time to end it
@@ -102,8 +105,9 @@ class Reducer:
 
     def _tail(self, recording: Recording) -> Recording:
         """Return the last few exchanges if they alone show it at once, which most faults do: the whole life is long."""
+        look = 1 if recording.kind is Kind.STATE else 0
         for kept in TAILS:
-            tail = replace(recording, steps=(*recording.steps[:1], *recording.steps[1:][-kept:]))
+            tail = replace(recording, steps=(*recording.steps[:1], *recording.steps[1:][-kept - look :]))
             if len(tail.steps) < len(recording.steps) and self._shows_once(tail):
                 return tail
         return recording
@@ -125,6 +129,8 @@ class Reducer:
         last = len(recording.steps) - 1
         steps = [
             replace(step, ops=tuple(op for op in step.ops if index in (0, last) or self._may_matter(op)))
+            if step.kind != LOOK
+            else step
             for index, step in enumerate(recording.steps)
         ]
         small = replace(recording, steps=tuple(step for step in steps if step.ops))
@@ -152,12 +158,13 @@ class Reducer:
         """One command an exchange, where it shows like that too; then drop single commands."""
         flat: list[Step] = list(recording.steps[:1])
         for step in recording.steps[1:]:
-            flat += [step] if _is_whole(step) else [Step(step.kind, (op,)) for op in step.ops]
+            whole = _is_whole(step) or (recording.kind is Kind.STATE and step is recording.steps[-1])
+            flat += [step] if whole else [Step(step.kind, (op,)) for op in step.ops]
         candidate = replace(recording, steps=tuple(flat))
         if len(flat) > len(recording.steps) and self._shows(candidate):
             recording = self._shorter(candidate)
         for index, step in enumerate(recording.steps):
-            if index and step.kind != "probe-again":
+            if index and step.kind not in ("probe-again", LOOK):
                 recording = self._fewer_ops(recording, index)
         return recording
 
@@ -283,6 +290,16 @@ def grouped(arguments: Sequence[str]) -> Iterator[tuple[str, ...]]:
         yield group
 
 
+def _looked(recording: Recording) -> Recording:
+    """Return *recording* with a look at the state right before its last step, so that all others may go."""
+    *steps, last = recording.steps
+    sends = []
+    for number, (command, arguments) in enumerate(oracles.STATE_QUERIES):
+        message = {"execute": command, "arguments": arguments, "id": f"s0{number}"}
+        sends.append(Send(To.QMP, json.dumps(message).encode() + b"\n", Await.REPLY, f"s0{number}", command))
+    return replace(recording, steps=(*steps, Step(LOOK, tuple(sends)), last))
+
+
 def _placebo(recording: Recording) -> Recording:
     """Return *recording* with a command that QEMU does not have in the place of those that it refused last.
 
@@ -297,7 +314,7 @@ def _placebo(recording: Recording) -> Recording:
 
 def _is_whole(step: Step) -> bool:
     """Whether a step is more than messages of their own: pieces, corrupt bytes, looks at the footprint."""
-    return step.kind == "probe-again" or any(
+    return step.kind in ("probe-again", LOOK) or any(
         isinstance(op, Measure) or (isinstance(op, Send) and op.to is To.QMP and op.wait is Await.NOTHING)
         for op in step.ops
     )

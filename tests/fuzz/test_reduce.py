@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from qstress.fuzz.judge import Fault, Kind
 from qstress.fuzz.ops import Await, Measure, Open, Send, To
+from qstress.fuzz.oracles import STATE_QUERIES
 from qstress.fuzz.recording import Recording, Step
 from qstress.fuzz.reduce import MAX_PLAYS, Reducer, ddmin, grouped, plays_needed, simpler
 from qstress.fuzz.replay import Replayed
@@ -157,6 +158,29 @@ def test_a_state_that_changes_without_the_refused_command_is_no_finding(by_itsel
     made = Reducer(play, budget_s=60).reduce(state)
     assert made.shown == shown
     assert (made.note == "it changes by itself too") is by_itself
+
+
+def test_a_state_is_looked_at_again_right_before_it_changes_so_that_all_else_may_go() -> None:
+    fault = Fault(Kind.STATE, "refused resize changed query-status", "resize")
+
+    def play(made: Recording) -> tuple[Fault | None, Replayed]:
+        known, begun = False, False
+        for step in made.steps:
+            sends = [op for op in step.ops if isinstance(op, Send)]
+            looks = sum(op.ident.startswith("s") for op in sends) == len(STATE_QUERIES)
+            begun = begun or any(b"needle" in op.data for op in sends)
+            if known and begun and looks and any(op.command == "resize" for op in sends):
+                return fault, Replayed((), frozenset(("q7",)))
+            known = looks
+        return None, Replayed((), frozenset(("q7",)))
+
+    look = [Send(To.QMP, b"", Await.REPLY, f"s{number}", name) for number, (name, _) in enumerate(STATE_QUERIES)]
+    first = Step("qmp", (qmp(7, "migrate", a="needle", b=1), *look))
+    last = Step("qmp", (*(qmp(number) for number in range(90, 99)), qmp(99, "resize"), *look))
+    state = replace(recording(first, *life(200).steps[1:], last), kind=Kind.STATE, title=fault.title)
+    made = Reducer(play, budget_s=60).reduce(state)
+    assert [send.command for send in made.recording.sends] == ["migrate", "resize"]
+    assert made.shown == 5
 
 
 def test_probes_and_pieces_stay_whole() -> None:
