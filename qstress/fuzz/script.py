@@ -26,7 +26,7 @@ _CALL_QSTRESS = """\
 # {title}
 # {why}
 # Needs qstress:  sh repro.sh [--build QEMU]. Ends with 0 when it shows.
-qstress repro "$@" "$(dirname "$0")"
+qstress repro --trials 3 "$@" "$(dirname "$0")"
 test $? -eq 1
 """
 _HEAD = """\

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 from dataclasses import replace
+from glob import glob
 from pathlib import Path
 
 import pytest
@@ -70,6 +71,13 @@ def test_files_are_handed_in_whoever_may_read_them(tmp_path: Path) -> None:
 )
 def test_a_binary_brings_its_own_tree(binary: str, found: tuple[str, ...]) -> None:
     assert folders(binary) == found
+
+
+@pytest.mark.skipif(not glob("/usr/lib/*/qemu"), reason="this host's QEMU has no modules")
+def test_a_qemu_from_elsewhere_does_not_see_the_modules_of_the_systems_one() -> None:
+    count = "ls /usr/lib/*/qemu | wc -l"
+    assert int(inside("sh", "-c", count)) > 0
+    assert int(inside("sh", "-c", count, made=replace(HERE, folders=("/opt",)))) == 0
 
 
 def test_a_preloaded_library_is_handed_in(tmp_path: Path) -> None:

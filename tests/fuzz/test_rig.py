@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import os
 import signal
+import tempfile
 import time
 from pathlib import Path
 
 import pytest
 
 from qstress.errors import RigError
+from qstress.fuzz.confine import confinement
 from qstress.fuzz.ops import To
 from qstress.fuzz.replay import environment
 from qstress.fuzz.rig import FLOOD_BYTES, Rig
@@ -51,6 +53,18 @@ def test_it_is_connected_looked_at_from_outside_and_gone_without_a_trace() -> No
     assert not Path(f"/proc/{pid}").exists()
     assert set(os.listdir("/proc/self/fd")) == fds
     assert {name for name in set(os.listdir("/tmp")) - files if "qstress" in name} == set()
+
+
+def test_a_script_that_calls_qemu_is_confined_as_qemu_is() -> None:
+    with tempfile.TemporaryDirectory(dir="/tmp") as folder:
+        script = Path(folder) / "qemu-system-x86_64"
+        script.write_text(f'#!/bin/sh\nexec {QEMU} "$@"\n')
+        for path in (script, script.parent):
+            path.chmod(0o755)
+        made = confinement(str(script), {})
+        with Rig((str(script), *ARGUMENTS), made, env=environment(())) as guest:
+            assert os.readlink(f"/proc/{guest.qemu_pid}/exe") == QEMU
+            assert guest.ask("query-status", timeout_s=30)["status"] == "prelaunch"
 
 
 def test_our_environment_cannot_be_read_from_inside(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -131,7 +131,7 @@ def test_bytes_of_all_kinds_arrive_as_they_are(tmp_path: Path) -> None:
 )
 def test_what_a_shell_cannot_do_is_left_to_qstress(recording: Recording) -> None:
     text = script(recording)
-    assert text.splitlines()[-2:] == ['qstress repro "$@" "$(dirname "$0")"', "test $? -eq 1"]
+    assert text.splitlines()[-2:] == ['qstress repro --trials 3 "$@" "$(dirname "$0")"', "test $? -eq 1"]
     assert text.splitlines()[1] == f"# {recording.title}"
 
 
