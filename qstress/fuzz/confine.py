@@ -74,12 +74,16 @@ def confined(
 
 
 def as_user(confinement: Confinement) -> tuple[str, ...]:
-    """Return what becomes the unprivileged user; nothing where we are not root."""
+    """Return what becomes the unprivileged user; nothing where we are not root.
+
+    A new user would come without the parent-death signal (prctl(2)): a parent that is killed before bubblewrap has set
+    its own one would leave it behind.
+    """
     if confinement.uid is None:
         return ()
     uid = str(confinement.uid)
     groups = ("--clear-groups",) if confinement.kvm_group is None else ("--groups", str(confinement.kvm_group))
-    return ("setpriv", "--reuid", uid, "--regid", uid, *groups, "--")
+    return ("setpriv", "--reuid", uid, "--regid", uid, *groups, "--pdeathsig", "keep", "--")
 
 
 def limited(argv: Sequence[str]) -> tuple[str, ...]:

@@ -13,6 +13,7 @@ import pytest
 from qstress.errors import RigError
 from qstress.fuzz import confine
 from qstress.fuzz.confine import Confinement, as_user, confined, confinement, folders, unavailable
+from qstress.guest.argv import guarded
 
 HERE = Confinement(uid=confine.UID if os.geteuid() == 0 else None)
 
@@ -75,7 +76,7 @@ def test_a_binary_brings_its_own_tree(binary: str, found: tuple[str, ...]) -> No
 
 @pytest.mark.skipif(not glob("/usr/lib/*/qemu"), reason="this host's QEMU has no modules")
 def test_a_qemu_from_elsewhere_does_not_see_the_modules_of_the_systems_one() -> None:
-    count = "ls /usr/lib/*/qemu | wc -l"
+    count = "find /usr/lib/*/qemu -type f | wc -l"
     assert int(inside("sh", "-c", count)) > 0
     assert int(inside("sh", "-c", count, made=replace(HERE, folders=("/opt",)))) == 0
 
@@ -89,6 +90,14 @@ def test_only_root_becomes_somebody_else() -> None:
     assert as_user(Confinement(uid=None)) == ()
     assert as_user(Confinement(uid=5))[:4] == ("setpriv", "--reuid", "5", "--regid")
     assert "--groups" in as_user(Confinement(uid=5, kvm=True, kvm_group=104))
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root becomes somebody else")
+def test_somebody_else_still_dies_with_its_parent() -> None:
+    line = guarded((*as_user(HERE), "setpriv", "--dump"), parent_pid=os.getpid())
+    said = subprocess.run(line, capture_output=True, text=True, check=False, timeout=15).stdout
+    assert f"uid: {confine.UID}" in said
+    assert "Parent death signal: KILL" in said
 
 
 def test_without_bubblewrap_there_is_no_sandbox(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
