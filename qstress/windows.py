@@ -228,7 +228,7 @@ def causal_line(log: Log, vcpu: int, zero_ns: int) -> str | None:
     """
     records = tuple(record for record in log.records if record.ns >= zero_ns)
     begun_ns = max((record.ns for record in records if _is_reset(record)), default=zero_ns)
-    own = [window for window in windows(replace(log, records=records)) if window.vcpu == vcpu]
+    own = windows(replace(log, records=tuple(record for record in records if record.vcpu == vcpu)))
     bracket = init_bracket(log, begun_ns)
     waits = [window for window in own if window.read_ns >= begun_ns and window.mp_state == UNINITIALIZED]
     if not _still_waits(records, vcpu, bracket.upper_ns if bracket else begun_ns):

@@ -21,6 +21,7 @@ from statistics import median
 import anyio
 
 from qstress.config.kvm import probe
+from qstress.config.resolve import SETTLE_S
 from qstress.guest import firmware
 from qstress.guest.argv import guest_arguments
 from qstress.guest.interpose import build as interposer
@@ -62,7 +63,7 @@ def hangs_a_minute(part: str, folder: Path, seconds: int) -> float:
 
 async def first_lost_init_s(build: Build) -> float:
     """Return how long after the start of the first QEMU a lost INIT was confirmed."""
-    first = planned(Accel.KVM, build=build, firmware="smpscan", restart="reset", process_trials=2000)
+    first = planned(Accel.KVM, build=build, firmware="smpscan", restart="reset", process_trials=2000, settle_s=SETTLE_S)
     found: list[float] = []
 
     def deliver(done: Sequence[tuple[TrialResult, Evidence | None]]) -> bool:
@@ -144,12 +145,12 @@ def resets(rounds: int = 5, seconds: float = 2.0) -> None:
 
 
 def main() -> None:
-    """Print everything."""
-    resets()
-    if probe().usable:
-        quickness()
-        rates()
-    else:
+    """Print everything, or only the parts that are named: ``resets``, ``quickness``, ``rates``."""
+    named = sys.argv[1:] or ["resets", "quickness", "rates"]
+    for name, part in (("resets", resets), ("quickness", quickness), ("rates", rates)):
+        if name in named and (name == "resets" or probe().usable):
+            part()
+    if not probe().usable:
         print("lost INITs: not measured, KVM cannot be used here")
 
 

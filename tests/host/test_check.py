@@ -1,11 +1,13 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from qstress.errors import RigError
 from qstress.guest.interpose.log import Counters
 from qstress.host.check import Answer, check, exit_code, replay_answer, smi_answer, subject
-from qstress.model import Accel, Smm
+from qstress.model import Accel, Smm, SmmWriteback
 
 ALL, NONE = Counters(40, 40, 40, 6), Counters(40, 0, 0, 6)
 
@@ -75,6 +77,37 @@ async def test_a_real_qemu_is_told_by_its_own_writes(
     answers = await check(build, accel, machine=machine, bringups=0)
     assert answers[0].bad is bad, answers
     assert answers[1].bad is None
+
+
+@pytest.mark.qemu
+@pytest.mark.kvm
+@pytest.mark.timeout(60)
+async def test_the_imitated_fix_is_guarded_and_says_so_of_the_writes_that_kvm_got() -> None:
+    build, accel = subject("qemu-system-x86_64", "kvm", (), pretend_smm=True)
+    answers = await check(replace(build, smm_writeback=SmmWriteback.RESET_ONLY), accel, bringups=0)
+    assert answers[0].bad is False, answers
+
+
+@pytest.mark.qemu
+@pytest.mark.kvm
+@pytest.mark.timeout(60)
+async def test_without_pretending_the_host_decides() -> None:
+    build, accel = subject("qemu-system-x86_64", "kvm", (), pretend_smm=False)
+    answers = await check(build, accel, bringups=0)
+    assert answers[0].bad is (True if build.smm is Smm.REAL else None), answers
+    assert ("--pretend-smm would ask" in answers[0].line) is (build.smm is Smm.NONE)
+
+
+@pytest.mark.qemu
+@pytest.mark.kvm
+@pytest.mark.parametrize(
+    ("arguments", "machine"), [((), "pc,kernel-irqchip=off"), (("-machine", "kernel-irqchip=off"), "pc")]
+)
+async def test_without_kvms_own_apic_it_cannot_tell(arguments: tuple[str, ...], machine: str) -> None:
+    build, accel = subject("qemu-system-x86_64", "kvm", arguments, pretend_smm=True)
+    answers = await check(build, accel, machine=machine)
+    assert [answer.bad for answer in answers] == [None, None]
+    assert all("kernel-irqchip=off" in answer.line for answer in answers)
 
 
 @pytest.mark.qemu
