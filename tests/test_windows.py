@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from qstress.windows import (
@@ -94,6 +94,7 @@ class TestReadLog:
         assert seen.records == (some(1), some(2), some(3))
         assert read_log(memory(head, *places), since=RECORDS + 1) == Log((some(2),), head=head)
 
+    @settings(deadline=None)
     @given(st.binary(max_size=400), st.integers(-5, 2**65), st.booleans(), st.integers(0, 200))
     def test_never_raises(self, junk: bytes, since: int, begins_well: bool, head: int) -> None:
         data = memory(head, junk) if begins_well else junk
@@ -113,6 +114,7 @@ RECORDS_OF_ANYTHING = st.lists(
 )  # fmt: skip
 
 
+@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(RECORDS_OF_ANYTHING, st.integers(-10, 70), st.integers(-2, 4))
 def test_nothing_in_a_log_raises(records: list[Record], zero_ns: int, vcpu: int) -> None:
     made = Log(tuple(sorted(records, key=lambda record: record.ns)), len(records))
