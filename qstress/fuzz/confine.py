@@ -15,7 +15,7 @@ import shutil
 import subprocess
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from glob import glob
+from glob import escape, glob
 from pathlib import Path
 
 from qstress.errors import RigError
@@ -31,8 +31,10 @@ PROCESSES = 1024
 #: QEMU's own filter. It allows all file and network calls, so it is the second fence and not the first.
 SECCOMP = "on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny"
 _SYSTEM = ("/bin", "/sbin", "/lib", "/lib32", "/lib64")
-#: Where Debian's QEMU has its modules (a QEMU that is started through a dynamic loader of its own looks there too).
-_MODULES = "/usr/lib/*/qemu"
+#: Where the QEMU of Debian (and of Fedora) has its modules. One from elsewhere that has modules too would look there
+#: for what it lacks, load what is for another QEMU, and abort.
+_MODULES = ("/usr/lib/*-linux-*/qemu", "/usr/lib64/qemu")
+_OWN_MODULES = ("lib*/qemu", "lib*/*/qemu", "*/lib*/qemu", "*/lib*/*/qemu", "*/*/lib*/qemu", "*/*/lib*/*/qemu")
 _READABLE = ("/usr", "/etc/ld.so.cache", "/etc/alternatives", "/etc/localtime")
 _REMEDY = "on Debian or Ubuntu, install the package bubblewrap; --unsafe-no-sandbox runs QEMU without it"
 _TEST_TIMEOUT_S = 20.0
@@ -41,9 +43,11 @@ _TEST_TIMEOUT_S = 20.0
 @dataclass(frozen=True, slots=True)
 class Confinement:
     """How a guest is confined. ``folders`` are those beyond the system's that QEMU reads, ``files`` single files that
-    are handed in as copies, whoever may read them; ``uid`` is None where we are not root and stay who we are."""
+    are handed in as copies, whoever may read them; ``hidden`` are folders of the system's that are empty inside;
+    ``uid`` is None where we are not root and stay who we are."""
 
     folders: tuple[str, ...] = ()
+    hidden: tuple[str, ...] = ()
     files: tuple[str, ...] = ()
     uid: int | None = UID
     kvm: bool = False
@@ -59,6 +63,12 @@ def folders(binary: str) -> tuple[str, ...]:
     tree = str(folder.parent if folder.name == "bin" else folder)
     found = dict.fromkeys((tree, str(Path(binary).parent)))
     return tuple(path for path in found if not f"{path}/".startswith("/usr/") and path != "/")
+
+
+def hidden(folders: Sequence[str]) -> tuple[str, ...]:
+    """Return the system's folders that a QEMU which reads *folders* must not see."""
+    own = any(glob(f"{escape(folder)}/{place}/*.so") for folder in folders for place in _OWN_MODULES)
+    return tuple(path for place in _MODULES for path in sorted(glob(place))) if own else ()
 
 
 def confined(
@@ -110,11 +120,8 @@ def _bubblewrap(
     if confinement.kvm:
         arguments += ["--dev-bind", "/dev/kvm", "/dev/kvm"]
     arguments += ["--size", str(WORK_BYTES), "--tmpfs", WORK]
-    if (
-        confinement.folders
-    ):  # QEMU from elsewhere would load the system's modules, which are for another QEMU, and abort
-        for path in sorted(glob(_MODULES)):
-            arguments += ["--tmpfs", path]
+    for path in confinement.hidden:
+        arguments += ["--tmpfs", path]
     for path in confinement.folders:
         arguments += ["--ro-bind", path, path]
     for path, fd in zip(confinement.files, file_fds, strict=True):
@@ -143,8 +150,14 @@ def confinement(binary: str, env: Mapping[str, str], *, kvm: bool = False, files
     root = os.geteuid() == 0
     preloaded = [path for path in env.get("LD_PRELOAD", "").split(":") if path]
     inside = [path for path in (*preloaded, *files) if not path.startswith("/usr/")]
+    trees = folders(binary)
     made = Confinement(
-        folders(binary), tuple(inside), UID if root else None, kvm=kvm, kvm_group=kvm_group() if kvm and root else None
+        trees,
+        hidden(trees),
+        tuple(inside),
+        UID if root else None,
+        kvm=kvm,
+        kvm_group=kvm_group() if kvm and root else None,
     )
     if reason := unavailable(made):
         raise RigError(f"no sandbox for the fuzzed QEMU: {reason}; {_REMEDY}", reason="no-sandbox")

@@ -12,7 +12,7 @@ import pytest
 
 from qstress.errors import RigError
 from qstress.fuzz import confine
-from qstress.fuzz.confine import Confinement, as_user, confined, confinement, folders, unavailable
+from qstress.fuzz.confine import Confinement, as_user, confined, confinement, folders, hidden, unavailable
 from qstress.guest.argv import guarded
 
 HERE = Confinement(uid=confine.UID if os.geteuid() == 0 else None)
@@ -74,11 +74,15 @@ def test_a_binary_brings_its_own_tree(binary: str, found: tuple[str, ...]) -> No
     assert folders(binary) == found
 
 
-@pytest.mark.skipif(not glob("/usr/lib/*/qemu"), reason="this host's QEMU has no modules")
-def test_a_qemu_from_elsewhere_does_not_see_the_modules_of_the_systems_one() -> None:
-    count = "find /usr/lib/*/qemu -type f | wc -l"
-    assert int(inside("sh", "-c", count)) > 0
-    assert int(inside("sh", "-c", count, made=replace(HERE, folders=("/opt",)))) == 0
+@pytest.mark.skipif(not glob("/usr/lib/*-linux-*/qemu"), reason="this host's QEMU has no modules")
+def test_a_qemu_that_has_modules_of_its_own_does_not_see_the_systems(tmp_path: Path) -> None:
+    assert hidden(()) == hidden((str(tmp_path),)) == ()
+    modules = tmp_path / "root/usr/lib/x86_64-linux-gnu/qemu"
+    modules.mkdir(parents=True)
+    (modules / "hw-usb-host.so").touch()
+    (place,) = hidden((str(tmp_path),))
+    assert int(inside("sh", "-c", f"ls {place} | wc -l")) > 0
+    assert int(inside("sh", "-c", f"ls {place} | wc -l", made=replace(HERE, hidden=(place,)))) == 0
 
 
 def test_a_preloaded_library_is_handed_in(tmp_path: Path) -> None:
