@@ -14,6 +14,8 @@ from qstress.model import Evidence, FindingClass, Outcome, Smm, Trial, TrialResu
 from qstress.report.wording import printable
 
 _WIDTH = 100
+#: How much of a finding's reasons is told; finding.json has them whole.
+_MOST_APS, _MOST_CHARACTERS = 4, 400
 #: Findings that are about vCPUs standing still; the others are told by QEMU or by the guest itself.
 _STANDS_STILL = frozenset(
     {FindingClass.LOST_INIT, FindingClass.BSP_SPIN, FindingClass.CURED_BY_LOOKING, FindingClass.AP_LOST_LATER,
@@ -38,11 +40,22 @@ def story(result: TrialResult, evidence: Evidence) -> str:
         [f"{verdict.finding_class or verdict.outcome} ({verdict.confidence}): {verdict.title}"],
         [where, *_conditions(trial)],
         ["What happened", *_events(result, evidence)],
-        ["How we know", *(f"- {reason}" for reason in verdict.because)],
+        ["How we know", *(f"- {reason}" for reason in _told(verdict.because))],
         ["What it is not", *(f"- {line}" for line in _is_not(result, evidence))],
         [_AGAIN],
     ]
     return "\n\n".join("\n".join(_folded(lines)) for lines in paragraphs) + "\n"
+
+
+def _told(reasons: Iterable[str]) -> Iterable[str]:
+    """Return *reasons* as far as they fit on a screen; the window log has a line for each AP of a guest, be it 127."""
+    reasons = tuple(reasons)
+    by_ap = [reason for reason in reasons if reason.startswith("AP ")]
+    for reason in reasons:
+        if reason not in by_ap[_MOST_APS:]:
+            yield reason if len(reason) <= _MOST_CHARACTERS else f"{reason[:_MOST_CHARACTERS]} …"
+    if (more := len(by_ap) - _MOST_APS) > 0:
+        yield f"… and {more} more APs likewise, each in finding.json"
 
 
 def _conditions(trial: Trial) -> Iterable[str]:

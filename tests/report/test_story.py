@@ -47,6 +47,19 @@ def test_it_fits_one_screen_and_every_line() -> None:
     assert max(map(len, text)) <= 100
 
 
+def test_a_wide_guest_fits_too() -> None:
+    long = "the console is silent since 'missing 118: " + "5 6 8 a " * 60
+    aps = (f"AP {ap} was read at 0.1 s and written back at 0.5 s" for ap in range(1, 119))
+    wide = replace(FOUND, verdict=replace(LOST, because=(long, *aps, "the last reason")))
+    text = lines(wide)
+    assert len(text) <= 45
+    assert sum("was read at" in line for line in text) == 4
+    assert "- … and 114 more APs likewise, each in finding.json" in text
+    assert "- the last reason" in text
+    few = replace(FOUND, verdict=replace(LOST, because=tuple(f"AP {ap} was read" for ap in range(4))))
+    assert "likewise" not in "\n".join(lines(few))
+
+
 def test_it_says_what_happened_in_order() -> None:
     text = lines()
     assert text[0] == "lost-init (certain): lost INIT: CPU#1 never left the reset vector while CPU#0 spins"
