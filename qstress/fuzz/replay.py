@@ -10,8 +10,8 @@ from qstress.errors import RigError
 from qstress.fuzz import oracles
 from qstress.fuzz.confine import Confinement
 from qstress.fuzz.generator import Exchange, Judged
-from qstress.fuzz.judge import Fault, Judge
-from qstress.fuzz.ops import Await, Send
+from qstress.fuzz.judge import Fault, Judge, Kind
+from qstress.fuzz.ops import Await, Send, To
 from qstress.fuzz.played import Played
 from qstress.fuzz.player import Player
 from qstress.fuzz.protocol import Fate, Reader
@@ -21,6 +21,8 @@ from qstress.fuzz.schema import Schema
 
 #: How long a guest of a replay may take to answer, once it is known that an answer comes at all.
 REPLY_S = 10.0
+
+_LAST = Send(To.QMP, b'{"execute": "query-yank", "id": "r0"}\n', Await.REPLY, "r0", "query-yank")
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +82,10 @@ class Replays:
                 if played.over or any(map(recording.shows, faults)):
                     break
             else:
+                if recording.kind is Kind.PROTOCOL:  # a second reply comes before the next one
+                    played = player.play((_LAST,))
+                    answers = judged(Step("last", (_LAST,)), played, reader)
+                    faults += judge.judge(Exchange("last", (_LAST,), ()), played, answers)
                 if recording.linger_s:
                     played = player.linger(recording.linger_s)
                     faults += judge.judge(Exchange("linger", (), ()), played, ())

@@ -7,7 +7,8 @@
  *   leakfd  a descriptor that nobody closes
  *   twice   the reply is sent twice
  *   type    the reply's "return" is a number
- * QEMU reads its monitors byte by byte, so what was read is collected per descriptor.
+ * QEMU reads its monitors byte by byte, so what was read is collected per descriptor; what follows the command's name
+ * tells the id of the reply to misbehave at.
  */
 #define _GNU_SOURCE
 #include <dlfcn.h>
@@ -19,10 +20,12 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-enum { FDS = 1024, KEPT = 64 };
+enum { FDS = 1024, KEPT = 64, REST = 256 };
 
 static char read_so_far[FDS][KEPT];
 static bool armed[FDS];
+static char rest[FDS][REST]; /* of the message, from the command on */
+static size_t rest_size[FDS];
 static void *volatile lost; /* or the compiler sees that nobody needs it, and nothing leaks */
 
 static const char *plant(const char *fault)
@@ -58,7 +61,18 @@ static void misbehave(int fd)
         }
     } else {
         armed[fd] = true;
+        rest_size[fd] = 0;
     }
+}
+
+/* Whether this is the reply to the command, by its id. */
+static bool wanted_reply(int fd, const char *id, const char *end)
+{
+    char quoted[KEPT];
+    int size = snprintf(quoted, sizeof(quoted), "%.*s", (int)(end + 1 - (id + 6)), id + 6);
+
+    rest[fd][rest_size[fd]] = '\0';
+    return size < KEPT && strstr(rest[fd], quoted);
 }
 
 static void watch(int fd, const char *data, size_t length)
@@ -69,6 +83,9 @@ static void watch(int fd, const char *data, size_t length)
     for (size_t i = 0; i < length; i++) {
         memmove(read_so_far[fd], read_so_far[fd] + 1, KEPT - 1);
         read_so_far[fd][KEPT - 1] = data[i];
+        if (armed[fd] && rest_size[fd] < REST - 1) {
+            rest[fd][rest_size[fd]++] = data[i];
+        }
         if (size < KEPT && !memcmp(read_so_far[fd] + KEPT - size, wanted, size)) {
             misbehave(fd);
         }
@@ -109,6 +126,9 @@ ssize_t sendmsg(int fd, const struct msghdr *message, int flags)
     char *end = id ? strchr(id + 7, '"') : NULL;
     ssize_t sent = -1;
 
+    if (end && !wanted_reply(fd, id, end)) {
+        end = NULL;
+    }
     if (end && plant("twice")) {
         armed[fd] = false;
         sent = real(fd, message, flags);
