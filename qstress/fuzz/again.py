@@ -71,7 +71,7 @@ def shrink(evidence: Path, *, budget_s: float, build: str | None, sandboxed: boo
     :returns: the result as text, and the exit code: 0 when it still shows, 5 when no replay showed it.
     """
     recording = read(evidence, build)
-    before = len(recording.sends)
+    before = recording.commands
     small = Reducer(Replays(bench(recording, sandboxed=sandboxed)).shows, budget_s=budget_s).reduce(recording)
     if not small.shown:
         return f"{recording.title}: 0/{small.tried}: {small.note}; left as it is", 5
@@ -79,7 +79,7 @@ def shrink(evidence: Path, *, budget_s: float, build: str | None, sandboxed: boo
     write_smaller(folder, small.recording)
     told_smaller(folder, small.recording, small.shown, small.tried, small.note)
     lines = [
-        f"{small.title}: {before} -> {len(small.recording.sends)} command(s), shown again {small.shown}/{small.tried}",
+        f"{small.title}: {before} -> {small.recording.commands} command(s), shown again {small.shown}/{small.tried}",
         *filter(None, (small.note, summary_line(small.recording), f"written to {folder}")),
     ]
     return "\n".join(lines), 0

@@ -79,7 +79,7 @@ class Findings:
         slug = re.sub(r"[^a-z0-9]+", "-", finding.title.lower()).strip("-")[:60]
         made = replace(
             finding, folder=f"{self._next_number():03d}-{slug}", known=known.link if known else "",
-            commands=len(recording.sends), what=summary_line(recording),
+            commands=recording.commands, what=summary_line(recording),
         )  # fmt: skip
         path, final = self._folder / ".new", self._folder / made.folder
         with store_errors(final):
@@ -131,7 +131,7 @@ class Findings:
             finding.title = recording.title
             known = covering(self._known, finding.title, self._version)
             finding.known = known.link if known else ""
-        finding.commands, finding.what = len(recording.sends), summary_line(recording)
+        finding.commands, finding.what = recording.commands, summary_line(recording)
         write_smaller(self._folder / finding.folder, recording)
         self.save()
 
@@ -177,7 +177,7 @@ def told_smaller(folder: Path, recording: Recording, shown: int, tried: int, sur
     if path.exists():
         made = _read(path)
         made.shown, made.tried, made.sure, made.note = shown, tried, sure, ""
-        made.commands, made.what = len(recording.sends), summary_line(recording)
+        made.commands, made.what = recording.commands, summary_line(recording)
         with store_errors(folder):
             replace_file(path, _content(made))
 

@@ -53,6 +53,12 @@ class Recording:
         sends = [op for step in self.steps for op in step.ops if isinstance(op, Send)]
         return [op for op in sends if op.command != "qmp_capabilities" and not op.ident.startswith("s")]
 
+    @property
+    def commands(self) -> int:
+        """How many commands it takes; one that is probed for growth counts once, however often it is repeated."""
+        probed = {op for step in self.steps if step.kind == "probe-again" for op in step.ops}
+        return sum(send not in probed for send in self.sends) + bool(probed)
+
     def shows(self, fault: Fault) -> bool:
         """Whether *fault* is what was recorded here."""
         return fault.kind is self.kind and signature(fault.kind, fault.title) == signature(self.kind, self.title)

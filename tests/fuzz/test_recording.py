@@ -56,6 +56,12 @@ def test_what_is_sent_does_not_count_the_negotiation_and_our_own_looks() -> None
     assert [send.data for send in SAMPLE.sends] == [STOP.data, b"\xff\n"]
 
 
+def test_a_command_that_is_probed_for_growth_counts_once() -> None:
+    probe = Step("probe-again", tuple(replace(STOP, ident=f"q{number + 9}") for number in range(600)))
+    assert SAMPLE.commands == 2
+    assert replace(SAMPLE, steps=(*SAMPLE.steps, probe)).commands == 3
+
+
 @pytest.mark.parametrize(
     ("kind", "title", "other", "same"),
     [
