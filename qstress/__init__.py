@@ -11,9 +11,9 @@ The flow, which is also the map of the package (imports only go down, ``pyprojec
    trial stops hammering first, waits, then confirms.
 6. ``store/`` commits each finding before the next trial starts; ``stats/`` (pure) folds outcomes, ``report/`` shows
    them, ``metrics/`` serves them, ``recorded/`` reads them back.
-7. ``bringup`` runs one bring-up, ``series`` many of a guest that resets itself, ``trial`` a process-run of them,
-   ``campaign`` drives lanes until its stop rule, ``soak`` wires it all. ``fuzz/`` plays with the monitors instead,
-   ``host/`` asks what this machine can do, ``cli`` prints and exits.
+7. ``machine`` is a guest with its surroundings, ``bringup`` runs one bring-up on it, ``series`` many of one that
+   resets itself, ``trial`` a process-run of them, ``campaign`` drives lanes until its stop rule, ``soak`` wires it all.
+   ``fuzz/`` plays with the monitors instead, ``host/`` asks what this machine can do, ``cli`` prints and exits.
 
 The words (guest, lane, hammer, trial, verdict, class, block, cell, tier) are the types of ``model``; what can go wrong
 is in ``errors``.

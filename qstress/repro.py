@@ -15,10 +15,11 @@ from qstress.config.binary import sha256_of
 from qstress.errors import ConfigError, RigError
 from qstress.guest.interpose import build as interposer
 from qstress.host.sandbox import has_sandbox
+from qstress.machine import Bench
 from qstress.model import Evidence, Outcome, Trial, TrialResult, Verdict
 from qstress.report.wording import rate
 from qstress.store.evidence import read_finding
-from qstress.trial import Bench, run_process
+from qstress.trial import run_process
 
 
 def run_again(evidence: Path, trials: int, form: str, *, say: Callable[[str], None]) -> tuple[str, int]:

@@ -13,9 +13,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from itertools import islice
 
-from qstress.bringup import Bench, Bringup, Machine, Start
+from qstress.bringup import Bringup, Start
 from qstress.guest.interpose.log import WindowLog
 from qstress.guest.live import Guest
+from qstress.machine import Bench, Machine
 from qstress.model import CommandCount, Outcome, Trial, TrialResult, Verdict
 from qstress.smpscan import SmpscanBoot, SmpscanSeries
 from qstress.verdict.judge import Doubt, Situation, assess

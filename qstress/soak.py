@@ -29,6 +29,7 @@ from qstress.guest.interpose import build as interposer
 from qstress.host.facts import host_facts
 from qstress.host.sandbox import has_sandbox
 from qstress.hostlog.findings import HostFinding, Roll, as_text
+from qstress.machine import Bench
 from qstress.metrics.snapshot import Progress, RunVerdict, Snapshot, snapshot
 from qstress.model import Build, Evidence, FindingClass, StormCount, Trial, TrialResult
 from qstress.observe.hostlog import HostLog
@@ -50,7 +51,7 @@ from qstress.stats.tally import Tally
 from qstress.store.read import open_run
 from qstress.store.rows import as_stored
 from qstress.store.write import RunStore, call_qstress
-from qstress.trial import Bench, run_process
+from qstress.trial import run_process
 from qstress.verdict.limits import Learned
 
 #: Where a run's folder keeps what the host's kernel complained of.

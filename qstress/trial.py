@@ -5,13 +5,12 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Sequence
 
-from qstress.bringup import Bench, Bringup, Machine, Start, machine
+from qstress.bringup import Bringup, Start
 from qstress.errors import RigError, rig_error_in
+from qstress.machine import Bench, Machine, machine
 from qstress.model import Evidence, Outcome, Trial, TrialResult
 from qstress.record import evidence_of, result_of
 from qstress.series import RECENT, Series
-
-__all__ = ["Bench", "run_process", "run_trial"]
 
 #: Takes results as they come, evidence beside each that has some; returns whether to go on.
 Deliver = Callable[[Sequence[tuple[TrialResult, Evidence | None]]], bool]

@@ -16,11 +16,12 @@ from statistics import median
 
 import anyio
 
-from qstress.bringup import Bench, Bringup
+from qstress.bringup import Bringup
 from qstress.config.kvm import probe
 from qstress.guest.argv import guest_arguments
 from qstress.guest.live import live_guest
 from qstress.hammer.drive import Hammer
+from qstress.machine import Bench
 from qstress.model import Accel, Outcome, Shape
 from qstress.registers import parse
 from qstress.trial import run_trial

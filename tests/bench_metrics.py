@@ -9,9 +9,10 @@ from statistics import median, quantiles
 
 import anyio
 
-from qstress.bringup import Bench, Bringup
+from qstress.bringup import Bringup
 from qstress.guest.live import live_guest
 from qstress.hammer.drive import Hammer
+from qstress.machine import Bench
 from qstress.metrics.exporter import Exporter
 from qstress.metrics.families import families
 from qstress.metrics.snapshot import Snapshot, snapshot

@@ -25,8 +25,9 @@ from qstress.config.resolve import SETTLE_S
 from qstress.guest import firmware
 from qstress.guest.argv import guest_arguments
 from qstress.guest.interpose import build as interposer
+from qstress.machine import Bench
 from qstress.model import Accel, Build, Evidence, FindingClass, Shape, TrialResult
-from qstress.trial import Bench, run_process
+from qstress.trial import run_process
 from tests.bench import report
 from tests.live.rig import planned, pretending, stock
 

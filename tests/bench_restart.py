@@ -17,11 +17,12 @@ import anyio
 
 from qstress.config.resolve import SETTLE_S
 from qstress.guest.interpose import build as interposer
+from qstress.machine import Bench
 from qstress.model import Accel, Evidence, FindingClass, Trial, TrialResult
 from qstress.stats.clusters import dispersion
 from qstress.stats.exact import Table
 from qstress.stats.ratio import Ratio, rate_ratio
-from qstress.trial import Bench, run_process
+from qstress.trial import run_process
 from tests.live.rig import planned, pretending
 
 

@@ -13,10 +13,11 @@ from statistics import median
 
 import anyio
 
-from qstress.bringup import Bench, Bringup
+from qstress.bringup import Bringup
 from qstress.guest.firmware import SmpscanOptions, arguments, find
 from qstress.guest.live import live_guest
 from qstress.hammer.drive import Hammer
+from qstress.machine import Bench
 from qstress.model import Accel, Milestone, Outcome, Shape
 from qstress.record import states_over_time
 from qstress.registers import parse

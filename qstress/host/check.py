@@ -15,7 +15,6 @@ from pathlib import Path
 
 import anyio
 
-from qstress.bringup import Bench
 from qstress.config.binary import find_binary, qemu_version
 from qstress.config.kvm import probe
 from qstress.errors import GuestError, RigError
@@ -23,6 +22,7 @@ from qstress.guest.interpose import build as interposer
 from qstress.guest.interpose.log import Counters, open_log, read_counters
 from qstress.guest.live import live_guest
 from qstress.host.sandbox import has_sandbox
+from qstress.machine import Bench
 from qstress.model import (
     Accel,
     Build,

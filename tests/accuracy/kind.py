@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from enum import Enum
 from typing import Any, Protocol, TypedDict
 
-from qstress.bringup import Bench
+from qstress.machine import Bench
 from qstress.model import Accel, Trial, Verdict
 from tests.accuracy.load import CORES
 from tests.accuracy.table import Truth

@@ -15,10 +15,11 @@ from typing import Any
 
 import anyio
 
-from qstress.bringup import Bench, Bringup, machine
+from qstress.bringup import Bringup
 from qstress.errors import GuestError, RigError, rig_error_in
 from qstress.guest.live import Guest
 from qstress.host.explain import explain_live
+from qstress.machine import Bench, machine
 from qstress.model import Accel, FindingClass, Milestone, Outcome, Trial, Verdict
 from qstress.record import result_of
 from qstress.verdict.explain.picture import Answer

@@ -10,7 +10,7 @@ from types import MappingProxyType
 
 import anyio
 
-from qstress.bringup import Bench
+from qstress.machine import Bench
 from qstress.model import Accel, Verdict
 from tests.accuracy.kind import Batch, Kind
 from tests.accuracy.load import hogs

@@ -6,7 +6,7 @@ from collections import Counter
 
 import pytest
 
-from qstress.bringup import Bench
+from qstress.machine import Bench
 from qstress.model import Accel
 from tests.accuracy.__main__ import KINDS
 from tests.accuracy.in_place import HEALTHY_IN_PLACE

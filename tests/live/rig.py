@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from qstress.guest.interpose import build as interposer
+from qstress.machine import Bench
 from qstress.model import (
     Accel,
     Build,
@@ -21,7 +22,7 @@ from qstress.model import (
     Trial,
     TrialResult,
 )
-from qstress.trial import Bench, run_trial
+from qstress.trial import run_trial
 
 QEMU = shutil.which("qemu-system-x86_64") or "qemu-system-x86_64"
 HAMMER = HammerSpec("info registers -a", "hmp", Rate(None, "max"))

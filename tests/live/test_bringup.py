@@ -10,9 +10,10 @@ from pathlib import Path
 import anyio
 import pytest
 
-from qstress.bringup import Bench, Bringup
+from qstress.bringup import Bringup
 from qstress.guest.live import Guest
 from qstress.guest.qmp import MonitorClosed
+from qstress.machine import Bench
 from qstress.model import Accel, FindingClass, Milestone, Outcome
 from qstress.observe.examine import ClosedLook
 from qstress.verdict.limits import Limits

@@ -6,7 +6,8 @@ from dataclasses import replace
 
 import pytest
 
-from qstress.bringup import Bench, Bringup
+from qstress.bringup import Bringup
+from qstress.machine import Bench
 from qstress.model import Accel, FindingClass, Outcome, Tier
 from tests.live.rig import planned, pretending, run
 

@@ -10,11 +10,11 @@ from pathlib import Path
 import pytest
 
 from qstress import trial as trial_module
-from qstress.bringup import machine
 from qstress.errors import RigError
 from qstress.guest.interpose import build as interposer
+from qstress.machine import Bench, machine
 from qstress.model import Accel, Evidence, FindingClass, Outcome, Trial, TrialResult
-from qstress.trial import Bench, run_process
+from qstress.trial import run_process
 from tests.live.rig import planned, pretending
 
 pytestmark = [pytest.mark.qemu, pytest.mark.timeout(120)]

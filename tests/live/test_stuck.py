@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from qstress.bringup import Bench
+from qstress.machine import Bench
 from qstress.model import Accel, Confidence, FindingClass, Verdict
 from tests.accuracy.kind import Batch, Kind
 from tests.accuracy.stuck import STUCK

@@ -5,8 +5,9 @@ from __future__ import annotations
 
 import pytest
 
-from qstress.bringup import Bench, Bringup
+from qstress.bringup import Bringup
 from qstress.guest.interpose.build import Hold, environment
+from qstress.machine import Bench
 from qstress.model import Accel, Build, FindingClass, Outcome
 from qstress.windows import Bracket, Kind, Log, causal_line, init_bracket, timing, windows
 from tests.live.rig import planned, pretending, stock
