@@ -68,7 +68,8 @@ def limits_shown(k: int, n: int, dispersion: float | None) -> Interval:
     """Return the limits that :func:`qstress.report.wording.rate` prints: one-sided for no event or nothing else."""
     if 0 < k < n or not n:
         return widened(k, n, dispersion)
-    return Interval(lower_limit(k, n, 0.05), upper_limit(k, n, 0.05))
+    worth = max(1.0, dispersion or 1.0)
+    return Interval(lower_limit(k / worth, n / worth, 0.05), upper_limit(k / worth, n / worth, 0.05))
 
 
 def rates(tally: Tally) -> Figure:

@@ -51,7 +51,7 @@ def _steps(low: float, high: float) -> list[float]:
 def _powers(low: float, high: float) -> list[float]:
     """Return powers of ten, with multiples between them where there are few; even steps where there are none."""
     decades = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
-    for multiples in ((1,), (1, 3), (1, 2, 5), tuple(range(1, 10))):
+    for multiples in ((1,), (1, 3), (1, 2, 5), (1, 2, 3, 5), (1, 2, 4, 6, 8), range(1, 10)):
         ticks = [m * 10.0**decade for decade in decades for m in multiples]
         ticks = [tick for tick in ticks if low <= tick <= high]
         if len(ticks) >= 3:

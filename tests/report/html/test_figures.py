@@ -43,13 +43,14 @@ def test_rates_are_drawn_where_they_are_with_the_limits_that_are_printed() -> No
     assert float(at) == pytest.approx(230 + 360 * 0.1 / limits.upper, abs=0.01)
 
 
+@pytest.mark.parametrize("dispersion", [None, 0.5, 4.0])
 @pytest.mark.parametrize(("k", "n"), [(0, 20), (20, 20), (3, 20), (0, 0)])
-def test_limits_are_those_that_the_text_prints(k: int, n: int) -> None:
-    limits = limits_shown(k, n, None)
+def test_limits_are_those_that_the_text_prints(k: int, n: int, dispersion: float | None) -> None:
+    limits = limits_shown(k, n, dispersion)
     if 0 < k < n:
-        assert limits == widened(k, n, None)
+        assert limits == widened(k, n, dispersion)
     elif n:
-        (printed,) = re.findall(r"[<>]([\d.]+) %", rate(k, n))
+        (printed,) = re.findall(r"[<>]([\d.]+) %", rate(k, n, dispersion=dispersion))
         assert float(printed) == pytest.approx(100 * (limits.upper if k == 0 else limits.lower), abs=0.1)
     else:
         assert limits == (0.0, 1.0)

@@ -32,6 +32,8 @@ def test_a_scale_lays_values_out(scale: Scale, value: float, at: float) -> None:
         (Scale(4, 4, 0, 1), [4]),
         (Scale(1e-3, 10, 0, 1, log=True), [1e-3, 1e-2, 0.1, 1, 10]),
         (Scale(0.4, 2.1, 0, 1, log=True), [0.5, 1, 2]),
+        (Scale(6, 40, 0, 1, log=True), [10, 20, 30]),
+        (Scale(6, 19, 0, 1, log=True), [6, 8, 10]),
         (Scale(0.41, 0.42, 0, 1, log=True), [0.41, 0.412, 0.414, 0.416, 0.418, 0.42]),
     ],
 )
