@@ -27,7 +27,7 @@ __all__ = ["Compare", "Gate", "Settings", "digest", "resolve", "resolved_documen
 MAX_CELLS = 4096
 #: How long smpscan's boot CPU waits before INIT where KVM is hammered and the file does not say. Without it the INIT
 #: comes within a millisecond of a reset, before the monitor has its pace again, and later in a new process: few are
-#: lost by the one and many by the other. From 3 ms on the rates agree (docs/measured.md).
+#: lost by the one and many by the other. With this the rates nearly agree (docs/measured.md).
 SETTLE_S = 0.005
 #: The injected fault raises SeaBIOS's count of CPUs by one, in a byte of CMOS (facts: qemu.md 5, I2); smpscan leaves
 #: out an AP by itself, of as many as there may be.
