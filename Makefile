@@ -33,6 +33,7 @@ bench: $(VENV)/dev
 	$(BIN)/python -m tests.bench_race
 	$(BIN)/python -m tests.bench_wide
 	$(BIN)/python -m tests.bench_fuzz
+	$(BIN)/python -m tests.bench_record
 
 accuracy: $(VENV)/dev
 	@.ci/host run
