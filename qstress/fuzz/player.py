@@ -51,6 +51,8 @@ class Player:
         results += [None] * (len(ops) - len(results))
         self._rig.pump(0.0)
         self._strays += self._rig.channels[To.QMP].lines()
+        # at once, not when that monitor is used next: what closed it is among these ops
+        self._hung_up = self._hung_up or any(channel.lost for channel in self._rig.channels.values())
         ended = self._ended()
         if ended is not None:  # why it ended may have reached the control monitor alone
             self._strays += [line for line in self._rig.control.lines() if b'"event"' in line]
@@ -173,8 +175,13 @@ class Player:
         return Played(time.monotonic() - self._began_s, (), (), self._rig.ended(within_s=seconds))
 
     def _ended(self) -> Ended | None:
-        """Return how QEMU ended, given time to be gone where a monitor was hung up on."""
+        """Return how QEMU ended, given time to be gone where a monitor was hung up on.
+
+        One that still serves its control monitor is not about to end: nothing is to be waited for.
+        """
         lost = self._hung_up or any(channel.lost for channel in (*self._rig.channels.values(), self._rig.control))
+        if lost and self._rig.ask("query-status", timeout_s=min(PROBE_S, self._reply_s)) is not None:
+            return None
         return self._rig.ended(within_s=ENDING_S if lost else 0.0)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import socket
 import time
 from dataclasses import replace
 from typing import Any
@@ -13,6 +14,7 @@ import pytest
 from qstress.fuzz.corrupt import RESET
 from qstress.fuzz.ops import Await, Close, End, Event, Footprint, Measure, Op, Open, Result, Send, To
 from qstress.fuzz.player import _Silence
+from qstress.fuzz.rig import ENDING_S
 from tests.fuzz.guests import connected, hmp, qmp, rig
 
 pytestmark = [pytest.mark.qemu, pytest.mark.timeout(60)]
@@ -71,6 +73,19 @@ def test_an_end_is_told_and_what_was_not_answered_has_no_result() -> None:
         assert played.ended.returncode == 0
         assert not played.lingers
         assert any(b'"SHUTDOWN"' in line for line in played.strays)
+
+
+def test_a_monitor_that_qemu_hung_up_on_is_told_at_once_while_another_one_is_spoken_to() -> None:
+    with rig() as guest:
+        player = connected(guest)
+        sock = guest.channels[To.HMP].sock
+        assert sock is not None
+        sock.shutdown(socket.SHUT_RD)  # what QEMU's end of a closed connection looks like from here
+        began_s = time.monotonic()
+        played = player.play([qmp("query-status")])
+        assert time.monotonic() - began_s < ENDING_S
+        assert played.results[0]
+        assert (played.hung_up, played.ended) == (True, None)
 
 
 def test_a_qemu_that_stays_although_it_should_end_lingers() -> None:
