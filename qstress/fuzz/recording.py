@@ -67,10 +67,10 @@ class Recording:
 def signature(kind: Kind, title: str) -> str:
     """Return what of a title tells two faults apart while the commands around them are still being taken away.
 
-    A QEMU that ended without a word is blamed on the command that it had not answered, and a stall on the oldest one:
-    in a batch that may be a neighbour.
+    A QEMU that ended or hung up without a word is blamed on the command that it had not answered, and a stall on the
+    oldest one: in a batch that may be a neighbour.
     """
-    if kind is Kind.CRASH:
+    if kind in (Kind.CRASH, Kind.HUNG_UP):
         return title.partition(" at ")[0]
     if kind is Kind.STALL:
         return title.rpartition(": ")[2]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -46,10 +47,14 @@ def environment(added: Sequence[tuple[str, str]]) -> dict[str, str]:
 
 @dataclass(frozen=True, slots=True)
 class Replayed:
-    """What one replay showed; ``changing`` are the ids of the commands that were carried out and do not only read."""
+    """What one replay showed; ``changing`` are the ids of the commands that were carried out and do not only read.
+
+    ``lingered_s`` is for how long QEMU was watched after the last of them.
+    """
 
     faults: tuple[Fault, ...]
     changing: frozenset[str]
+    lingered_s: float = 0.0
 
 
 class Replays:
@@ -68,6 +73,7 @@ class Replays:
         self.played += 1
         faults: list[Fault] = []
         changing: set[str] = set()
+        lingered_s = 0.0
         with Rig((recording.binary, *recording.arguments), self._bench.confinement, env=self._bench.env) as rig:
             if self._schema is None:
                 self._schema = ask_schema(rig)
@@ -87,9 +93,11 @@ class Replays:
                     answers = judged(Step("last", (_LAST,)), played, reader)
                     faults += judge.judge(Exchange("last", (_LAST,), ()), played, answers)
                 if recording.linger_s:
+                    began_s = time.monotonic()
                     played = player.linger(recording.linger_s)
+                    lingered_s = time.monotonic() - began_s
                     faults += judge.judge(Exchange("linger", (), ()), played, ())
-        return Replayed(tuple(faults), frozenset(changing))
+        return Replayed(tuple(faults), frozenset(changing), lingered_s)
 
     def shows(self, recording: Recording) -> tuple[Fault | None, Replayed]:
         """Play *recording* once; return its fault if it shows. A guest that does not start shows nothing."""

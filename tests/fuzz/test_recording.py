@@ -71,6 +71,7 @@ def test_a_command_that_is_probed_for_growth_counts_once() -> None:
         (Kind.STALL, "no reply to stop: the main loop is busy", "no reply to hmp sum: the main loop is busy", True),
         (Kind.STALL, "no reply to stop: the main loop is busy", "no reply to stop: only this monitor is silent", False),
         (Kind.STATE, "refused a or b changed query-chardev", "refused b changed query-chardev", True),
+        (Kind.HUNG_UP, "QEMU hung up on a monitor at stop and lives", "QEMU hung up on a monitor at x and lives", True),
         (Kind.PROTOCOL, "stop: not JSON: inf", "cont: not JSON: inf", False),
         (Kind.LEAK, "stop leaks memory", "stop leaks descriptors", False),
     ],

@@ -15,7 +15,7 @@ from qstress.fuzz.judge import Fault, Kind
 from qstress.fuzz.ops import Await, Measure, Open, Send, To
 from qstress.fuzz.oracles import STATE_QUERIES
 from qstress.fuzz.recording import Recording, Step
-from qstress.fuzz.reduce import MAX_PLAYS, Reducer, ddmin, grouped, plays_needed, simpler
+from qstress.fuzz.reduce import LINGER_S, MAX_PLAYS, Reducer, ddmin, grouped, plays_needed, simpler
 from qstress.fuzz.replay import Replayed
 from tests.fuzz.test_recording import SAMPLE, STOP
 
@@ -118,6 +118,63 @@ def test_a_crash_that_needs_time_is_waited_for() -> None:
     made = Reducer(play, budget_s=0.5).reduce(life(40, n5="bad"))
     assert made.recording.linger_s > 0
     assert "bad" in commands(made.recording)
+
+
+def test_a_crash_that_comes_later_does_not_keep_what_only_gave_it_time() -> None:
+    """It comes ten commands after what brings it about, or while QEMU is watched."""
+
+    def play(made: Recording) -> tuple[Fault | None, Replayed]:
+        at = next((number for number, send in enumerate(made.sends) if send.command == "bad"), None)
+        late = at is not None and (len(made.sends) - at > 10 or made.linger_s >= 0.6)
+        watched = at is not None and len(made.sends) - at <= 10
+        return (FAULT if late else None), Replayed((), frozenset(("q300",)), 0.1 if watched else 0.0)
+
+    made = Reducer(play, budget_s=60).reduce(life(400, n300="bad"))
+    assert commands(made.recording) == ["bad"]
+    assert 0.6 <= made.recording.linger_s < LINGER_S
+    assert (made.shown, made.note) == (5, "")
+
+
+def test_refused_commands_may_matter_where_reading_ones_do_not() -> None:
+    base, lengths = needs("closes", "bad"), []
+
+    def play(made: Recording) -> tuple[Fault | None, Replayed]:
+        lengths.append(len(made.sends))
+        fault, replayed = base(made)
+        return fault, replace(replayed, changing=frozenset())
+
+    made = Reducer(play, budget_s=60).reduce(life(2000, n3="closes", n1990="bad"))
+    assert commands(made.recording) == ["closes", "bad"]
+    assert 1001 in lengths  # all that read, half of them and one less, went at once
+
+
+def test_a_step_that_lost_it_is_taken_back_and_the_others_are_not() -> None:
+    """What shows by chance once without an option of the guest is not left without it."""
+    base, lucky = needs("bad"), [True]
+
+    def play(made: Recording) -> tuple[Fault | None, Replayed]:
+        fault, replayed = base(made)
+        if made.arguments == SAMPLE_ARGUMENTS:
+            return fault, replayed
+        return (fault if lucky and lucky.pop() else None), replayed
+
+    SAMPLE_ARGUMENTS = ("-machine", "pc", "-device", "x")
+    made = Reducer(play, budget_s=60).reduce(life(100, n50="bad"))
+    assert commands(made.recording) == ["bad"]
+    assert made.recording.arguments == SAMPLE_ARGUMENTS
+    assert (made.shown, made.tried) == (5, 5)
+
+
+def test_few_questions_are_asked_of_a_long_list() -> None:
+    asked = 0
+
+    def shows(kept: list[int]) -> bool:
+        nonlocal asked
+        asked += 1
+        return {100, 500, 900} <= set(kept)
+
+    assert ddmin(list(range(1000)), shows) == [100, 500, 900]
+    assert asked < 70
 
 
 def test_what_is_lost_at_the_end_is_told_as_it_was_before() -> None:
