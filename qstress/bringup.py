@@ -178,7 +178,7 @@ class Bringup:
         try:
             if start is Start.RESET:
                 await guest.boot_again(timeout_s=self.limits.reply_s)
-            elif start is Start.CONT and guest.shape.observe == "console":
+            elif guest.paused:
                 await guest.cont(timeout_s=self.limits.reply_s)
         except (MonitorClosed, MonitorSilent):
             pass  # it ended or stalled while it was told to run: a trial's outcome, and the watch will see it

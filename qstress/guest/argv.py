@@ -50,13 +50,9 @@ def guest_arguments(
     )
 
 
-def connection_arguments(channels: Channels, *, sandbox: bool) -> tuple[str, ...]:
-    """Return the arguments that connect monitors and debug console to *channels*.
-
-    The guest starts paused where there is a console, so that nothing of its boot is missed, and as production's guests
-    start where there is none.
-    """
-    arguments = [] if channels.console_fd is None else ["-S"]
+def connection_arguments(channels: Channels, *, sandbox: bool, paused: bool) -> tuple[str, ...]:
+    """Return the arguments that connect monitors and debug console to *channels*."""
+    arguments = ["-S"] if paused else []
     if sandbox:
         arguments += ["-sandbox", "on"]
     for name, fd in _monitors(channels):

@@ -31,14 +31,15 @@ from qstress.smpscan import SmpscanProgress, SmpscanSeries
 START_TIMEOUT_S = 60.0
 #: How often a busy console is looked at: at once it costs a wake-up a chunk, 70 a boot under TCG, 2,000 under KVM.
 CONSOLE_EVERY_S = 0.001
-#: The same for a guest that resets itself hundreds of times a second, which one that settles first does not.
-SERIES_EVERY_S = 0.01
+#: The same for a guest that resets itself hundreds of times a second, which one that settles first does not; and where
+#: nothing hammers it, so that nobody else wakes us either.
+SERIES_EVERY_S, ALONE_EVERY_S = 0.01, 0.03
 
 
 @dataclass(slots=True)
 class Guest:
-    """One live QEMU. ``wires`` has as many connected hammer monitors as asked for; ``resets`` counts those that
-    nobody asked for, until we ask for one."""
+    """One live QEMU. ``wires`` has as many connected hammer monitors as asked for; ``paused``: it waits to be told to
+    run; ``resets`` counts those that nobody asked for, until we ask for one."""
 
     build: Build
     shape: Shape
@@ -47,6 +48,7 @@ class Guest:
     control: Control
     console: Console
     wires: list[Wire]
+    paused: bool = True
     events: list[dict[str, object]] = field(default_factory=list)
     resets: int = 0
     counts_resets: bool = True
@@ -58,6 +60,7 @@ class Guest:
         :raises GuestError: QEMU refuses, does not answer, or ends at that moment.
         """
         await self.control.execute("cont", timeout_s=timeout_s)
+        self.paused = False
 
     async def boot_again(self, *, timeout_s: float) -> None:
         """Reset the guest in place and let it run; its console begins anew.
@@ -111,7 +114,11 @@ async def live_guest(
     on_change: Callable[[], None],
     pass_fds: Sequence[int] = (),
 ) -> AsyncIterator[Guest]:
-    """Start a guest, paused unless ``observe: none``, and connect to it; when the block is left it is dead and reaped.
+    """Start a guest and connect to it; when the block is left it is dead and reaped.
+
+    It starts paused, so that nothing of its boot is missed, unless ``observe: none``, where it starts as production's
+    do, or it resets itself all the time and nothing hammers it: its console misses nothing, and its control monitor is
+    left alone until somebody asks it something.
 
     *monitors* is how many hammers need a monitor of their own, *lost_every* in every how manieth bring-up an AP is lost
     by injection (0: none; with SeaBIOS, see :mod:`qstress.guest.fault`, 1 is all there is).
@@ -134,17 +141,20 @@ async def live_guest(
         channels = Channels(
             theirs_fds[0], tuple(theirs_fds[1:]), console.write_fd if shape.observe == "console" else None
         )
-        command_line = (*argv, *connection_arguments(channels, sandbox=sandbox))
+        quick = isinstance(console.log, SmpscanSeries) and not shape.settle_s
+        alone = quick and not monitors
+        paused = shape.observe == "console" and not alone
+        command_line = (*argv, *connection_arguments(channels, sandbox=sandbox, paused=paused))
         fds = (*theirs_fds, console.write_fd, *pass_fds)
         process = stack.enter_context(Process(command_line, env={**os.environ, **env}, pass_fds=fds))
         for _, theirs in pairs:
             theirs.close()
         console.close_write_end()
-        guest = _assemble(build, shape, argv, process, console, on_change)
+        guest = _assemble(build, shape, argv, process, console, on_change, lazy=alone)
+        guest.paused = paused
         async with AsyncExitStack() as astack, anyio.create_task_group() as tasks:
             tasks.start_soon(_watch, process, on_change)
-            quick = isinstance(console.log, SmpscanSeries) and not shape.settle_s
-            every_s = SERIES_EVERY_S if quick else CONSOLE_EVERY_S
+            every_s = ALONE_EVERY_S if alone else SERIES_EVERY_S if quick else CONSOLE_EVERY_S
             tasks.start_soon(partial(console.pump, coalesce_s=every_s))
             astack.push_async_callback(guest.control.close)
             try:
@@ -174,8 +184,9 @@ def _again(log: BootReader) -> BootReader:
 
 
 def _assemble(
-    build: Build, shape: Shape, argv: tuple[str, ...], process: Process, console: Console, on_change: Callable[[], None]
-) -> Guest:
+    build: Build, shape: Shape, argv: tuple[str, ...], process: Process, console: Console,
+    on_change: Callable[[], None], *, lazy: bool,
+) -> Guest:  # fmt: skip
     def on_event(event: dict[str, object]) -> None:
         if len(guest.events) < 256:
             guest.events.append(event)
@@ -185,7 +196,8 @@ def _assemble(
         on_change()
 
     series = isinstance(console.log, SmpscanSeries)
-    guest = Guest(build, shape, argv, process, Control(on_event, deaf_to="RESET" if series else ""), console, [])
+    control = Control(on_event, deaf_to="RESET" if series else "", lazy=lazy)
+    guest = Guest(build, shape, argv, process, control, console, [])
     return guest
 
 

@@ -54,11 +54,11 @@ class ScriptedQemu:
 
 @asynccontextmanager
 async def control(
-    answers: dict[str, dict[str, object] | None] | None = None,
+    answers: dict[str, dict[str, object] | None] | None = None, *, lazy: bool = False
 ) -> AsyncIterator[tuple[Control, list[str], list[object]]]:
     ours, theirs = socket.socketpair()
     events: list[object] = []
-    qemu, made = ScriptedQemu(theirs, answers or {}), Control(lambda event: events.append(event["event"]))
+    qemu, made = ScriptedQemu(theirs, answers or {}), Control(lambda event: events.append(event["event"]), lazy=lazy)
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(qemu.serve)
         await made.connect(ours, timeout_s=10)
@@ -73,6 +73,14 @@ async def test_a_command_returns_what_qemu_returned() -> None:
         assert await made.execute("query-status", timeout_s=10) == {"running": True}
         assert await made.hmp("info status", timeout_s=10) == "{}"
         assert heard == ["qmp_capabilities", "query-status", "human-monitor-command"]
+
+
+async def test_a_lazy_one_negotiates_with_the_first_command_and_no_sooner() -> None:
+    async with control(lazy=True) as (made, heard, _):
+        assert heard == []
+        for _ in range(2):
+            await made.execute("x", timeout_s=10)
+        assert heard == ["qmp_capabilities", "x", "x"]
 
 
 async def test_a_refusal_carries_qemus_words() -> None:

@@ -45,6 +45,17 @@ async def test_it_is_handed_out_paused_with_every_monitor_answering() -> None:
         assert sorted(await guest.vcpu_threads(timeout_s=30)) == [0, 1, 2, 3]
 
 
+async def test_one_that_resets_itself_and_nothing_hammers_runs_at_once_and_is_left_alone() -> None:
+    shape = planned(Accel.TCG, firmware="smpscan", restart="reset").cell.stratum.shape
+    over = anyio.Event()
+    async with live_guest(stock(), shape, env={}, on_change=lambda: over.set()) as guest:
+        await over.wait()  # nobody said that it may run
+        assert not guest.paused
+        assert guest.events == []
+        await guest.control.execute("stop", timeout_s=30)
+        assert [event["event"] for event in guest.events] == ["STOP"]
+
+
 def bound_sockets(*pids: int) -> list[str]:
     """Return the paths of the Unix sockets that these processes hold. Other tests run beside this one and have their
     own, so neither the whole table nor all of the temporary folder says anything about us."""
