@@ -126,9 +126,9 @@ def lost_pattern(todo: Sequence[Trial]) -> tuple[int, int]:
     >>> lost_pattern([])
     (0, 0)
     """
-    places = range(1, len(todo) + 1)
-    every = next((place for place in places if todo[place - 1].inject_lost_ap), 0)
-    wrong = (place for place in places if todo[place - 1].inject_lost_ap is not (every > 0 and place % every == 0))
+    lost = [trial.inject_lost_ap for trial in todo]
+    every = lost.index(True) + 1 if True in lost else 0
+    wrong = (place for place, is_lost in enumerate(lost, 1) if is_lost is not (every > 0 and place % every == 0))
     return every, next(wrong, len(todo) + 1) - 1
 
 
