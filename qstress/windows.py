@@ -243,8 +243,7 @@ def causal_line(log: Log, vcpu: int, zero_ns: int) -> str | None:
 def bringup_began_ns(log: Log, default_ns: int) -> int:
     """Return when the bring-up began in which the first INIT was replayed, or without any the last one: the last reset
     of the boot CPU before that; *default_ns* where there is none."""
-    replays = [window.written.ns for window in windows(log) if _is_replay(window) and window.written]
-    until_ns = min(replays, default=None)
+    until_ns = _first_replay_ns(log)
     resets = [
         record.ns for record in log.records
         if record.vcpu == 0 and _is_reset(record) and (until_ns is None or record.ns <= until_ns)
@@ -254,8 +253,24 @@ def bringup_began_ns(log: Log, default_ns: int) -> int:
 
 def replayed(log: Log, zero_ns: int) -> tuple[int, ...]:
     """Return the APs that were written back at the reset vector after their INIT had been read, since *zero_ns*."""
-    since = windows(replace(log, records=tuple(record for record in log.records if record.ns >= zero_ns)))
-    return tuple(sorted({window.vcpu for window in since if _is_replay(window)}))
+    return tuple(sorted({window.vcpu for window in windows(_since(log, zero_ns)) if _is_replay(window)}))
+
+
+def until_replay_ended(log: Log, zero_ns: int) -> Log:
+    """Return *log* up to the end of the bring-up in which the first INIT since *zero_ns* was replayed: the boot CPU's
+    next reset; all of it where none was, or where no reset follows."""
+    replayed_ns = _first_replay_ns(_since(log, zero_ns))
+    resets = [record.ns for record in log.records if record.vcpu == 0 and _is_reset(record)]
+    ended_ns = min((ns for ns in resets if replayed_ns is not None and ns > replayed_ns), default=None)
+    return replace(log, records=tuple(record for record in log.records if ended_ns is None or record.ns < ended_ns))
+
+
+def _first_replay_ns(log: Log) -> int | None:
+    return min((window.written.ns for window in windows(log) if _is_replay(window) and window.written), default=None)
+
+
+def _since(log: Log, zero_ns: int) -> Log:
+    return replace(log, records=tuple(record for record in log.records if record.ns >= zero_ns))
 
 
 def _lost(waits: Sequence[Window], bracket: Bracket, zero_ns: int) -> str | None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from qstress.model import Confidence, FindingClass, Verdict
-from qstress.windows import Log, causal_line, init_bracket, replayed, timing
+from qstress.windows import Log, causal_line, init_bracket, replayed, timing, until_replay_ended
 
 #: Pictures that a replayed INIT can leave behind, besides its own.
 _LEFT_BY_A_REPLAY = {
@@ -23,12 +23,16 @@ def explained(verdict: Verdict, log: Log, *, smp: int, zero_ns: int) -> Verdict:
     whose AP has gone on from there: where the log shows one, that is the finding's class. And a lost or replayed INIT
     that a whole log does not show is no more than likely: something else leaves the same picture.
 
+    A guest that resets itself may have gone on after a replay, and lost INITs in bring-ups that nobody judges: of those
+    nothing is said.
+
     :param zero_ns: when the guest was told to run, CLOCK_MONOTONIC.
     """
     if not verdict.outcome.finding:
         return verdict
-    lines = tuple(line for vcpu in range(1, smp) if (line := causal_line(log, vcpu, zero_ns)))
     verdict = _by_replay(verdict, replayed(log, zero_ns))
+    told = until_replay_ended(log, zero_ns) if verdict.finding_class is FindingClass.REPLAYED_INIT else log
+    lines = tuple(line for vcpu in range(1, smp) if (line := causal_line(told, vcpu, zero_ns)))
     whole = bool(log.records) and not log.torn and not log.overwritten
     if verdict.finding_class in _OF_THE_RACES and whole and not lines:
         lines = ("the window log is whole and shows neither a lost nor a replayed INIT",)
