@@ -58,9 +58,7 @@ class Control:
     a second cost it 5 % of its bring-ups), and there is nothing that would wake us.
     """
 
-    def __init__(
-        self, on_event: Callable[[dict[str, object]], None], *, deaf_to: str = "", lazy: bool = False
-    ) -> None:
+    def __init__(self, on_event: Callable[[dict[str, object]], None], *, deaf_to: str = "", lazy: bool = False) -> None:
         self._client = _Client("qstress")
         self._client.negotiate = not lazy
         if deaf_to:

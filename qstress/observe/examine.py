@@ -68,7 +68,7 @@ async def examine(guest: Guest, limits: Limits, *, clock_zero_s: float) -> Close
 
 
 async def out_of_band_answers(guest: Guest, *, timeout_s: float) -> bool:
-    """Whether QEMU's main loop still serves out-of-band commands when in-band ones are stuck.
+    """Whether QEMU's monitors still serve out-of-band commands when in-band ones are stuck.
 
     ``query-yank`` is one of the four commands that may run out of band (7.2 to 11.1, ``allow-oob`` in the schema).
     """
@@ -81,8 +81,8 @@ async def out_of_band_answers(guest: Guest, *, timeout_s: float) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class StallLook:
-    """What was seen of a QEMU whose monitor is silent: whether its main loop serves out-of-band commands, its state,
-    and what all its threads did meanwhile."""
+    """What was seen of a QEMU whose monitor is silent: whether it serves out-of-band commands, its state, and what all
+    its threads did meanwhile."""
 
     oob_answers: bool
     process_state: str

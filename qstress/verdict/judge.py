@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
@@ -103,8 +104,9 @@ def stalled(
     """Return the verdict on a living QEMU whose monitor does not answer.
 
     Told apart: the process is stopped (state T); the host does not let it run (``rig``, no fault of QEMU's); the main
-    loop is blocked (not even out-of-band commands are answered); or only in-band commands are stuck, as when a vCPU
-    thread does not answer its kick (facts: qemu.md 4).
+    loop is blocked, be it because a vCPU does not answer its kick (facts: qemu.md 4) or because somebody keeps the big
+    lock: in-band commands are stuck then, while the monitors' own thread answers out-of-band ones (QEMU 7.2,
+    monitor/qmp.c); or that thread is blocked, too. In which call which thread waits is told with it.
 
     :param threads: what QEMU's threads did in the time in which the out-of-band command was tried, all of them.
     """
@@ -118,17 +120,24 @@ def stalled(
             because=(f"a command was unanswered for {waited_s:.1f} s while QEMU was alive",),
         )
     elif oob_answers:
-        kind, why = "in-band", "out-of-band commands are answered, in-band ones are not: a vCPU does not answer"
+        kind, why = "main-loop", "the main loop is blocked: only out-of-band commands are answered"
     else:
-        kind, why = "main-loop", "not even out-of-band commands are answered"
+        kind, why = "monitors", "main loop and monitors' thread are blocked: not even out-of-band commands are answered"
     return Verdict(
         Outcome.MONITOR_STALL,
         f"monitor silent: {why}",
         FindingClass.MONITOR_STALL,
         f"monitor-stall/{kind}/{log.milestone.name.lower()}",
         Confidence.CERTAIN if kind == "stopped" else Confidence.LIKELY,
-        (f"a command was unanswered for {waited_s:.1f} s while QEMU was alive", why),
+        (f"a command was unanswered for {waited_s:.1f} s while QEMU was alive", why, *_waits(threads)),
     )
+
+
+def _waits(threads: Sequence[ThreadUsage]) -> tuple[str, ...]:
+    """In which calls of the kernel QEMU's threads wait, the least usual last."""
+    places = Counter("running" if thread.state == "R" else f"in {thread.wchan or 'unknown'}" for thread in threads)
+    told = ", ".join(f"{many} {place}" for place, many in places.most_common())
+    return (f"its threads: {told}",) if threads else ()
 
 
 def _doubtful_from_s(situation: Situation, limits: Limits) -> float:

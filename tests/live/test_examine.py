@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import signal
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -14,12 +15,14 @@ import pytest
 from qstress.errors import GuestError
 from qstress.guest import fault
 from qstress.guest.live import Guest, live_guest
+from qstress.guest.qmp import MonitorSilent
 from qstress.milestones import BootLog
 from qstress.model import Accel, Confidence, FindingClass, Milestone, Outcome, Verdict
 from qstress.observe.examine import examine, examine_stall, out_of_band_answers
 from qstress.verdict.hang import diagnose
-from qstress.verdict.judge import LOOP_RESETS, Situation, assess
+from qstress.verdict.judge import LOOP_RESETS, Situation, assess, stalled
 from qstress.verdict.limits import Limits, limits
+from tests.accuracy.roms import Doing
 from tests.live.rig import planned, stock
 
 pytestmark = [pytest.mark.qemu, pytest.mark.timeout(60)]
@@ -52,15 +55,21 @@ async def booted(guest: Guest, changes: Changes) -> None:
 
 
 @asynccontextmanager
-async def running_rom(folder: Path, start: bytes) -> AsyncIterator[Guest]:
-    """A guest whose firmware is our own few bytes: from the reset vector it jumps to f000:0000, where *start* is."""
+async def paused_rom(folder: Path, start: bytes, *args: str) -> AsyncIterator[Guest]:
+    """The guest of :func:`running_rom`, not yet told to run, whose QEMU has *args*, too."""
     rom = bytearray(b"\xf4" * 65536)
     rom[: len(start)] = start
     rom[0xFFF0:0xFFF5] = b"\xea\x00\x00\x00\xf0"
     (folder / "rom.bin").write_bytes(rom)
-    async with live_guest(
-        stock(), replace(SHAPE, firmware=str(folder / "rom.bin")), env={}, on_change=lambda: None
-    ) as guest:
+    shape = replace(SHAPE, firmware=str(folder / "rom.bin"), args=args)
+    async with live_guest(stock(), shape, env={}, on_change=lambda: None) as guest:
+        yield guest
+
+
+@asynccontextmanager
+async def running_rom(folder: Path, start: bytes) -> AsyncIterator[Guest]:
+    """A guest whose firmware is our own few bytes: from the reset vector it jumps to f000:0000, where *start* is."""
+    async with paused_rom(folder, start) as guest:
         await guest.cont()
         yield guest
 
@@ -183,6 +192,31 @@ async def test_a_triple_fault_at_every_start_is_a_reset_loop(tmp_path: Path) -> 
         verdict = assess(situation, guest.console.log, LIMITS)
         assert isinstance(verdict, Verdict)
         assert verdict.finding_class is FindingClass.RESET_LOOP
+
+
+async def test_while_the_big_lock_is_kept_only_out_of_band_commands_are_answered(tmp_path: Path) -> None:
+    """The guest's first byte goes into a full pipe: its vCPU tries again and again with the lock, for which the main
+    loop waits."""
+    ours, theirs = os.pipe2(os.O_CLOEXEC)
+    os.set_blocking(theirs, False)
+    with suppress(BlockingIOError):
+        while True:
+            os.write(theirs, bytes(4096))
+    chardev = f"file,id=full,path=/proc/{os.getpid()}/fd/{theirs},append=on"
+    args = ("-chardev", chardev, "-device", "isa-debugcon,iobase=0x403,chardev=full")
+    async with paused_rom(tmp_path, Doing.FILL_PIPE.value, *args) as guest, anyio.create_task_group() as tasks:
+        tasks.start_soon(guest.cont)  # the reply may come once the lock is free
+        with suppress(MonitorSilent):
+            while True:
+                await guest.control.execute("query-status", timeout_s=0.2)
+        look = await examine_stall(guest, timeout_s=2.0)
+        os.close(ours)
+        os.close(theirs)
+    verdict = stalled(
+        look.process_state, oob_answers=look.oob_answers, waited_s=1.0, log=BootLog(), threads=look.threads
+    )
+    assert verdict.signature.startswith("monitor-stall/main-loop/")
+    assert "futex" in verdict.because[-1]
 
 
 async def test_a_stopped_qemu_answers_neither_in_band_nor_out_of_band() -> None:

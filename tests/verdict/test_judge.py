@@ -193,13 +193,14 @@ def test_the_next_look_is_at_the_first_deadline() -> None:
 
 
 @pytest.mark.parametrize(
-    ("state", "oob", "kind"), [("T", False, "stopped"), ("S", True, "in-band"), ("S", False, "main-loop")]
+    ("state", "oob", "kind"), [("T", False, "stopped"), ("S", True, "main-loop"), ("S", False, "monitors")]
 )
 def test_three_kinds_of_stall_are_told_apart(state: str, oob: bool, kind: str) -> None:
     busy = (thread(0, 0.0, "S"), thread(1, 0.9, "R"))
     verdict = stalled(state, oob_answers=oob, waited_s=9.0, log=BootLog(), threads=busy)
     assert (verdict.outcome, verdict.finding_class) == (Outcome.MONITOR_STALL, FindingClass.MONITOR_STALL)
     assert f"/{kind}/" in verdict.signature
+    assert verdict.because[-1] == "its threads: 1 in unknown, 1 running"
 
 
 @pytest.mark.parametrize("oob", [True, False])
