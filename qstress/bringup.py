@@ -272,6 +272,9 @@ class Bringup:
             return None
         if look is None:
             return None if await self._ended(guest) else await self._stalled(guest, asked_s)
+        guest.console.drain()
+        if guest.console.progressed_s > asked_s:  # what was doubted has come; where it stands now may be its end
+            return None
         self.look = look
         verdict = diagnose(look.examination, guest.console.log)
         if self._believed(verdict, guest):

@@ -13,10 +13,10 @@ from tests.accuracy.table import HEALTHY, LOST_INIT, Truth, truth
 
 
 async def _boot(
-    batch: Batch, *, accel: Accel, true: Truth, smp: int = 4, rom: tuple[Saying, Doing] | None = None,
-    lost_ap: bool = False,
+    batch: Batch, *, accel: Accel, true: Truth, smp: int = 4, firmware: str = "seabios",
+    rom: tuple[Saying, Doing] | None = None, lost_ap: bool = False,
 ) -> None:  # fmt: skip
-    firmware = rom_path(*rom) if rom else "seabios"
+    firmware = rom_path(*rom) if rom else firmware
     result, _ = await run_trial(batch.trial(accel, smp, firmware=firmware, lost_ap=lost_ap), batch.bench)
     batch.book(true, result.verdict, result.detection_s)
 
@@ -31,11 +31,13 @@ def rom_path(saying: Saying, doing: Doing) -> str:
 
 HEALTHY_BOOTS = [
     Kind(
-        f"healthy, SeaBIOS, {accel} -smp {smp}", trials, partial(_boot, accel=accel, smp=smp, true=HEALTHY), accel,
-        "SeaBIOS", lanes=COMPUTING,
+        f"healthy, {firmware}, {accel} -smp {smp}", trials,
+        partial(_boot, accel=accel, smp=smp, firmware=firmware.lower(), true=HEALTHY), accel, firmware, lanes=COMPUTING,
     )
-    for accel, smp, trials in (
-        (Accel.TCG, 4, 7600), (Accel.TCG, 16, 1000), (Accel.KVM, 4, 1200), (Accel.KVM, 16, 200),
+    for firmware, accel, smp, trials in (
+        ("SeaBIOS", Accel.TCG, 4, 7600), ("SeaBIOS", Accel.TCG, 16, 1000),
+        ("SeaBIOS", Accel.KVM, 4, 1200), ("SeaBIOS", Accel.KVM, 16, 200),
+        ("smpscan", Accel.TCG, 4, 500), ("smpscan", Accel.KVM, 4, 500),
     )
 ]  # fmt: skip
 

@@ -14,8 +14,10 @@ from qstress.bringup import Bringup
 from qstress.guest.live import Guest
 from qstress.guest.qmp import MonitorClosed
 from qstress.machine import Bench
-from qstress.model import Accel, FindingClass, Milestone, Outcome
+from qstress.model import Accel, FindingClass, Milestone, Outcome, Verdict
 from qstress.observe.examine import ClosedLook
+from qstress.verdict.hang import diagnose
+from qstress.verdict.judge import Doubt, Situation
 from qstress.verdict.limits import Limits
 from tests.live.rig import planned
 
@@ -70,6 +72,30 @@ async def test_a_qemu_stopped_during_a_closer_look_is_not_waited_for(monkeypatch
     bringup = Bringup(planned(Accel.TCG, 2, lost_ap=True), Bench())
     await bringup.run()
     assert bringup.verdict.signature.startswith("monitor-stall/stopped"), bringup.verdict
+
+
+async def test_a_guest_that_came_up_before_it_was_looked_at_is_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    """smpscan halts once all are in; on a busy host the hammer's last reply may take longer than the late AP."""
+    looked: list[Verdict] = []
+
+    async def once_it_is_up(self: Bringup, guest: Guest) -> ClosedLook | None:
+        while guest.console.log.found is None:
+            await anyio.sleep(0.001)
+        look = await examined(self, guest)
+        assert look is not None
+        looked.append(diagnose(look.examination, guest.console.log))
+        return look
+
+    def doubtful(self: Bringup, situation: Situation, guest: Guest) -> Verdict | Doubt | None:
+        return judge(self, situation, guest) if looked else Doubt.NO_PROGRESS
+
+    examined, judge = Bringup._examined, Bringup._judge
+    monkeypatch.setattr(Bringup, "_examined", once_it_is_up)
+    monkeypatch.setattr(Bringup, "_judge", doubtful)
+    bringup = Bringup(planned(Accel.TCG, 4, firmware="smpscan", hammers=()), Bench())
+    await bringup.run()
+    assert [seen.finding_class for seen in looked] == [FindingClass.ALL_HALTED]
+    assert bringup.verdict.outcome is Outcome.OK, bringup.verdict
 
 
 async def test_a_paused_guest_is_not_called_hung() -> None:
