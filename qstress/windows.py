@@ -32,6 +32,7 @@ HOLDING_AT, BELL_AT = 48, 52
 AT_RESET_LEVEL = 1  # KVM_VCPUEVENT_VALID_NMI_PENDING: QEMU sets it at reset level and above only
 VALID_SMM = 8  # KVM_VCPUEVENT_VALID_SMM: KVM then takes latched_init as well, and forgets a pending INIT
 UNINITIALIZED = 1  # KVM_MP_STATE_UNINITIALIZED: an AP that waits for its INIT
+INIT_RECEIVED = 2  # KVM_MP_STATE_INIT_RECEIVED: one that waits for its SIPI, which says where it starts
 _U32, _U64 = (1 << 32) - 1, (1 << 64) - 1
 _MP_STATES = ("RUNNABLE", "UNINITIALIZED", "INIT_RECEIVED", "HALTED", "SIPI_RECEIVED")
 
@@ -305,7 +306,7 @@ def _lost_unseen(waits: Sequence[Window], vcpu: int) -> str | None:
 def _is_replay(window: Window) -> bool:
     written = window.written
     return bool(
-        window.vcpu > 0 and window.latched_init and window.mp_state not in (None, UNINITIALIZED)
+        window.vcpu > 0 and window.latched_init and window.mp_state not in (None, UNINITIALIZED, INIT_RECEIVED)
         and written and written.at_runtime and written.at_reset_vector
     )  # fmt: skip
 

@@ -26,7 +26,7 @@ from qstress.windows import (
     write_back,
 )
 
-RUNNABLE, UNINITIALIZED = 0, 1
+RUNNABLE, UNINITIALIZED, INIT_RECEIVED = 0, 1, 2
 RESET_VECTOR = 0xFFF0_F000 << 16
 
 
@@ -255,7 +255,15 @@ class TestCausalLine:
         assert causal_line(log(*self.REPLAYED, *reset, *look(1, 2100, 2110)), 1, 0) == expected  # it rebooted
 
     @pytest.mark.parametrize(
-        "harmless", [{"latched": 0}, {"mp": UNINITIALIZED}, {"where": 0}, {"where": 0x9A00 << 16}, {"flags": 9}]
+        "harmless",
+        [
+            {"latched": 0},
+            {"mp": UNINITIALIZED},
+            {"mp": INIT_RECEIVED},
+            {"where": 0},
+            {"where": 0x9A00 << 16},
+            {"flags": 9},
+        ],
     )
     def test_not_of_what_only_looks_like_it(self, harmless: dict[str, int]) -> None:
         made = {"latched": 1, "mp": RUNNABLE, "where": RESET_VECTOR, **harmless}
