@@ -54,6 +54,8 @@ def confidence(picture: Picture) -> tuple[str, str] | None:
         (Picture((Dump((BSP, UP)),)), None),
         (Picture((Dump((replace(BSP, ebx=0), LOST)),)), ("inconclusive", "inconclusive")),
         (Picture((Dump((BSP, UP, UP)), Dump((BSP, UP, LOST)))), ("lost-init", "likely")),  # not there at first
+        (Picture((Dump((replace(BSP, halted=True), UP, LOST)), *bsp(ONCE, ebx=0).dumps)), None),  # idle in between
+        (Picture((Dump((replace(BSP, eip=0xE9000), UP, LOST)), *bsp(ONCE, ebx=0).dumps)), None),  # it does other things
         (replace(ONCE, memory=(*AT_THE_LOOP, (0xF5240, b"\3\0\0\0"))), None),  # all that it waits for are there
     ],
 )
