@@ -58,7 +58,9 @@ _LOOP = truth(Outcome.RESTART, FindingClass.RESET_LOOP)
 #: A firmware that says nothing may be meant to stand still: then nothing may be claimed.
 _NO_CLAIM = truth(Outcome.UNKNOWN)
 
-#: 200 that are halted, 200 in a livelock, 1,000 reset loops for each accelerator and for each way to reset.
+#: 200 that are halted, 200 in a livelock, 1,000 reset loops for each accelerator and for each way to reset. A livelock is
+#: believed after half of what a boot may take; that grows with the crowd, but not for ever (``limits.SLOWEST``): 50 at
+#: once take four minutes, two at a time seven.
 DESIGNED = [
     Kind(
         f"{name}, {accel} -smp 4", trials, partial(_boot, accel=accel, rom=(saying, doing), true=true), accel,
@@ -69,8 +71,8 @@ DESIGNED = [
         ("halted after its banner", 50, "halted by design", Saying.BANNER, Doing.HALT, _HALTED, COMPUTING, Load.SHARE),
         ("halted after its PCI lines", 50, "halted by design", Saying.PCI, Doing.HALT, _HALTED, COMPUTING, Load.SHARE),
         ("halted, a firmware unknown", 20, "", Saying.NOTHING, Doing.HALT, _NO_CLAIM, 20, Load.NEVER),
-        ("livelock after its banner", 50, "livelock", Saying.BANNER, Doing.LOOP, _LIVELOCK, COMPUTING, Load.NEVER),
-        ("livelock after its PCI lines", 50, "livelock", Saying.PCI, Doing.LOOP, _LIVELOCK, COMPUTING, Load.NEVER),
+        ("livelock after its banner", 50, "livelock", Saying.BANNER, Doing.LOOP, _LIVELOCK, 50, Load.NEVER),
+        ("livelock after its PCI lines", 50, "livelock", Saying.PCI, Doing.LOOP, _LIVELOCK, 50, Load.NEVER),
         *(
             (f"reset loop by {how}, {words}", 250, "a reset loop", saying, doing, _LOOP, COMPUTING, Load.SHARE)
             for how, doing in (("port", Doing.PORT_RESET), ("triple fault", Doing.TRIPLE_FAULT))
