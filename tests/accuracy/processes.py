@@ -58,9 +58,9 @@ _LOOP = truth(Outcome.RESTART, FindingClass.RESET_LOOP)
 #: A firmware that says nothing may be meant to stand still: then nothing may be claimed.
 _NO_CLAIM = truth(Outcome.UNKNOWN)
 
-#: 200 that are halted, 200 in a livelock, 1,000 reset loops for each accelerator and for each way to reset. A livelock is
-#: believed after half of what a boot may take; that grows with the crowd, but not for ever (``limits.SLOWEST``): 50 at
-#: once take four minutes, two at a time seven.
+#: 200 that are halted, 200 in a livelock, 1,000 reset loops for each accelerator and for each way to reset.
+#: A livelock is believed after half of what a boot may take; that grows with the crowd, but not for ever
+#: (``limits.SLOWEST``): 50 at once take four minutes, two at a time seven.
 DESIGNED = [
     Kind(
         f"{name}, {accel} -smp 4", trials, partial(_boot, accel=accel, rom=(saying, doing), true=true), accel,
