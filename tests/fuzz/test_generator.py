@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from random import Random
 
 from qstress.fuzz.generator import PROBES, Exchange, Generator, Judged, Settings
@@ -116,6 +117,19 @@ def test_a_command_that_seems_to_grow_is_probed_again_and_longer() -> None:
             sizes.append((exchange.kind, sum(isinstance(op, Send) for op in exchange.ops)))
     assert sizes[:2] == [("probe", 3 * REPEATS + 1), ("probe-again", 3 * REPEATS_AGAIN + 1)]
     assert len(sizes) == 2 * PROBES
+
+
+def test_a_command_that_can_be_about_many_things_is_probed_no_more_than_others() -> None:
+    known = knowledge()
+    rng, probed = Random(0), Counter[str]()
+    for life in range(30):
+        generator = Generator(known, 1, life)
+        while (exchange := generator.next()) is not None:
+            generator.feed(exchange, play(exchange, rng))
+            if exchange.kind == "probe":
+                probed[[op.command for op in exchange.ops if isinstance(op, Send)][-1]] += 1
+    assert len([name for name in known.corpus.probed if name.startswith("qom-set ")]) > 5
+    assert probed["qom-set"] <= probed["resize"] + 2
 
 
 def test_answers_are_judged_and_a_lost_one_is_lost() -> None:
