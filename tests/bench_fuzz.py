@@ -33,13 +33,19 @@ STALLS = ("memsave", "pmemsave", "announce-self", "hmp memsave", "hmp pmemsave",
 
 
 class Timed(Session):
-    """A session of which each guest's seconds and exchanges are kept."""
+    """A session of which each guest's exchanges but the last one, which may have ended it, are kept, and their time."""
 
     def _fuzz(self, rig: Rig, recording: Recording, over: Callable[[], bool]) -> list[Exchange]:
-        began_s = time.perf_counter()
-        self.exchanges = super()._fuzz(rig, recording, over)
-        self.took_s = time.perf_counter() - began_s
-        return self.exchanges
+        begun_s: list[float] = []
+
+        def timed() -> bool:
+            begun_s.append(time.perf_counter())
+            return over()
+
+        exchanges = super()._fuzz(rig, recording, timed)
+        self.lived = exchanges[:-1]
+        self.took_s = begun_s[len(self.lived)] - begun_s[0]
+        return exchanges
 
 
 class Bare:
@@ -163,11 +169,11 @@ def main() -> None:
                         Path(folder), seed=1)  # fmt: skip
         while len(ratios) < PAIRS:
             session.run(duration_s=None, guests=session.totals.guests + 1)
-            lived, took_s = session.exchanges[:-1], session.took_s  # the last one may have ended it
+            lived = session.lived
             if sent(lived) < FEWEST or (bare_s := bare_seconds(lived)) is None:
                 other += 1
                 continue
-            ours.append(sent(session.exchanges) / took_s)
+            ours.append(sent(lived) / session.took_s)
             theirs.append(sent(lived) / bare_s)
             ratios.append(ours[-1] / theirs[-1])
     report("fuzzed commands/s, all oracles on, tcg -smp 2", ours, ">= 1000", f"{other} guests ended early")
