@@ -146,7 +146,10 @@ def _stalled(played: Played) -> list[Fault]:
         return []
     at = oracles.waited_for(stall.send) if stall.send else f"{stall.to}: connect"
     what = "no prompt after" if stall.to is To.HMP and stall.send else "no reply to"
-    because = f"silent for {stall.waited_s:.1f} s; the main thread used {100 * stall.busy:.0f} % of a core"
+    because = (
+        f"silent for {stall.waited_s:.1f} s; the main thread used {100 * stall.busy:.0f} % of a core; QEMU has "
+        f"{'not read' if stall.unread else 'read'} all that was sent"
+    )
     return [Fault(Kind.STALL, f"{what} {at}: {stall.picture}", at, (because, *stall.waits))]
 
 

@@ -21,7 +21,8 @@ class Stall:
 
     ``in_band`` and ``out_of_band`` say whether the control monitor was still served. ``busy`` is the share of a core
     that QEMU's main thread used while it was silent. ``endless``: it did answer, and did not come to an end.
-    ``waits`` are QEMU's threads and what each waits for in the kernel.
+    ``waits`` are QEMU's threads and what each waits for in the kernel. ``unread``: QEMU had not read all that this
+    monitor was sent, so it is not an answer that we missed.
     """
 
     send: Send | None
@@ -32,6 +33,7 @@ class Stall:
     busy: float
     endless: bool = False
     waits: tuple[str, ...] = ()
+    unread: bool = False
 
     @property
     def picture(self) -> str:

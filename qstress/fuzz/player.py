@@ -167,8 +167,8 @@ class Player:
         probe_s = min(PROBE_S, self._reply_s)
         in_band = rig.ask("query-status", timeout_s=probe_s) is not None
         out_of_band = in_band or rig.ask("query-yank", timeout_s=probe_s, oob=True) is not None
-        flooded, waits = rig.channels[to].flooded, rig.waits()
-        self._broken = Stall(send, to, waited_s, in_band, out_of_band, busy, flooded, waits)
+        flooded, waits, unread = rig.channels[to].flooded, rig.waits(), rig.unread(to)
+        self._broken = Stall(send, to, waited_s, in_band, out_of_band, busy, flooded, waits, unread)
 
     def linger(self, seconds: float) -> Played:
         """Watch QEMU for a while without sending anything."""

@@ -6,13 +6,16 @@ whatever waits also drains the console and stderr, because QEMU blocks under its
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import select
 import signal
 import socket
 import subprocess
+import sys
 import tempfile
+import termios
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack, suppress
@@ -156,6 +159,13 @@ class Rig:
         return channel.lost or channel.taken.endswith(PROMPTS)
 
     # what oracles look at
+
+    def unread(self, to: To) -> bool:
+        """Whether QEMU has not read all that a monitor was sent (``SIOCOUTQ``, unix(7): it waits in QEMU's socket)."""
+        sock = self.channels[to].sock
+        with suppress(OSError):
+            return sock is not None and int.from_bytes(fcntl.ioctl(sock, termios.TIOCOUTQ, bytes(4)), sys.byteorder) > 0
+        return False
 
     def ask(
         self, command: str, arguments: Mapping[str, object] | None = None, *, timeout_s: float, oob: bool = False

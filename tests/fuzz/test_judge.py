@@ -94,6 +94,9 @@ def test_stalls_name_the_command_and_the_picture() -> None:
     (fault,) = Bench().faults([stop], [None], stall=Stall(stop, To.QMP, 10.0, False, False, 0.9))
     assert fault.title == "no reply to stop: the main loop is busy"
     line = Send(To.HMP, b"info status\n", Await.PROMPT, command="info status")
+    assert fault.because[0].endswith("QEMU has read all that was sent")
+    (unread,) = Bench().faults([stop], [None], stall=Stall(stop, To.QMP, 10.0, True, True, 0.0, unread=True))
+    assert unread.because[0].endswith("QEMU has not read all that was sent")
     (fault,) = Bench().faults([line], [None], "hmp", stall=Stall(line, To.HMP, 10.0, True, True, 0.0))
     assert fault.title == "no prompt after hmp info status: only this monitor is silent"
     (fault,) = Bench().faults([], [], stall=Stall(None, To.HMP, 10.0, True, True, 0.0))

@@ -101,6 +101,7 @@ def test_a_stopped_qemu_is_a_stall_of_everything() -> None:
         assert stall is not None
         assert stall.send == qmp("query-status")
         assert stall.picture == "the main loop is blocked"
+        assert stall.unread
         assert not any(player.play([qmp("query-status", "q3")]).results)  # nothing more is played
 
 
@@ -123,6 +124,7 @@ def test_an_hmp_line_that_never_returns_is_a_stall_of_that_monitor() -> None:
         stall = player.play([never]).stall
         assert stall is not None
         assert stall.picture == "only this monitor is silent"
+        assert not stall.unread
 
 
 def test_talking_without_end_is_a_stall_too() -> None:
