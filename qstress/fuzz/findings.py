@@ -177,6 +177,9 @@ def told_smaller(folder: Path, recording: Recording, shown: int, tried: int, sur
     if path.exists():
         made = _read(path)
         made.shown, made.tried, made.sure, made.note = shown, tried, sure, ""
+        if recording.title != made.title:
+            made.aliases.append(made.title)
+            made.title = recording.title
         made.commands, made.what = recording.commands, summary_line(recording)
         with store_errors(folder):
             replace_file(path, _content(made))

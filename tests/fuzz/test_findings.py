@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from qstress.errors import ConfigError, RigError
-from qstress.fuzz.findings import Finding, Findings
+from qstress.fuzz.findings import Finding, Findings, told_smaller
 from qstress.fuzz.known import Known
 from qstress.fuzz.recording import from_bytes
 from tests.fuzz.test_recording import SAMPLE
@@ -54,6 +54,16 @@ def test_a_refusal_that_is_blamed_alone_is_found_among_several(tmp_path: Path) -
     assert findings.find("refused chardev-change changed query-status") is None
     made.shown = 0  # not made smaller yet
     assert findings.find("refused yank or chardev-change changed query-chardev") is None
+
+
+def test_one_that_was_made_smaller_later_is_called_what_is_left_of_it(tmp_path: Path) -> None:
+    findings = Findings(tmp_path / "f", (), "7.2.22")
+    made = add(findings)
+    small = replace(SAMPLE, title="crash: SIGSEGV at x", steps=SAMPLE.steps[:2])
+    told_smaller(tmp_path / "f" / made.folder, small, 4, 5, "racy")
+    (again,) = Findings(tmp_path / "f", (), "7.2.22").all
+    assert (again.title, again.commands, again.repeats, again.sure) == ("crash: SIGSEGV at x", 1, "4/5", "racy")
+    assert again.aliases == ["crash: SIGSEGV at cont", "crash: SIGSEGV at stop"]
 
 
 def test_counts_survive_the_process_and_what_was_half_written_does_not(tmp_path: Path) -> None:
