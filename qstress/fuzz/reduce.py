@@ -86,7 +86,7 @@ class Reducer:
         if not shown:
             return Shrunk(recording, 0, tried, recording.title, (), note="no replay showed it again")
         self._plays = plays_needed(shown, tried)
-        small = recording
+        small = self._no_longer(recording)
         for smaller in (
             self._awaited, self._only_changing, self._shorter, self._flat, self._simpler_arguments, self._simpler_guest
         ):  # fmt: skip
@@ -137,10 +137,14 @@ class Reducer:
             if small == recording:
                 return small
             if any(self._shows_once(small) for _ in range(max(CONFIRM, self._plays) if self._in_time else CONFIRM)):
-                needed_s = LINGER_LEAST_S + LINGER_TIMES * self._lingered_s
-                return replace(small, linger_s=min(small.linger_s, needed_s)) if self._lingered_s else small
+                return self._no_longer(small)
             self._plays = min(MAX_PLAYS, 2 * self._plays + 1)
         return recording
+
+    def _no_longer(self, recording: Recording) -> Recording:
+        """Return *recording*, which has just shown, watched for no longer than that was seen to need."""
+        needed_s = LINGER_LEAST_S + LINGER_TIMES * self._lingered_s
+        return replace(recording, linger_s=min(recording.linger_s, needed_s)) if self._lingered_s else recording
 
     def _awaited(self, recording: Recording) -> Recording:
         """Wait for a crash, in the place of commands that only gave it time: it is later than what brings it about."""
