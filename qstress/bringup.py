@@ -16,7 +16,7 @@ import anyio
 from anyio.abc import TaskGroup
 
 from qstress.errors import GuestError, RigError
-from qstress.guest import fault
+from qstress.guest import fault, waiting
 from qstress.guest.churn import Churn
 from qstress.guest.live import Guest
 from qstress.guest.placement import place
@@ -91,6 +91,8 @@ class Bringup:
         self._told = Milestone.START
         self._looked_s: float | None = None  # when the last closer look was not believed, and what it said
         self._seen = ""
+        self._asked_s = 0.0  # when the boot CPU was asked last, and whether it waited
+        self._waits = False
 
     def commands(self) -> tuple[CommandCount, ...]:
         """Return what became of each hammer's commands."""
@@ -191,6 +193,8 @@ class Bringup:
             if to_inject and await fault.is_due(guest, quiet_s=self.limits.settle_s):
                 to_inject = False
                 await fault.add_the_lost_one(guest, timeout_s=self.limits.reply_s)
+            if not self._plugs_the_lost_one:  # one that is plugged in late needs a moment
+                await self._ask_boot_cpu(guest)
             situation = self._situation(guest)
             decision = self._judge(situation, guest)
             if isinstance(decision, Verdict):
@@ -203,6 +207,18 @@ class Bringup:
             if self._looked_s is None or self._looked_s <= guest.console.last_output_s:
                 self._steer(guest.console.log.milestone, tasks)
             await self._bell.wait_until(next_look_s(situation, self.limits))
+
+    async def _ask_boot_cpu(self, guest: Guest) -> None:
+        """Ask the boot CPU, once a silence, whether it waits for APs that have not come. Their INIT has been sent then,
+        so that a pause of the hammer takes nothing from the race, and the closer look is as thorough as any."""
+        console, now_s = guest.console, time.monotonic()
+        due_s = console.last_output_s + self.limits.ask_s
+        if now_s < due_s or self._asked_s >= console.last_output_s or console.log.milestone < Milestone.PCI:
+            return
+        self._asked_s, self._waits = now_s, False
+        with suppress(GuestError):
+            loop = (await waiting.look(guest, timeout_s=self.limits.quiet_s)).loop
+            self._waits = loop is not None and loop.found < loop.expected
 
     @property
     def _plugs_the_lost_one(self) -> bool:
@@ -229,6 +245,7 @@ class Bringup:
             load=self._load,
             known_firmware=guest.shape.firmware in ("seabios", "smpscan"),
             goes_on=returncode is None and guest.shape.firmware != "smpscan",
+            waits=self._waits and self._asked_s >= guest.console.last_output_s,
         )
 
     def _judge(self, situation: Situation, guest: Guest) -> Verdict | Doubt | None:

@@ -35,7 +35,8 @@ class Situation:
     whether QEMU reported a guest panic. ``looked_s`` is when the last closer look ended that was not believed (None:
     there was none), ``seen`` its title. ``load`` says how busy the host is, in words; ``known_firmware`` whether the
     shape's firmware is one whose milestones we know; ``goes_on`` whether the guest can be watched further, so that what
-    a restart comes to may be awaited.
+    a restart comes to may be awaited. ``waits``: since its last output the boot CPU was seen waiting for APs that have
+    not come.
     """
 
     now_s: float
@@ -52,6 +53,7 @@ class Situation:
     load: str = ""
     known_firmware: bool = True
     goes_on: bool = False
+    waits: bool = False
 
 
 def assess(situation: Situation, log: BootProgress, limits: Limits) -> Verdict | Doubt | None:
@@ -76,7 +78,7 @@ def assess(situation: Situation, log: BootProgress, limits: Limits) -> Verdict |
     if situation.silent_since_s is not None and situation.now_s >= situation.silent_since_s + limits.reply_s:
         return Doubt.SILENT_MONITOR
     first_look = situation.looked_s is None or situation.looked_s < situation.last_output_s
-    if (log.stuck and first_look) or situation.now_s >= _doubtful_from_s(situation, limits):
+    if ((log.stuck or situation.waits) and first_look) or situation.now_s >= _doubtful_from_s(situation, limits):
         return Doubt.NO_PROGRESS
     return None
 
@@ -86,6 +88,7 @@ def next_look_s(situation: Situation, limits: Limits) -> float:
     looks = [
         _doubtful_from_s(situation, limits),
         _settled_from_s(situation, limits),
+        situation.last_output_s + limits.ask_s,
         situation.started_s + limits.boot_s,
     ]
     if situation.silent_since_s is not None:

@@ -24,6 +24,8 @@ ENOUGH, KEPT = 20, 200
 #: A silence is doubtful when it is this many times the quantile of the healthy ones, and never when it is shorter than
 #: the floor, in seconds on an idle host: about what one console line or one reply may be delayed by anything.
 QUANTILE, FACTOR, QUIET_FLOOR_S = 0.99, 2.0, 0.1
+#: The boot CPU is asked whether it waits for APs after this share of what would be a doubtful silence on an idle host.
+ASK_SHARE = 0.5
 #: A boot is slow from so many times that quantile on.
 SLOW_FACTOR = 2.0
 #: A likely verdict needs a silence of so many times what raised the doubt.
@@ -42,7 +44,9 @@ class Limits:
     in which any output clears the doubt. ``gap_s``: time between the two dumps that confirm. ``watch_s``: either goes
     on for up to so long while the thread of some vCPU waits for a core. ``reply_s``: a monitor silent for longer raises
     a doubt. ``boot_s``: a bring-up that still moves after this is given up as unknown. ``slow_s``: one that comes
-    through later than this is called slow; None until healthy ones are known.
+    through later than this is called slow; None until healthy ones are known. ``ask_s``: after so long without output
+    the boot CPU is asked whether it waits for APs, which disturbs nothing else, so that it is soon and not later on a
+    busy host.
     """
 
     quiet_s: float
@@ -52,6 +56,7 @@ class Limits:
     reply_s: float
     boot_s: float
     slow_s: float | None = None
+    ask_s: float = math.inf
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,6 +123,7 @@ def limits(shape: Shape, *, slowness: float = 1.0, learned: Learned | None = Non
         quiet_s = max(QUIET_FLOOR_S, FACTOR * quantile(learned.silences_s, QUANTILE)) * slowness
         slow_s = SLOW_FACTOR * quantile(learned.boots_s, QUANTILE)
         boot_s = max(boot_s, 10 * slow_s * slowness)
+    asked = shape.firmware == "seabios" and shape.observe == "console"
     look_s, patient = (0.01, 1.0) if shape.firmware == "smpscan" else (0.03, slowness)
     pause_s = look_s * patient + 0.0002 * shape.smp * patient
     return Limits(
@@ -128,6 +134,7 @@ def limits(shape: Shape, *, slowness: float = 1.0, learned: Learned | None = Non
         reply_s=8.0 * slowness + 0.2 * per_vcpu,
         boot_s=boot_s,
         slow_s=slow_s,
+        ask_s=ASK_SHARE * quiet_s / slowness if asked else math.inf,
     )
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 
 import anyio
@@ -14,7 +15,7 @@ from qstress.bringup import Bringup
 from qstress.guest.live import Guest
 from qstress.guest.qmp import MonitorClosed
 from qstress.machine import Bench
-from qstress.model import Accel, FindingClass, Milestone, Outcome, Verdict
+from qstress.model import Accel, Confidence, FindingClass, Milestone, Outcome, Verdict
 from qstress.observe.examine import ClosedLook
 from qstress.verdict.hang import diagnose
 from qstress.verdict.judge import Doubt, Situation
@@ -96,6 +97,21 @@ async def test_a_guest_that_came_up_before_it_was_looked_at_is_up(monkeypatch: p
     await bringup.run()
     assert [seen.finding_class for seen in looked] == [FindingClass.ALL_HALTED]
     assert bringup.verdict.outcome is Outcome.OK, bringup.verdict
+
+
+@pytest.mark.parametrize("accel", ACCELS)
+async def test_a_boot_cpu_that_waits_in_vain_is_asked_long_before_its_silence_says_so(
+    accel: Accel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def miscount(self: Bringup, guest: Guest) -> None:  # one more than there are (facts: qemu.md section 5, I1)
+        for line in ("o /b 0x70 0x5f", f"o /b 0x71 {guest.shape.smp}"):
+            await guest.control.hmp(line, timeout_s=10)
+
+    monkeypatch.setattr(Bringup, "_prepare", miscount)
+    bringup = Bringup(planned(accel, 2, hammers=()), Bench())
+    bringup.limits = replace(bringup.limits, quiet_s=1e6)  # as on a very busy host
+    await bringup.run()
+    assert (bringup.verdict.finding_class, bringup.verdict.confidence) == (FindingClass.BSP_SPIN, Confidence.CERTAIN)
 
 
 async def test_a_paused_guest_is_not_called_hung() -> None:

@@ -150,9 +150,16 @@ def test_firmware_that_says_it_waits_in_vain_is_doubted_at_once_and_after_a_look
     assert assess(replace(looked, now_s=next_look_s(looked, LIMITS)), stuck, LIMITS) is Doubt.NO_PROGRESS
 
 
+def test_a_boot_cpu_that_was_seen_waiting_is_doubted_at_once_and_after_a_look_more_slowly() -> None:
+    waits = replace(CALM, waits=True)
+    assert assess(waits, BOOTING, LIMITS) is Doubt.NO_PROGRESS
+    assert assess(replace(waits, now_s=100.04, looked_s=100.04), BOOTING, LIMITS) is None
+    assert assess(waits, UP, LIMITS) == Verdict(Outcome.OK, "Found 4 cpu(s)")
+
+
 def test_a_guest_that_was_looked_at_in_vain_is_looked_at_ever_less_often() -> None:
     silent = replace(CALM, now_s=0.0, started_s=0.0, last_output_s=0.0)
-    deadlines = replace(LIMITS, quiet_s=1.0, boot_s=1000.0)
+    deadlines = replace(LIMITS, ask_s=0.6, quiet_s=1.0, boot_s=1000.0)
     looks, now_s = [], 0.0
     while now_s < 60.0:
         now_s = next_look_s(silent, deadlines)
@@ -163,7 +170,7 @@ def test_a_guest_that_was_looked_at_in_vain_is_looked_at_ever_less_often() -> No
     assert looks[0] == 1.0
     assert len(looks) == 12  # 1.5 ** 11 > 60
     heard = replace(silent, last_output_s=now_s + 1.0)
-    assert next_look_s(heard, deadlines) == now_s + 2.0  # it spoke after the last look: begin anew
+    assert next_look_s(heard, deadlines) == now_s + 1.6  # it spoke after the last look: begin anew
 
 
 def test_silence_of_the_monitor_is_a_doubt_of_its_own() -> None:
@@ -181,10 +188,12 @@ def test_a_bringup_that_never_ends_is_unknown_and_says_what_was_seen_last() -> N
 
 
 def test_the_next_look_is_at_the_first_deadline() -> None:
-    assert next_look_s(CALM, LIMITS) == CALM.last_output_s + LIMITS.quiet_s
+    assert next_look_s(CALM, LIMITS) == CALM.last_output_s + LIMITS.ask_s
+    asked = replace(CALM, now_s=CALM.last_output_s + LIMITS.ask_s)
+    assert next_look_s(asked, LIMITS) == CALM.last_output_s + LIMITS.quiet_s
     waiting = replace(CALM, silent_since_s=100.0 - LIMITS.reply_s + 0.1)
     assert next_look_s(waiting, LIMITS) == pytest.approx(100.1)
-    for situation in (CALM, waiting):
+    for situation in (asked, waiting):
         look_s = next_look_s(situation, LIMITS)
         assert assess(replace(situation, now_s=look_s), BootLog(), LIMITS) is not None
 

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import math
 import pickle
 from dataclasses import fields, replace
 
@@ -48,6 +49,15 @@ def test_deadlines_grow_with_vcpus_slowness_and_kvm() -> None:
         assert getattr(small, name) < getattr(wide, name)
         assert getattr(small, name) < getattr(slow, name)
     assert tcg.quiet_s < small.quiet_s
+
+
+def test_the_boot_cpu_is_asked_as_soon_on_a_busy_host_and_long_before_its_silence_is_doubtful() -> None:
+    for known in (None, learned(0.2)):
+        idle, busy = (limits(KVM, slowness=slowness, learned=known) for slowness in (1.0, 4.0))
+        assert busy.ask_s == pytest.approx(idle.ask_s)
+        assert 0.103 < idle.ask_s < idle.quiet_s < busy.quiet_s  # 0.103 s: the longest silence of a healthy boot
+    for other in (replace(KVM, firmware="smpscan"), replace(KVM, observe="none")):
+        assert limits(other).ask_s == math.inf
 
 
 def test_smpscan_speaks_for_itself_and_is_looked_at_sooner() -> None:
