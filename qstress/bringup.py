@@ -91,6 +91,7 @@ class Bringup:
         self._told = Milestone.START
         self._looked_s: float | None = None  # when the last closer look was not believed, and what it said
         self._seen = ""
+        self._rested_s = 0.0  # when the hammers had come to rest for the last closer look
         self._asked_s = 0.0  # when the boot CPU was asked last, and whether it waited
         self._waits = False
 
@@ -289,8 +290,7 @@ class Bringup:
             return None
         if look is None:
             return None if await self._ended(guest) else await self._stalled(guest, asked_s)
-        guest.console.drain()
-        if guest.console.progressed_s > asked_s:  # what was doubted has come; where it stands now may be its end
+        if asked_s < guest.console.progressed_s <= self._rested_s:  # what was doubted had come; this may be its end
             return None
         self.look = look
         verdict = diagnose(look.examination, guest.console.log)
@@ -304,6 +304,8 @@ class Bringup:
         quiet = [await hammer.quiesce(self.limits.reply_s) for hammer in self.hammers]
         if not all(quiet) or guest.process.exited.is_set():
             return None
+        guest.console.drain()
+        self._rested_s = time.monotonic()
         try:
             return await examine(guest, self.limits, clock_zero_s=self.began_s or 0.0)
         except GuestError:
