@@ -113,8 +113,8 @@ async def _code(control: Control, dump: str) -> list[str]:
     boot_cpu = next((vcpu for vcpu in parse_text(dump).vcpus if vcpu.index == 0), None)
     if boot_cpu is None or boot_cpu.cs_base or boot_cpu.eip >= 1 << 32:
         return []
-    start = max(0, boot_cpu.eip - WAIT_LOOP_BYTES)
-    code = await _hmp(control, f"xp /{2 * WAIT_LOOP_BYTES}xb {start:#x}")
+    start = max(0, boot_cpu.eip - 2 * WAIT_LOOP_BYTES)  # it may have gone on a few bytes by the second dump
+    code = await _hmp(control, f"xp /{4 * WAIT_LOOP_BYTES}xb {start:#x}")
     counter = wait_loop_count_address(parse_xp(code.partition("\n")[2]), start, boot_cpu.eip)
     return [code] if counter is None else [code, await _hmp(control, f"xp /1xw {counter:#x}")]
 

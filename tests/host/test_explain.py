@@ -79,10 +79,10 @@ async def qemu(
 
 
 def memory() -> str:
-    """What ``xp`` prints from 39 bytes before the boot CPU's EIP on: SeaBIOS's wait loop from ee2e1 on."""
-    start = BOOT_CPU_EIP - 39
+    """What ``xp`` prints from 78 bytes before the boot CPU's EIP on: SeaBIOS's wait loop from ee2e1 on."""
+    start = BOOT_CPU_EIP - 78
     code = b"\x90" * (0xEE2E1 - start) + LOOP + b"\x90" * 99
-    rows = (code[i : i + 8] for i in range(0, 78, 8))
+    rows = (code[i : i + 8] for i in range(0, 156, 8))
     return "".join(f"{start + 8 * i:016x}: {' '.join(f'0x{b:02x}' for b in row)}\r\n" for i, row in enumerate(rows))
 
 
@@ -98,7 +98,7 @@ async def test_a_lost_ap_by_two_dumps_and_the_code(tmp_path: Path) -> None:
     async with qemu(tmp_path, "running", {"info": LOST, "xp": memory()}) as (path, script):
         answer = await explain_live(path, dump=True, gap_s=0.01)
     asked = [line for line in script.heard if " " in line]
-    assert asked == ["info registers -a", "info registers -a", f"xp /78xb {BOOT_CPU_EIP - 39:#x}", "xp /1xw 0xf5240"]
+    assert asked == ["info registers -a", "info registers -a", f"xp /156xb {BOOT_CPU_EIP - 78:#x}", "xp /1xw 0xf5240"]
     assert answer.verdict == "lost-init"
     assert any("by its code: it expects 3 CPUs" in reason for reason in answer.because)
     assert any("CPU#2: its thread runs" in reason for reason in answer.because)  # it is the thread of this test

@@ -59,8 +59,8 @@ def lost_init(picture: Picture) -> Explanation | None:
 
     Certain: two whole looks, the boot CPU at the same few bytes with the count in EBX or in the loop by its code. One
     look, or a boot CPU that only stays where it is while other APs came up, makes it likely. A boot CPU elsewhere in
-    its firmware may be on its way to wake them, and one that was elsewhere or halted before waits for nobody: an AP
-    that was plugged in later stands at the reset vector, too.
+    its firmware may be on its way to wake them. Once others came up, one that was elsewhere or halted before, or whose
+    code is there and is no wait, waits for nobody: an AP that was plugged in later stands at the reset vector, too.
     """
     boot_cpu, lost = _boot_cpu(picture), _lost(picture)
     if boot_cpu is None or not lost or not boot_cpu.in_firmware or boot_cpu.halted:
@@ -71,7 +71,8 @@ def lost_init(picture: Picture) -> Explanation | None:
         return None
     twice = len(history) > 1 and all(look.in_firmware and not look.halted for look in history) and near(history)
     came_up = [look for look in _aps(picture) if look.in_firmware]
-    if came_up and wait is None and len(history) > 1 and not twice:
+    elsewhere = (len(history) > 1 and not twice) or _code_is_known(picture, boot_cpu)
+    if came_up and wait is None and elsewhere:
         return None
     because = [f"{names(lost)} at the reset vector, EIP=0000fff0{', each time' * (len(history) > 1)}"]
     because += [wait.line] if wait else []
@@ -158,6 +159,12 @@ def _wait(picture: Picture, boot_cpu: Look) -> Wait | None:
     if boot_cpu.in_firmware and boot_cpu.ebx == expected and fits:
         return Wait(expected, False)
     return None
+
+
+def _code_is_known(picture: Picture, boot_cpu: Look) -> bool:
+    """Whether the text holds the bytes around the boot CPU's EIP, so that its wait would have been seen in them."""
+    eip = boot_cpu.eip or 0
+    return any(at + WAIT_LOOP_BYTES <= eip <= at + len(data) - WAIT_LOOP_BYTES for at, data in picture.memory)
 
 
 def _word(picture: Picture, address: int) -> int | None:
