@@ -35,7 +35,9 @@ STATE_QUERIES: tuple[tuple[str, dict[str, object]], ...] = (
     ("query-chardev", {}),
     ("query-named-block-nodes", {"flat": True}),
 )
-_NAMES = re.compile(rb'"(?:name|label|node-name|status)": "([^"#]*)"')
+#: What of an answer tells the state; in a regular expression of grep's too.
+NAMES = rb'"(?:name|label|node-name|status)": "([^"#]*)"'
+_NAMES = re.compile(NAMES)
 _STATUS = re.compile(rb'"status": "([a-z-]+)"')
 #: What is said by what then aborts: assertions, GLib, QEMU's error_abort, the C library.
 _ABORTS = re.compile(

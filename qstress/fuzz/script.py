@@ -59,6 +59,7 @@ await() {{
     lives || silent=
 }}
 reply() {{ grep -aq "\\"id\\": \\"$1\\"" qmp.log; }}
+names() {{ grep -a "\\"return\\": .*\\"id\\": \\"$1\\"" qmp.log >line && grep -aoE '{names}' line | sort -u; }}
 event() {{ grep -aq "\\"event\\": \\"$1\\"" qmp.log; }}
 prompts() {{ test "$(grep -ao '(qemu) ' hmp.log | wc -l)" -ge "$1"; }}
 anon() {{ sed -n 's/^RssAnon:[^0-9]*\\([0-9]*\\).*/\\1/p' /proc/$pid/status; }}
@@ -77,7 +78,7 @@ def script(recording: Recording) -> str:
     again = [op for at, op in enumerate(ops) if isinstance(op, Close) or (isinstance(op, Open) and op in ops[:at])]
     if again:
         return call("It hangs up on a monitor and comes back, which a shell cannot.")
-    if recording.kind in (Kind.STATE, Kind.HUNG_UP):
+    if recording.kind is Kind.HUNG_UP or (recording.kind is Kind.STATE and not _looks(recording)):
         return call("What shows it takes more than a shell to see.")
     if recording.kind is Kind.PROTOCOL and not recording.telling:
         return call("The broken reply has to be held against QEMU's schema.")
@@ -85,7 +86,7 @@ def script(recording: Recording) -> str:
     head = _HEAD.format(
         title=title, version=recording.version, binary=quote(recording.binary),
         environment=environment, arguments=" ".join(map(quote, recording.arguments)), patience=_PATIENCE,
-        patience_s=_PATIENCE // 10,
+        patience_s=_PATIENCE // 10, names=oracles.NAMES.decode().replace("?:", ""),
     )  # fmt: skip
     return head + "\n".join([*_steps(recording), *_verdict(recording), ""])
 
@@ -148,6 +149,11 @@ def _verdict(recording: Recording) -> Iterator[str]:
             yield "lives && { echo 'QEMU lives'; exit 1; }"
             yield "wait $pid; status=$?; tail -3 stderr"
             yield f'echo "QEMU ended with status $status ({status} is {name})"; test $status -eq {status}'
+        case Kind.STATE:
+            yield "changed="
+            for before, after in _looks(recording):
+                yield f"names {before} >before && names {after} >after && {{ diff before after || changed=yes; }}"
+            yield 'lives && test -n "$changed"'
         case Kind.LEAK:
             kib = oracles.REPEATS_AGAIN * oracles.LEAK_BYTES // 1024
             yield "kib=$((after - before)) fds=$((after_fds - before_fds))"
@@ -161,6 +167,17 @@ def _verdict(recording: Recording) -> Iterator[str]:
         case _:
             yield 'if test -n "$silent"; then echo "silent, and it lives"; else echo "all was answered"; fi'
             yield 'test -n "$silent"'
+
+
+def _looks(recording: Recording) -> list[tuple[str, str]]:
+    """Return the ids of the last two answers of each state query whose answer changed; none where it was asked once."""
+    queries = [name for name, _ in oracles.STATE_QUERIES]
+    idents = [send.ident for step in recording.steps for send in step.ops
+              if isinstance(send, Send) and send.ident.startswith("s")]  # fmt: skip
+    before, after = idents[-2 * len(queries) : -len(queries)], idents[-len(queries) :]
+    changed = recording.title.rpartition(" changed ")[2].split(", ")
+    triples = zip(queries, before, after, strict=False)
+    return [(old, new) for name, old, new in triples if name in changed]
 
 
 def _escaped(data: bytes) -> str:

@@ -13,6 +13,7 @@ import pytest
 
 from qstress.fuzz.judge import Kind
 from qstress.fuzz.ops import Await, Close, End, Open, Send, To
+from qstress.fuzz.oracles import STATE_QUERIES
 from qstress.fuzz.recording import Recording, Step
 from qstress.fuzz.script import script, summary_line
 from tests.fuzz.test_recording import CAPABILITIES, SAMPLE, STOP
@@ -101,6 +102,30 @@ def test_a_second_reply_shows_by_being_there(tmp_path: Path) -> None:
     answer = "if b'q2' in line: return b'{\"id\": \"q2\"}\\n' * 2"
     assert ran(tmp_path, twice, answer, tries=8).returncode == 0
     assert ran(tmp_path, twice, answer.replace("* 2", ""), tries=8).returncode == 1
+
+
+def test_a_changed_state_shows_by_the_names_in_two_answers(tmp_path: Path) -> None:
+    looks = [
+        [Send(To.QMP, f'{{"execute": "{name}", "id": "s{look}{at}"}}\n'.encode(), Await.REPLY, f"s{look}{at}", name)
+         for at, (name, _) in enumerate(STATE_QUERIES)]
+        for look in range(2)
+    ]  # fmt: skip
+    steps = (START, Step("look", tuple(looks[0])), Step("qmp", (STOP, *looks[1])))
+    state = replace(CRASH, kind=Kind.STATE, title="refused stop changed query-chardev", steps=steps)
+    gone = """\
+if b'stop' in line: globals()['gone'] = True
+    names = ['c0'] if 'gone' in globals() else ['c1', 'c0']
+    if b'query-chardev' in line:
+        made = ', '.join('{"label": "%s"}' % name for name in names)
+        return b'{"return": [' + made.encode() + b'], "id": ' + line.partition(b'"id": ')[2].strip() + b"\\n"
+"""
+    done = ran(tmp_path, state, gone)
+    assert '< "label": "c1"' in done.stdout, done.stderr
+    assert done.returncode == 0
+    assert ran(tmp_path, state, gone.replace("'gone' in", "'other' in")).returncode == 1
+    assert ran(tmp_path, replace(state, title="refused stop changed query-status"), gone).returncode == 1
+    ends = gone.replace("globals()['gone'] = True", "os._exit(0)")
+    assert ran(tmp_path, state, ends).returncode == 1
 
 
 def test_a_leak_shows_by_what_repeats_cost(tmp_path: Path) -> None:
