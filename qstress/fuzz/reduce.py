@@ -295,7 +295,7 @@ def simpler(data: bytes) -> Iterator[bytes]:
     """Yield a QMP message with one member of its arguments left out, or with a value made plain."""
     try:
         message = json.loads(data)
-    except ValueError:
+    except (ValueError, RecursionError):
         return
     if not isinstance(message, dict) or "arguments" not in message:
         return

@@ -199,7 +199,7 @@ def summary_line(recording: Recording) -> str:
 def _short(send: Send) -> str:
     try:
         message = json.loads(send.data) if send.to is To.QMP else None
-    except ValueError:
+    except (ValueError, RecursionError):
         message = None
     if not isinstance(message, dict) or not send.ident:  # an id that is not ours is part of what was sent
         return send.data.decode(errors="replace").strip()

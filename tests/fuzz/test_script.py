@@ -164,5 +164,7 @@ def test_a_summary_shows_the_last_commands() -> None:
     assert summary_line(CRASH) == 'info status; {"execute": "stop"}'
     odd = replace(STOP, data=b'{"execute": "stop", "id": 1e400}', ident="", wait=Await.NOTHING)
     assert summary_line(replace(CRASH, steps=(START, Step("corrupt", (odd,))))) == '{"execute": "stop", "id": 1e400}'
+    deep = replace(odd, data=b'{"a": ' + b"[" * 5000)
+    assert summary_line(replace(CRASH, steps=(START, Step("corrupt", (deep,))))).startswith('{"a": [[')
     many = replace(CRASH, steps=(START, Step("qmp", (STOP,) * 9)))
     assert summary_line(many).startswith('… 3 more; {"execute": "stop"}; ')
