@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 from qstress.model import Confidence, ThreadUsage
 from qstress.registers import WAIT_LOOP_BYTES, wait_loop_count_address
+from qstress.smpscan import PLACES, Place
 from qstress.verdict.explain.picture import Answer, Explanation, Look, Picture, Role, names, near
 from qstress.verdict.explain.wanted import SECOND_DUMP, STATUS, THREADS, code_at, to_collect
 from qstress.verdict.scene import SLEEPS_BELOW, SPINS_ABOVE_S
@@ -154,6 +155,8 @@ def _wait(picture: Picture, boot_cpu: Look) -> Wait | None:
         counter = wait_loop_count_address(data, at, boot_cpu.eip)
         if counter is not None:
             return Wait(expected, True, _word(picture, counter))
+    if _code_is_known(picture, boot_cpu) and boot_cpu.place not in PLACES[Place.WAITING]:
+        return None  # what is in EBX there is something else
     shown = [look.index for look in picture.latest() if look.numbered]
     fits = expected in (len(shown), max(shown) + 1) or (picture.cut and max(shown) < expected <= _MOST_VCPUS)
     if boot_cpu.in_firmware and boot_cpu.ebx == expected and fits:

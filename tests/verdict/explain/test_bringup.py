@@ -57,6 +57,8 @@ def confidence(picture: Picture) -> tuple[str, str] | None:
         (Picture((Dump((replace(BSP, halted=True), UP, LOST)), *bsp(ONCE, ebx=0).dumps)), None),  # idle in between
         (Picture((Dump((replace(BSP, eip=0xE9000), UP, LOST)), *bsp(ONCE, ebx=0).dumps)), None),  # it does other things
         (replace(bsp(TWICE, ebx=0), memory=((0xEE280, bytes(256)),)), None),  # what it does there is no wait
+        (replace(TWICE, memory=((0xEE280, bytes(256)),)), None),  # whatever the 3 in EBX is
+        (replace(bsp(TWICE, eip=0xF1020), memory=((0xF0F80, bytes(256)),)), ("lost-init", "certain")),  # smpscan's wait
         (replace(bsp(TWICE, ebx=0), memory=((0xEE2E1, bytes(40)),)), ("lost-init", "likely")),  # too little of it
         (replace(ONCE, memory=(*AT_THE_LOOP, (0xF5240, b"\3\0\0\0"))), None),  # all that it waits for are there
     ],
