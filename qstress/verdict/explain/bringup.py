@@ -72,8 +72,9 @@ def lost_init(picture: Picture) -> Explanation | None:
         return None
     twice = len(history) > 1 and all(look.in_firmware and not look.halted for look in history) and near(history)
     came_up = [look for look in _aps(picture) if look.in_firmware]
-    elsewhere = (len(history) > 1 and not twice) or _code_is_known(picture, boot_cpu)
-    if came_up and wait is None and elsewhere:
+    moved = len(history) > 1 and not twice
+    waits = wait is not None and (wait.by_code or not moved)
+    if came_up and not waits and (moved or _code_is_known(picture, boot_cpu)):
         return None
     because = [f"{names(lost)} at the reset vector, EIP=0000fff0{', each time' * (len(history) > 1)}"]
     because += [wait.line] if wait else []

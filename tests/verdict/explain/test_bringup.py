@@ -56,6 +56,11 @@ def confidence(picture: Picture) -> tuple[str, str] | None:
         (Picture((Dump((BSP, UP, UP)), Dump((BSP, UP, LOST)))), ("lost-init", "likely")),  # not there at first
         (Picture((Dump((replace(BSP, halted=True), UP, LOST)), *bsp(ONCE, ebx=0).dumps)), None),  # idle in between
         (Picture((Dump((replace(BSP, eip=0xE9000), UP, LOST)), *bsp(ONCE, ebx=0).dumps)), None),  # it does other things
+        (Picture((Dump((replace(BSP, eip=0xE9000), UP, LOST)), *ONCE.dumps)), None),  # so the 3 in EBX may be chance
+        (
+            Picture((Dump((replace(BSP, eip=0xE9000), UP, LOST)), *ONCE.dumps), memory=AT_THE_LOOP),
+            ("lost-init", "likely"),
+        ),
         (replace(bsp(TWICE, ebx=0), memory=((0xEE280, bytes(256)),)), None),  # what it does there is no wait
         (replace(TWICE, memory=((0xEE280, bytes(256)),)), None),  # whatever the 3 in EBX is
         (replace(bsp(TWICE, eip=0xF1020), memory=((0xF0F80, bytes(256)),)), ("lost-init", "certain")),  # smpscan's wait
