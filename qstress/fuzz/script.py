@@ -34,7 +34,8 @@ _HEAD = """\
 # {title}
 # Found by qstress on QEMU {version}. Needs QEMU and a shell:  sh repro.sh [QEMU]
 # Ends with 0 when it shows, with 1 when it does not.
-# This runs QEMU in a new folder, but without qstress's sandbox; `qstress repro` on this folder runs it confined.
+# This runs QEMU in a new folder, but without qstress's sandbox, where 64 MiB can be written and then the disk is full;
+# `qstress repro` on this folder runs it confined.
 qemu=${{1:-{binary}}}
 dir=$(mktemp -d) && cd "$dir" || exit 2
 mkfifo qmp.in qmp.out hmp.in hmp.out
