@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import os
+import signal
 import stat
 import subprocess
 import sys
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -18,6 +20,7 @@ from qstress.fuzz.recording import Recording, Step
 from qstress.fuzz.script import script, summary_line
 from tests.fuzz.test_recording import CAPABILITIES, SAMPLE, STOP
 
+pytestmark = pytest.mark.timeout(240)
 START = Step("planned", (Open(To.QMP), CAPABILITIES, Open(To.HMP)))
 LINE = Send(To.HMP, b"info status\n", Await.PROMPT, "", "info status")
 FAKE = """\
@@ -48,14 +51,17 @@ def ran(
     fake.chmod(fake.stat().st_mode | stat.S_IXUSR)
     path = tmp_path / "repro.sh"
     path.write_text(script(replace(recording, binary=str(fake))).replace("tries=100", f"tries={tries}"))
-    return subprocess.run(
-        ["sh", path],
-        capture_output=True,
-        text=True,
-        timeout=15,
-        check=False,
-        env={**os.environ, "TMPDIR": str(tmp_path)},
-    )
+    environment = {**os.environ, "TMPDIR": str(tmp_path)}
+    pipe = subprocess.PIPE
+    with subprocess.Popen(
+        ["sh", path], stdout=pipe, stderr=pipe, text=True, env=environment, start_new_session=True
+    ) as process:
+        try:
+            stdout, stderr = process.communicate(timeout=60)
+        finally:
+            with suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)  # the fake, too, where the script did not end
+    return subprocess.CompletedProcess(process.args, process.returncode, stdout, stderr)
 
 
 CRASH = replace(SAMPLE, steps=(START, Step("hmp", (LINE,)), Step("qmp", (STOP,))))

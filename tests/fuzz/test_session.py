@@ -22,7 +22,7 @@ from qstress.observe.hostlog import HostLog
 from tests.fuzz.guests import ARGUMENTS, QEMU, bench, plant
 from tests.hostlog.samples import recorded
 
-pytestmark = [pytest.mark.qemu, pytest.mark.timeout(60)]
+pytestmark = [pytest.mark.qemu, pytest.mark.timeout(180)]
 SUBJECT = Subject(QEMU, "7.2", (ARGUMENTS,), ())
 #: Little that harms: the tests are about the session.
 CALM = Settings(
