@@ -209,7 +209,7 @@ async def test_while_the_big_lock_is_kept_only_out_of_band_commands_are_answered
         with suppress(MonitorSilent):
             while True:
                 await guest.control.execute("query-status", timeout_s=0.2)
-        look = await examine_stall(guest, timeout_s=2.0)
+        look = await examine_stall(guest, timeout_s=5.0)
         os.close(ours)
         os.close(theirs)
     verdict = stalled(
