@@ -20,7 +20,7 @@ from qstress.machine import Bench, Machine
 from qstress.model import CommandCount, Outcome, Trial, TrialResult, Verdict
 from qstress.smpscan import SmpscanBoot, SmpscanSeries
 from qstress.verdict.judge import Doubt, Situation, assess
-from qstress.windows import Log, bringup_began_ns, duty_cycle, windows
+from qstress.windows import Log, bringup_began_ns, duty_cycle, since, windows
 
 #: A series ends after so many bring-ups, so that somebody can look how its process does.
 LONGEST = 1000
@@ -73,7 +73,7 @@ class Series(Bringup):
             self._exposed = self.exposure_over(log)
             began_ns = bringup_began_ns(log, self.zero_ns)
             self.began_s = began_ns / 1e9
-            log = replace(log, records=tuple(record for record in log.records if record.ns >= began_ns))
+            log = since(log, began_ns)
         super().ask(log)
 
     def exposure(self, log: Log) -> float | None:

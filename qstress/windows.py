@@ -227,7 +227,7 @@ def causal_line(log: Log, vcpu: int, zero_ns: int) -> str | None:
     """Return in one sentence how AP *vcpu* lost its INIT or ran the firmware again, from what was recorded since
     *zero_ns* (when the guest was told to run; CLOCK_MONOTONIC); None where the log does not show either.
     """
-    records = tuple(record for record in log.records if record.ns >= zero_ns)
+    records = since(log, zero_ns).records
     begun_ns = max((record.ns for record in records if _is_reset(record)), default=zero_ns)
     own = windows(replace(log, records=tuple(record for record in records if record.vcpu == vcpu)))
     bracket = init_bracket(log, begun_ns)
@@ -254,24 +254,25 @@ def bringup_began_ns(log: Log, default_ns: int) -> int:
 
 def replayed(log: Log, zero_ns: int) -> tuple[int, ...]:
     """Return the APs that were written back at the reset vector after their INIT had been read, since *zero_ns*."""
-    return tuple(sorted({window.vcpu for window in windows(_since(log, zero_ns)) if _is_replay(window)}))
+    return tuple(sorted({window.vcpu for window in windows(since(log, zero_ns)) if _is_replay(window)}))
 
 
 def until_replay_ended(log: Log, zero_ns: int) -> Log:
     """Return *log* up to the end of the bring-up in which the first INIT since *zero_ns* was replayed: the boot CPU's
     next reset; all of it where none was, or where no reset follows."""
-    replayed_ns = _first_replay_ns(_since(log, zero_ns))
+    replayed_ns = _first_replay_ns(since(log, zero_ns))
     resets = [record.ns for record in log.records if record.vcpu == 0 and _is_reset(record)]
     ended_ns = min((ns for ns in resets if replayed_ns is not None and ns > replayed_ns), default=None)
     return replace(log, records=tuple(record for record in log.records if ended_ns is None or record.ns < ended_ns))
 
 
+def since(log: Log, zero_ns: int) -> Log:
+    """Return *log* from *zero_ns* on."""
+    return replace(log, records=tuple(record for record in log.records if record.ns >= zero_ns))
+
+
 def _first_replay_ns(log: Log) -> int | None:
     return min((window.written.ns for window in windows(log) if _is_replay(window) and window.written), default=None)
-
-
-def _since(log: Log, zero_ns: int) -> Log:
-    return replace(log, records=tuple(record for record in log.records if record.ns >= zero_ns))
 
 
 def _lost(waits: Sequence[Window], bracket: Bracket, zero_ns: int) -> str | None:

@@ -151,7 +151,9 @@ async def _silent(control: Control, pid: int, error: GuestError) -> Explanation:
     because = [f"QEMU's monitor gave no answer: {error}"]
     with suppress(GuestError):
         await control.execute("query-yank", timeout_s=GREETING_S, oob=True)
-        because.append("it answers out-of-band commands: a vCPU thread does not react, or holds up the one that asked")
+        because.append(
+            "it answers out-of-band commands: its main loop is blocked, by a vCPU thread perhaps that does not react"
+        )
     if state := usage.process_state(pid):
         because.append(f"QEMU's process is in state {state}" + (": stopped" if state in "Tt" else ""))
     asked = ("each thread's state and wait channel (/proc/PID/task/*/stat, wchan)",)
