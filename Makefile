@@ -29,15 +29,15 @@ lint: $(VENV)/dev
 
 bench: $(VENV)/dev
 	@.ci/host run
-	$(BIN)/python -m tests.bench
-	$(BIN)/python -m tests.bench_race
-	$(BIN)/python -m tests.bench_wide
-	$(BIN)/python -m tests.bench_fuzz
-	$(BIN)/python -m tests.bench_record
+	$(BIN)/python -m tools.bench
+	$(BIN)/python -m tools.bench_race
+	$(BIN)/python -m tools.bench_wide
+	$(BIN)/python -m tools.bench_fuzz
+	$(BIN)/python -m tools.bench_record
 
 accuracy: $(VENV)/dev
 	@.ci/host run
-	@$(BIN)/python -m tests.accuracy --scale $(SCALE) $(if $(INTO),--into $(INTO))
+	@$(BIN)/python -m tools.accuracy --scale $(SCALE) $(if $(INTO),--into $(INTO))
 
 dashboards: $(VENV)/dev
 	$(BIN)/python -m dashboards.src.build

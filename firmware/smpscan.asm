@@ -3,7 +3,7 @@
 ;     nasm -f bin -o smpscan.bin smpscan.asm          qemu-system-x86_64 -bios smpscan.bin ...
 ;
 ; It does what SeaBIOS does for its CPUs, and nothing else: one INIT and one SIPI, broadcast back to back, then waiting.
-; What it prints on port 0x402, its options and its fixed addresses are described in README.md; qstress/smpscan.py reads
+; What it prints on port 0x402, its options and its fixed addresses are described in README.md; qstress/firmware/smpscan.py reads
 ; the first and knows the last. Three rules shape the code:
 ;
 ;   - Every byte printed is an exit to QEMU (70-100 us on a nested KVM), so a healthy bring-up prints two.
@@ -664,7 +664,7 @@ options_name:   db      "opt/qstress/options", 0
 options_name_end:
 
 ; ====================================================================================================================
-; Where CPUs are found: fixed addresses, see README.md and qstress/smpscan.py
+; Where CPUs are found: fixed addresses, see README.md and qstress/firmware/smpscan.py
 ; ====================================================================================================================
 
 ; f1000: the boot CPU waits. EBX: CPUs expected, EBP: patience (-1: for ever), ESI: the last sign of progress.

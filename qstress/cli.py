@@ -87,9 +87,9 @@ def soak(
 
     import anyio
 
-    from qstress import soak as job
     from qstress.metrics.exporter import Exporter
-    from qstress.screen import Screen
+    from qstress.run import soak as job
+    from qstress.run.screen import Screen
 
     settings, kvm = _settings(config, overrides, options)
     screen = Screen(quiet=quiet, verbose=verbose, panel=not no_progress)
@@ -188,7 +188,7 @@ def runs(runs_dir: Path, form: str) -> int:
 def repro(evidence: Path, trials: int, build: str | None, unsafe: bool, form: str) -> int:
     """Run a finding again, as recorded; say how often it showed."""
     from qstress.fuzz import again
-    from qstress.repro import run_again
+    from qstress.run.repro import run_again
 
     def say(line: str) -> None:
         click.echo(line, err=True)
@@ -344,7 +344,7 @@ def explain(file: BinaryIO | None, qmp_socket: str | None, dump: bool, form: str
 @click.option("-q", "--quiet", is_flag=True, help="no progress")
 def build_qemu(source: Path, patches: tuple[Path, ...], out: Path, name: str, quiet: bool) -> int:
     """Build a QEMU from a tree and patch mails, for a soak; print the binary's path."""
-    from qstress.host.build import build
+    from qstress.qemu_build.build import build
 
     click.echo(build(source, patches, out, name, lambda line: None if quiet else click.echo(line, err=True)))
     return 0
@@ -412,7 +412,7 @@ def firmware() -> None:
 @firmware.command(name="list")
 def list_firmware() -> int:
     """Print each ROM: name, path, sha256, and whether it is the committed one."""
-    from qstress.guest.firmware import available
+    from qstress.firmware.rom import available
 
     for rom in available():
         click.echo(f"{rom.name}  {rom.path}  {rom.sha256}  {'intact' if rom.intact else 'NOT the committed one'}")
@@ -423,7 +423,7 @@ def list_firmware() -> int:
 @click.argument("out", type=click.Path(path_type=Path))
 def build(out: Path) -> int:
     """Assemble smpscan into the file OUT (needs nasm and a checkout)."""
-    from qstress.guest.firmware import build as assemble
+    from qstress.firmware.rom import build as assemble
 
     click.echo(assemble(out))
     return 0

@@ -20,6 +20,7 @@ from qstress.config.fuzzing import FuzzSettings
 from qstress.config.schema import Config
 from qstress.config.settings import Settings, resolved_document
 from qstress.errors import ConfigError
+from qstress.firmware import rom
 from qstress.fuzz import known
 from qstress.fuzz.confine import Confinement, confinement, may_use_kvm
 from qstress.fuzz.findings import Findings
@@ -28,9 +29,8 @@ from qstress.fuzz.recording import Recording
 from qstress.fuzz.reduce import Reducer, Shrunk
 from qstress.fuzz.replay import Bench, Replays, environment
 from qstress.fuzz.session import Session, Subject
-from qstress.guest import firmware
 from qstress.guest.argv import guest_arguments
-from qstress.guest.interpose import build as interposer
+from qstress.interposer import build as interposer
 from qstress.model import Accel
 from qstress.store.files import replace_file, store_errors
 
@@ -79,7 +79,7 @@ def prepare(
     """
     build, shape = settings.builds[0], settings.strata[0].shape
     added = {**dict(build.env), **interposer.environment(build)}
-    bios = firmware.chosen(shape)
+    bios = rom.chosen(shape)
     guests = tuple(
         guest_arguments(build, replace(shape, args=(*shape.args, *extra)), firmware=bios)[1:] for extra in fuzz.guests
     )

@@ -23,12 +23,12 @@ from types import TracebackType
 from typing import Any, Self
 
 from qstress.errors import RigError
+from qstress.firmware.seabios import BootLog
 from qstress.fuzz.confine import SECCOMP, Confinement, confined, limited
 from qstress.fuzz.ops import Footprint, To
 from qstress.fuzz.played import Ended
 from qstress.fuzz.pool import OURS
 from qstress.guest.argv import DEBUG_PORT, guarded
-from qstress.milestones import BootLog
 
 #: How long QEMU may take to greet; a loaded host is not a fault.
 START_TIMEOUT_S = 60.0

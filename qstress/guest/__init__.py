@@ -1,1 +1,1 @@
-"""One live QEMU: command line (pure), process, monitors, debug console, and the interposer."""
+"""One live QEMU: command line (pure), process, monitors, debug console."""

@@ -16,16 +16,16 @@ from functools import partial
 import anyio
 
 from qstress.errors import GuestError, RigError
-from qstress.guest import firmware
+from qstress.firmware import rom
+from qstress.firmware.dumps_only import PolledBoot
+from qstress.firmware.seabios import BootLog
+from qstress.firmware.smpscan import SmpscanProgress, SmpscanSeries
 from qstress.guest.argv import Channels, connection_arguments, guest_arguments
 from qstress.guest.console import Console
 from qstress.guest.process import Process
 from qstress.guest.qmp import Control
 from qstress.guest.wire import Wire
-from qstress.milestones import BootLog
 from qstress.model import BootReader, Build, Shape
-from qstress.polled import PolledBoot
-from qstress.smpscan import SmpscanProgress, SmpscanSeries
 
 #: How long QEMU may take from its start to a greeting on every monitor. Generous: a loaded host is not a fault.
 START_TIMEOUT_S = 60.0
@@ -121,7 +121,7 @@ async def live_guest(
     left alone until somebody asks it something.
 
     *monitors* is how many hammers need a monitor of their own, *lost_every* in every how manieth bring-up an AP is lost
-    by injection (0: none; with SeaBIOS, see :mod:`qstress.guest.fault`, 1 is all there is).
+    by injection (0: none; with SeaBIOS, see :mod:`qstress.trial.inject`, 1 is all there is).
 
     *on_change* is called when the boot reached a milestone, an event came, a monitor was lost or QEMU ended; it must
     not block. Exceptions of the block come out in an ``ExceptionGroup``.
@@ -136,7 +136,7 @@ async def live_guest(
             stack.callback(ours.close)
             stack.callback(theirs.close)
         theirs_fds = [theirs.fileno() for _, theirs in pairs]
-        bios = firmware.chosen(shape, lost_every=lost_every)
+        bios = rom.chosen(shape, lost_every=lost_every)
         argv = guest_arguments(build, shape, firmware=bios, lost_ap=lost_every > 0 and shape.firmware != "smpscan")
         channels = Channels(
             theirs_fds[0], tuple(theirs_fds[1:]), console.write_fd if shape.observe == "console" else None

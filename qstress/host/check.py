@@ -18,11 +18,10 @@ import anyio
 from qstress.config.binary import find_binary, qemu_version
 from qstress.config.kvm import probe
 from qstress.errors import GuestError, RigError
-from qstress.guest.interpose import build as interposer
-from qstress.guest.interpose.log import Counters, open_log, read_counters
 from qstress.guest.live import live_guest
 from qstress.host.sandbox import has_sandbox
-from qstress.machine import Bench
+from qstress.interposer import build as interposer
+from qstress.interposer.log import Counters, open_log, read_counters
 from qstress.model import (
     Accel,
     Build,
@@ -38,7 +37,8 @@ from qstress.model import (
 )
 from qstress.report.wording import percent_up, rate
 from qstress.stats.intervals import upper_limit
-from qstress.trial import run_trial
+from qstress.trial.context import TrialContext
+from qstress.trial.process_run import run_trial
 
 SYNCHRONISATIONS = 20
 READ_HOLD_S = 0.001
@@ -149,7 +149,7 @@ async def _one_boot(build: Build, shape: Shape, sandbox: bool) -> Counters:
 
 async def _forced(build: Build, shape: Shape, sandbox: bool, bringups: int) -> Answer:
     env = interposer.environment(build, hold=interposer.Hold(read_s=READ_HOLD_S))
-    bench = Bench(env=env, sandbox=sandbox)
+    bench = TrialContext(env=env, sandbox=sandbox)
     hammer = HammerSpec("info registers -a", "hmp", Rate(None, "max"))
     cell = Cell(build, Stratum(shape, (hammer,)))
     seen = valid = 0

@@ -19,8 +19,8 @@ from typing import Literal
 from qstress.config import binary
 from qstress.config.kvm import KvmFacts
 from qstress.errors import RigError
-from qstress.guest.interpose.build import library
 from qstress.host.sandbox import has_sandbox
+from qstress.interposer.build import library
 from qstress.model import Build
 
 _FIRMWARE = "bios-256k.bin"

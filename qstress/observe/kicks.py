@@ -6,8 +6,8 @@ import time
 from dataclasses import dataclass
 
 from qstress.errors import GuestError
-from qstress.guest.interpose.log import WindowLog
 from qstress.guest.live import Guest
+from qstress.interposer.log import WindowLog
 from qstress.model import StormCount
 
 _EXITS = {"target": "vcpu", "providers": [{"provider": "kvm", "names": ["exits"]}]}

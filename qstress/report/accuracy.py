@@ -1,6 +1,6 @@
 """How often a verdict is a false alarm: what ``make accuracy`` measured of this program, not of the run in a report.
 
-``accuracy.json`` beside this module is what ``python -m tests.accuracy --into FILE --table --figures`` wrote. Nobody
+``accuracy.json`` beside this module is what ``python -m tools.accuracy --into FILE --table --figures`` wrote. Nobody
 types these figures in; the README quotes :func:`sentences`, and a test compares the two.
 """
 

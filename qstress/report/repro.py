@@ -13,7 +13,7 @@ from collections.abc import Sequence
 
 from qstress.model import Accel, HammerSpec, Milestone, Smm, Trial
 
-#: Console patterns of SeaBIOS by which a hammer starts and stops (the lines of ``qstress.milestones``).
+#: Console patterns of SeaBIOS by which a hammer starts and stops (the lines of ``qstress.firmware.seabios``).
 _SEEN = {
     Milestone.START: "",
     Milestone.BANNER: r"SeaBIOS \(version",

@@ -11,11 +11,11 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from qstress.interposer.windows import Log, init_bracket, windows
 from qstress.model import Evidence, Observation, TrialResult
 from qstress.report.html.markup import Markup, join, tag
 from qstress.report.html.plot import Scale, text
 from qstress.report.lanes import HALTED, RESET_VECTOR, RUNNING, SPINNING, STATES, Lane, Span, columns, shown, spans
-from qstress.windows import Log, init_bracket, windows
 
 #: More lanes than this are folded.
 LANES_MAX = 16

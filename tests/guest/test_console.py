@@ -4,8 +4,8 @@ import os
 
 import anyio
 
+from qstress.firmware.seabios import BootLog
 from qstress.guest.console import KEPT_BYTES, Console
-from qstress.milestones import BootLog
 from qstress.model import Milestone
 
 

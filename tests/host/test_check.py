@@ -5,8 +5,8 @@ from dataclasses import replace
 import pytest
 
 from qstress.errors import RigError
-from qstress.guest.interpose.log import Counters
 from qstress.host.check import Answer, check, exit_code, replay_answer, smi_answer, subject
+from qstress.interposer.log import Counters
 from qstress.model import Accel, Smm, SmmWriteback
 
 ALL, NONE = Counters(40, 40, 40, 6), Counters(40, 0, 0, 6)

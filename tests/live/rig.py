@@ -6,8 +6,7 @@ import shutil
 from collections.abc import Mapping
 from typing import Any
 
-from qstress.guest.interpose import build as interposer
-from qstress.machine import Bench
+from qstress.interposer import build as interposer
 from qstress.model import (
     Accel,
     Build,
@@ -22,7 +21,8 @@ from qstress.model import (
     Trial,
     TrialResult,
 )
-from qstress.trial import run_trial
+from qstress.trial.context import TrialContext
+from qstress.trial.process_run import run_trial
 
 QEMU = shutil.which("qemu-system-x86_64") or "qemu-system-x86_64"
 HAMMER = HammerSpec("info registers -a", "hmp", Rate(None, "max"))
@@ -57,4 +57,4 @@ def planned(
 async def run(trial: Trial, **bench: Any) -> tuple[TrialResult, Evidence | None]:
     """Run *trial* with what its build needs of the interposer."""
     env: Mapping[str, str] = interposer.environment(trial.cell.build)
-    return await run_trial(trial, Bench(env=env, **bench))
+    return await run_trial(trial, TrialContext(env=env, **bench))

@@ -11,12 +11,12 @@ from pathlib import Path
 import anyio
 import pytest
 
-from qstress.bringup import Bringup
 from qstress.guest.live import Guest
 from qstress.guest.qmp import MonitorClosed
-from qstress.machine import Bench
 from qstress.model import Accel, Confidence, FindingClass, Milestone, Outcome, Verdict
-from qstress.observe.examine import ClosedLook
+from qstress.trial.bringup import Bringup
+from qstress.trial.context import TrialContext
+from qstress.trial.examine import ClosedLook
 from qstress.verdict.hang import diagnose
 from qstress.verdict.judge import Doubt, Situation
 from qstress.verdict.limits import Limits
@@ -46,7 +46,7 @@ async def _with_guest(bringup: Bringup, act: str) -> None:
 
 @pytest.mark.parametrize("accel", ACCELS)
 async def test_a_qemu_killed_mid_boot_is_a_crash(accel: Accel) -> None:
-    bringup = Bringup(planned(accel, 64), Bench())
+    bringup = Bringup(planned(accel, 64), TrialContext())
     await _with_guest(bringup, "kill")
     assert bringup.verdict.outcome is Outcome.CRASH, bringup.verdict
     assert "SIGKILL" in bringup.verdict.title
@@ -54,7 +54,7 @@ async def test_a_qemu_killed_mid_boot_is_a_crash(accel: Accel) -> None:
 
 @pytest.mark.parametrize("accel", ACCELS)
 async def test_a_qemu_stopped_mid_hammer_is_a_monitor_stall_and_is_ended(accel: Accel) -> None:
-    bringup = Bringup(planned(accel, 64), Bench())
+    bringup = Bringup(planned(accel, 64), TrialContext())
     await _with_guest(bringup, "stop")
     assert bringup.verdict.outcome is Outcome.MONITOR_STALL, bringup.verdict
     assert "stopped" in bringup.verdict.title
@@ -69,8 +69,8 @@ async def test_a_qemu_stopped_during_a_closer_look_is_not_waited_for(monkeypatch
         await anyio.sleep_forever()
         raise AssertionError
 
-    monkeypatch.setattr("qstress.bringup.examine", stopped)
-    bringup = Bringup(planned(Accel.TCG, 2, lost_ap=True), Bench())
+    monkeypatch.setattr("qstress.trial.bringup.examine", stopped)
+    bringup = Bringup(planned(Accel.TCG, 2, lost_ap=True), TrialContext())
     await bringup.run()
     assert bringup.verdict.signature.startswith("monitor-stall/stopped"), bringup.verdict
 
@@ -93,7 +93,7 @@ async def test_a_guest_that_came_up_before_it_was_looked_at_is_up(monkeypatch: p
     examined, judge = Bringup._examined, Bringup._judge
     monkeypatch.setattr(Bringup, "_examined", once_it_is_up)
     monkeypatch.setattr(Bringup, "_judge", doubtful)
-    bringup = Bringup(planned(Accel.TCG, 4, firmware="smpscan", hammers=()), Bench())
+    bringup = Bringup(planned(Accel.TCG, 4, firmware="smpscan", hammers=()), TrialContext())
     await bringup.run()
     assert [seen.finding_class for seen in looked] == [FindingClass.ALL_HALTED]
     assert bringup.verdict.outcome is Outcome.OK, bringup.verdict
@@ -108,7 +108,7 @@ async def test_a_boot_cpu_that_waits_in_vain_is_asked_long_before_its_silence_sa
             await guest.control.hmp(line, timeout_s=10)
 
     monkeypatch.setattr(Bringup, "_prepare", miscount)
-    bringup = Bringup(planned(accel, 2, hammers=()), Bench())
+    bringup = Bringup(planned(accel, 2, hammers=()), TrialContext())
     bringup.limits = replace(bringup.limits, quiet_s=1e6)  # as on a very busy host
     await bringup.run()
     assert (bringup.verdict.finding_class, bringup.verdict.confidence) == (FindingClass.BSP_SPIN, Confidence.CERTAIN)
@@ -116,7 +116,7 @@ async def test_a_boot_cpu_that_waits_in_vain_is_asked_long_before_its_silence_sa
 
 async def test_a_paused_guest_is_not_called_hung() -> None:
     """A guest that somebody else pauses stands still, and that is all that can be said of it."""
-    bringup = Bringup(planned(Accel.TCG, 64, hammers=()), Bench())
+    bringup = Bringup(planned(Accel.TCG, 64, hammers=()), TrialContext())
 
     async def pause() -> None:
         while bringup.guest is None or bringup.guest.console.log.milestone < Milestone.BANNER:
@@ -131,7 +131,7 @@ async def test_a_paused_guest_is_not_called_hung() -> None:
 
 
 async def test_a_reset_that_nobody_asked_for_is_a_restart() -> None:
-    bringup = Bringup(planned(Accel.TCG, 64, hammers=()), Bench())
+    bringup = Bringup(planned(Accel.TCG, 64, hammers=()), TrialContext())
 
     async def reset() -> None:
         while bringup.guest is None or bringup.guest.console.log.milestone < Milestone.BANNER:
@@ -147,7 +147,7 @@ async def test_a_reset_that_nobody_asked_for_is_a_restart() -> None:
 
 async def test_nothing_is_left_of_a_cancelled_trial() -> None:
     before = set(os.listdir("/proc/self/fd"))
-    bringup = Bringup(planned(Accel.TCG, 64), Bench())
+    bringup = Bringup(planned(Accel.TCG, 64), TrialContext())
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(bringup.run)
         while bringup.guest is None:

@@ -13,17 +13,17 @@ import anyio
 import pytest
 
 from qstress.errors import GuestError
-from qstress.guest import fault
+from qstress.firmware.seabios import BootLog
 from qstress.guest.live import Guest, live_guest
 from qstress.guest.qmp import MonitorSilent
-from qstress.milestones import BootLog
 from qstress.model import Accel, Confidence, FindingClass, Milestone, Outcome, Verdict
-from qstress.observe.examine import examine, examine_stall, out_of_band_answers
+from qstress.trial import inject
+from qstress.trial.examine import examine, examine_stall, out_of_band_answers
 from qstress.verdict.hang import diagnose
 from qstress.verdict.judge import LOOP_RESETS, Situation, assess, stalled
 from qstress.verdict.limits import Limits, limits
-from tests.accuracy.roms import Doing
 from tests.live.rig import planned, stock
+from tools.accuracy.roms import Doing
 
 pytestmark = [pytest.mark.qemu, pytest.mark.timeout(60)]
 SHAPE = planned(Accel.TCG, 2).cell.stratum.shape
@@ -130,9 +130,9 @@ async def test_a_count_that_nobody_can_reach_is_a_bsp_spin() -> None:
     shape = replace(SHAPE, smp=3)
     changes = Changes()
     async with live_guest(stock(), shape, env={}, lost_every=1, on_change=changes.ring) as guest:
-        await fault.expect_one_more(guest, timeout_s=30)
+        await inject.expect_one_more(guest, timeout_s=30)
         await guest.cont()
-        while not await fault.is_due(guest, quiet_s=0.05):
+        while not await inject.is_due(guest, quiet_s=0.05):
             await changes.wait()
         look = await examine(guest, LIMITS, clock_zero_s=0.0)
         while not look.examination.spins:  # however busy the host is

@@ -9,10 +9,10 @@ from pathlib import Path
 import anyio
 import pytest
 
-from qstress.guest import fault
 from qstress.guest.live import Guest, live_guest
 from qstress.host.explain import explain_live
 from qstress.model import Accel
+from qstress.trial import inject
 from qstress.verdict.explain.picture import Explanation
 from tests.live.rig import planned, stock
 
@@ -53,11 +53,11 @@ def states(answer: Explanation) -> list[str]:
 @pytest.mark.parametrize("accel", [Accel.TCG, pytest.param(Accel.KVM, marks=pytest.mark.kvm)])
 async def test_a_lost_ap_is_named_with_dumps_and_not_claimed_without(accel: Accel, tmp_path: Path) -> None:
     async with kept(tmp_path, accel, smp=4, lost=True) as it:
-        await fault.expect_one_more(it.guest, timeout_s=30)
+        await inject.expect_one_more(it.guest, timeout_s=30)
         await it.guest.cont()
-        while not await fault.is_due(it.guest, quiet_s=0.3):
+        while not await inject.is_due(it.guest, quiet_s=0.3):
             await it.change()
-        await fault.add_the_lost_one(it.guest, timeout_s=30)
+        await inject.add_the_lost_one(it.guest, timeout_s=30)
 
         answer = await it.explained(dump=False)
         assert (str(answer.verdict), str(answer.confidence)) == ("busy", "likely"), answer

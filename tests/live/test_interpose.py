@@ -13,11 +13,11 @@ import anyio
 import pytest
 
 from qstress.config.kvm import probe
-from qstress.guest.interpose.build import Hold, environment
-from qstress.guest.interpose.log import Counters, copy_log, open_log, read_counters, set_holding
 from qstress.guest.live import live_guest
+from qstress.interposer.build import Hold, environment
+from qstress.interposer.log import Counters, copy_log, open_log, read_counters, set_holding
+from qstress.interposer.windows import Kind, read_log
 from qstress.model import Accel, Build, Milestone
-from qstress.windows import Kind, read_log
 from tests.live.rig import planned, pretending, stock
 
 pytestmark = [pytest.mark.qemu, pytest.mark.kvm, pytest.mark.timeout(120)]

@@ -6,9 +6,9 @@ from dataclasses import replace
 
 import pytest
 
-from qstress.bringup import Bringup
-from qstress.machine import Bench
 from qstress.model import Accel, FindingClass, Outcome, Tier
+from qstress.trial.bringup import Bringup
+from qstress.trial.context import TrialContext
 from tests.live.rig import planned, pretending, run
 
 pytestmark = [pytest.mark.qemu, pytest.mark.timeout(120)]
@@ -17,7 +17,7 @@ pytestmark = [pytest.mark.qemu, pytest.mark.timeout(120)]
 @pytest.mark.parametrize("smp", [1, 4, 16])
 @pytest.mark.parametrize("accel", [Accel.TCG, pytest.param(Accel.KVM, marks=pytest.mark.kvm)])
 async def test_a_healthy_guest_comes_up(accel: Accel, smp: int) -> None:
-    bringup = Bringup(planned(accel, smp, observe="none"), Bench())
+    bringup = Bringup(planned(accel, smp, observe="none"), TrialContext())
     await bringup.run()
     if accel is Accel.TCG or smp == 1:  # under KVM a hammered guest has real races
         assert bringup.verdict.outcome is Outcome.OK, bringup.verdict

@@ -28,12 +28,12 @@ import pytest
 import yaml
 from anyio.to_thread import run_sync
 
-from qstress import soak as job
 from qstress.config.kvm import probe
 from qstress.config.load import load
 from qstress.config.resolve import resolve
 from qstress.metrics.exporter import Exporter
-from qstress.soak import Soak
+from qstress.run import soak as job
+from qstress.run.soak import Soak
 from tests.dashboards.prom import DASHBOARDS, PROMETHEUS, Query, board, panels, promtool, rule_queries, rules
 
 pytestmark = [pytest.mark.qemu, pytest.mark.timeout(90)]

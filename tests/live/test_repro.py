@@ -10,7 +10,7 @@ import pytest
 
 from qstress.errors import ConfigError, RigError
 from qstress.model import Accel, Trial
-from qstress.repro import run_again
+from qstress.run.repro import run_again
 from qstress.store.evidence import write_evidence
 from tests.live.rig import planned, run
 

@@ -10,7 +10,7 @@ import os
 
 import pytest
 
-from tests.bench_restart import smpscan
+from tools.bench_restart import smpscan
 
 pytestmark = [
     pytest.mark.qemu,

@@ -9,12 +9,13 @@ from pathlib import Path
 
 import pytest
 
-from qstress import trial as trial_module
 from qstress.errors import RigError
-from qstress.guest.interpose import build as interposer
-from qstress.machine import Bench, machine
+from qstress.interposer import build as interposer
 from qstress.model import Accel, Evidence, FindingClass, Outcome, Trial, TrialResult
-from qstress.trial import run_process
+from qstress.trial import process_run as trial_module
+from qstress.trial.context import TrialContext
+from qstress.trial.instrumented import instrumented_guest
+from qstress.trial.process_run import run_process
 from tests.live.rig import planned, pretending
 
 pytestmark = [pytest.mark.qemu, pytest.mark.timeout(120)]
@@ -28,7 +29,7 @@ def runs(first: Trial, many: int, *, lost_every: int = 0) -> list[Trial]:
     return [replace(first, number=i, inject_lost_ap=lost_every > 0 and i % lost_every == 0) for i in places]
 
 
-async def carried_out(trials: Sequence[Trial], bench: Bench | None = None, *, most: int = 10**9) -> Done:
+async def carried_out(trials: Sequence[Trial], bench: TrialContext | None = None, *, most: int = 10**9) -> Done:
     """Everything that a process-run delivers; stopped once *most* results are there."""
     done: Done = []
 
@@ -36,7 +37,7 @@ async def carried_out(trials: Sequence[Trial], bench: Bench | None = None, *, mo
         done.extend(results)
         return len(done) < most
 
-    await run_process(trials, bench or Bench(), deliver)
+    await run_process(trials, bench or TrialContext(), deliver)
     return done
 
 
@@ -51,7 +52,7 @@ def started(monkeypatch: pytest.MonkeyPatch) -> list[int]:
 
     def counting(first: Trial, *args: object, **more: object) -> object:
         numbers.append(first.number)
-        return machine(first, *args, **more)  # type: ignore[arg-type]
+        return instrumented_guest(first, *args, **more)  # type: ignore[arg-type]
 
     monkeypatch.setattr(trial_module, "machine", counting)
     return numbers
@@ -97,7 +98,7 @@ async def test_evidence_is_made_only_where_somebody_wants_it() -> None:
         wanted.append(result.trial.number)
         return len(wanted) < 2
 
-    done = await carried_out(runs(quick(Accel.TCG), 6, lost_every=2), Bench(wants_evidence=wants))
+    done = await carried_out(runs(quick(Accel.TCG), 6, lost_every=2), TrialContext(wants_evidence=wants))
     assert wanted == [2, 4, 6]
     assert [result.trial.number for result, evidence in done if evidence] == [2]
 
@@ -112,7 +113,7 @@ async def test_what_cannot_be_recorded_ends_the_process_run() -> None:
         raise RigError("disk full", reason="disk-full")
 
     with pytest.raises(RigError, match="disk full"):
-        await run_process(runs(quick(Accel.TCG), 1000), Bench(), full)
+        await run_process(runs(quick(Accel.TCG), 1000), TrialContext(), full)
 
 
 async def test_a_qemu_that_does_not_start_costs_one_trial_each(tmp_path: Path) -> None:
@@ -143,7 +144,7 @@ async def test_the_real_race_is_found_again_after_its_reset(firmware: str) -> No
         lost.extend(result for result, _ in results if result.verdict.finding_class is FindingClass.LOST_INIT)
         return len(lost) < 3
 
-    await run_process(trials, Bench(env=interposer.environment(build)), deliver)
+    await run_process(trials, TrialContext(env=interposer.environment(build)), deliver)
     assert len(lost) == 3
     assert any("INIT was sent between" in reason for result in lost for reason in result.verdict.because)
 
@@ -152,7 +153,7 @@ async def test_the_real_race_is_found_again_after_its_reset(firmware: str) -> No
 async def test_the_imitated_fix_loses_none_and_replays_some() -> None:
     build = pretending(fixed=True)
     trials = runs(planned(Accel.KVM, build=build, firmware="smpscan", restart="reset", process_trials=2), 600)
-    done = await carried_out(trials, Bench(env=interposer.environment(build)))
+    done = await carried_out(trials, TrialContext(env=interposer.environment(build)))
     classes = Counter(result.verdict.finding_class for result, _ in done)
     assert classes[FindingClass.LOST_INIT] == 0
     assert classes[FindingClass.REPLAYED_INIT] > 0

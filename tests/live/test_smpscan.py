@@ -12,12 +12,12 @@ import anyio
 import pytest
 
 from qstress.errors import RigError
-from qstress.guest.firmware import SmpscanOptions, arguments, find
-from qstress.guest.interpose.build import environment
+from qstress.firmware.rom import SmpscanOptions, arguments, find
+from qstress.firmware.smpscan import Bringup, End, Place, SmpscanLog, place
 from qstress.guest.live import Guest, live_guest
+from qstress.interposer.build import environment
 from qstress.model import Accel, Build, Shape
 from qstress.registers import parse_text
-from qstress.smpscan import Bringup, End, Place, SmpscanLog, place
 from tests.live.gdb import Gdb
 from tests.live.rig import pretending, stock
 

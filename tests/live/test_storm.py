@@ -9,12 +9,12 @@ from pathlib import Path
 import anyio
 import pytest
 
+from qstress.firmware.rom import SmpscanOptions, arguments, find
 from qstress.guest.churn import churning
-from qstress.guest.firmware import SmpscanOptions, arguments, find
-from qstress.guest.interpose.build import environment
-from qstress.guest.interpose.log import WindowLog
 from qstress.guest.live import Guest, live_guest
 from qstress.hammer.drive import Hammer, scratch_path
+from qstress.interposer.build import environment
+from qstress.interposer.log import WindowLog
 from qstress.model import Accel, ChurnSpec, HammerSpec, Kick, Rate, Shape, StormCount
 from qstress.observe.kicks import between, look
 from tests.live.rig import HAMMER, pretending, stock

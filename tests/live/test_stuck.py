@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import pytest
 
-from qstress.machine import Bench
 from qstress.model import Accel, Confidence, FindingClass, Verdict
-from tests.accuracy.kind import Batch, Kind
-from tests.accuracy.stuck import STUCK
-from tests.accuracy.table import Truth
+from qstress.trial.context import TrialContext
+from tools.accuracy.kind import Batch, Kind
+from tools.accuracy.stuck import STUCK
+from tools.accuracy.table import Truth
 
 pytestmark = [pytest.mark.qemu, pytest.mark.timeout(120)]
 
@@ -21,7 +21,7 @@ async def said(kind: Kind) -> Verdict:
         assert detection_s is not None
         booked.append(verdict)
 
-    await kind.carry_out(Batch(kind.name, 0, 1, Bench(), book))
+    await kind.carry_out(Batch(kind.name, 0, 1, TrialContext(), book))
     return booked[0]
 
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 
 import pytest
 
-from qstress.bringup import Bringup
-from qstress.guest.interpose.build import Hold, environment
-from qstress.machine import Bench
+from qstress.interposer.build import Hold, environment
+from qstress.interposer.windows import Bracket, Kind, Log, causal_line, init_bracket, timing, windows
 from qstress.model import Accel, Build, FindingClass, Outcome
-from qstress.windows import Bracket, Kind, Log, causal_line, init_bracket, timing, windows
+from qstress.trial.bringup import Bringup
+from qstress.trial.context import TrialContext
 from tests.live.rig import planned, pretending, stock
 
 pytestmark = [pytest.mark.qemu, pytest.mark.kvm, pytest.mark.timeout(180)]
@@ -42,7 +42,7 @@ class Boot:
 
 async def boot(build: Build, hold: Hold, *, smp: int = 4) -> Boot:
     """Run one hammered trial with a log and the hold, released when it is over."""
-    bringup = Bringup(planned(Accel.KVM, smp, build=build), Bench(env=environment(build, 0, hold)))
+    bringup = Bringup(planned(Accel.KVM, smp, build=build), TrialContext(env=environment(build, 0, hold)))
     await bringup.run()
     assert bringup.recorded is not None
     return Boot(bringup, bringup.recorded)

@@ -6,11 +6,11 @@ from typing import Any, cast
 import pytest
 
 from qstress.errors import GuestError
-from qstress.guest.interpose.log import WindowLog
 from qstress.guest.live import Guest
+from qstress.interposer.log import WindowLog
+from qstress.interposer.windows import HEADER, MAGIC
 from qstress.model import StormCount
 from qstress.observe.kicks import KickLook, between, look
-from qstress.windows import HEADER, MAGIC
 
 
 class Replying:

@@ -6,12 +6,12 @@ from dataclasses import replace
 
 import pytest
 
+from qstress.interposer.windows import Kind, Log
 from qstress.model import Confidence, Evidence, FindingClass, Outcome, Verdict
 from qstress.report.lanes import HALTED, RESET_VECTOR, RUNNING, SPINNING, Lane, Span
 from qstress.report.timeline import Moment, Timeline, Window, facts, moment_of, of, svg
-from qstress.windows import Kind, Log
+from tests.interposer.test_windows import log, look
 from tests.samples import at_reset, result, running, seen, trial
-from tests.test_windows import log, look
 
 LOST = Verdict(Outcome.HANG, "lost INIT: CPU#1 <never> left", FindingClass.LOST_INIT, "x", Confidence.CERTAIN)
 SHOWN = Timeline(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from qstress.milestones import BootLog
+from qstress.firmware.seabios import BootLog
 from qstress.model import Milestone, ThreadUsage, WaitLoop
 from qstress.verdict.scene import Examination
 from tests.samples import at_reset, running, seen

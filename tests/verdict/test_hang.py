@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from qstress.milestones import BootLog
+from qstress.firmware.seabios import BootLog
 from qstress.model import Confidence, FindingClass, Milestone, Outcome, VcpuState, WaitLoop
 from qstress.verdict.hang import Examination, diagnose
 from tests.samples import at_reset, running, seen

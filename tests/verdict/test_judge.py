@@ -4,9 +4,9 @@ from dataclasses import replace
 
 import pytest
 
-from qstress.milestones import BootLog
+from qstress.firmware.seabios import BootLog
+from qstress.firmware.smpscan import Bringup, End, SmpscanBoot
 from qstress.model import Accel, Confidence, FindingClass, Milestone, Outcome, Verdict
-from qstress.smpscan import Bringup, End, SmpscanBoot
 from qstress.verdict.judge import LOOP_RESETS, Doubt, Situation, assess, next_look_s, stalled
 from qstress.verdict.limits import Learned, limits
 from tests.samples import shape

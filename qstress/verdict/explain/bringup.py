@@ -10,9 +10,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from qstress.firmware.smpscan import PLACES, Place
 from qstress.model import Confidence, ThreadUsage
 from qstress.registers import WAIT_LOOP_BYTES, wait_loop_count_address
-from qstress.smpscan import PLACES, Place
 from qstress.verdict.explain.picture import Answer, Explanation, Look, Picture, Role, names, near
 from qstress.verdict.explain.wanted import SECOND_DUMP, STATUS, THREADS, code_at, to_collect
 from qstress.verdict.scene import SLEEPS_BELOW, SPINS_ABOVE_S

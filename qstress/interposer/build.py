@@ -1,0 +1,130 @@
+"""Builds the interposer on first use, and says how a QEMU gets it: environment variables, and a log (see ``log``)."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import subprocess
+import tempfile
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from qstress.errors import RigError
+from qstress.interposer.log import LOG_VARIABLE
+from qstress.model import Build, Smm, SmmWriteback
+
+SOURCE = Path(__file__).with_name("interpose.c")
+
+_COMPILE = ("cc", "-shared", "-fPIC", "-O2", "-Wall", "-Wextra", "-Werror")
+_COMPILE_TIMEOUT_S = 120.0
+
+
+@dataclass(frozen=True, slots=True)
+class Hold:
+    """How long an AP that waits for its INIT is kept, in seconds; tier T2. 0: not at all.
+
+    ``write_s``: between reading its state and writing it back at run time, which raises ``lost-init``; ``read_s``:
+    before reading it, which raises ``replayed-init``. ``until_checkin_s``: beyond ``write_s``, the first AP that is
+    about to write back is kept until another one was woken by its INIT, at most so long. The boot CPU, an AP that has
+    had its INIT and a write at reset level are never held.
+    """
+
+    write_s: float = 0.0
+    read_s: float = 0.0
+    until_checkin_s: float = 0.0
+
+    def variables(self) -> dict[str, str]:
+        """Return the interposer's variables for it: nanoseconds, only what is not 0."""
+        named = {"WRITE": self.write_s, "READ": self.read_s, "UNTIL_CHECKIN": self.until_checkin_s}
+        return {f"QSTRESS_INTERPOSE_HOLD_{name}_NS": str(round(s * 1e9)) for name, s in named.items() if s > 0}
+
+
+def environment(build: Build, log_fd: int | None = None, hold: Hold | None = None) -> dict[str, str]:
+    """Return what to add to QEMU's environment for *build*; empty when the interposer has nothing to do.
+
+    The library goes behind what is preloaded already (a sanitizer insists on being first).
+
+    :param log_fd: a log (:func:`qstress.interposer.log.open_log`) that QEMU inherits under this number.
+    :param hold: what to delay, in place of what *build* says; while the log says so, and without a log always.
+    :raises RigError: the library cannot be built, see :func:`library`.
+    """
+    holds = (hold or Hold(build.hold_write_s, build.hold_read_s, build.hold_until_checkin_s)).variables()
+    if not build.interposed and log_fd is None and not holds:
+        return {}
+    others = dict(build.env).get("LD_PRELOAD", os.environ.get("LD_PRELOAD"))
+    variables = {"LD_PRELOAD": f"{others}:{library()}" if others else str(library()), **holds}
+    if build.smm is Smm.PRETENDED:
+        variables["QSTRESS_INTERPOSE_SMM"] = "pretend"
+    if build.smm_writeback is SmmWriteback.RESET_ONLY:
+        variables["QSTRESS_INTERPOSE_WRITEBACK"] = "reset-only"
+    if log_fd is not None:
+        variables[LOG_VARIABLE] = str(log_fd)
+    return variables
+
+
+def library() -> Path:
+    """Return the built interposer, compiling it unless this source and compiler have been here before.
+
+    It lies in ``$XDG_CACHE_HOME/qstress`` (``~/.cache`` without one), a folder of mode 0700. Two processes may build
+    at once: each renames its own result into place.
+
+    :raises RigError: reason ``no-compiler``; ``compile``, with the compiler's words; or ``cache`` when the folder
+        cannot be used.
+    """
+    key = hashlib.sha256(SOURCE.read_bytes() + " ".join(_COMPILE).encode() + _run("cc", "--version").encode())
+    try:
+        folder = _cache_folder()
+        path = folder / f"interpose-{key.hexdigest()[:16]}.so"
+        if not path.exists():
+            _compile(folder, path)
+    except OSError as error:
+        raise RigError(f"no place for the interposer: {error}; set XDG_CACHE_HOME", reason="cache") from error
+    return path
+
+
+def _compile(folder: Path, path: Path) -> None:
+    fd, unfinished = tempfile.mkstemp(prefix=path.stem, dir=folder)
+    os.close(fd)
+    try:
+        _run(*_COMPILE, "-o", unfinished, str(SOURCE), "-ldl")
+        os.replace(unfinished, path)
+    finally:
+        with suppress(FileNotFoundError):
+            os.unlink(unfinished)
+
+
+def _cache_folder() -> Path:
+    """Return the cache folder, ready: the dynamic loader only warns when it cannot load a library, so refuse here."""
+    base = os.environ.get("XDG_CACHE_HOME", "")
+    if not os.path.isabs(base):  # to be ignored then: XDG Base Directory Specification
+        base = os.path.expanduser("~/.cache")
+    folder = Path(base) / "qstress"
+    if any(character in str(folder) for character in " :$"):
+        raise OSError(f"LD_PRELOAD cannot name a file in {str(folder)!r} (space, colon or dollar sign)")
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    folder.chmod(0o700)  # raises unless it is ours: nobody else may put a library there
+    if os.statvfs(folder).f_flag & os.ST_NOEXEC:
+        raise OSError(f"{folder} is mounted noexec")
+    return folder
+
+
+def _run(*command: str) -> str:
+    """Run the compiler and return what it printed."""
+    environ = {**os.environ, "LC_ALL": "C"}
+    try:
+        done = subprocess.run(
+            command, env=environ, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+            timeout=_COMPILE_TIMEOUT_S, check=False,
+        )  # fmt: skip
+    except FileNotFoundError as error:
+        remedy = "on Debian or Ubuntu, install the packages gcc and libc6-dev"
+        raise RigError(f"the interposer needs a C compiler, and there is no cc on PATH; {remedy}",
+                       reason="no-compiler") from error  # fmt: skip
+    except (OSError, subprocess.TimeoutExpired) as error:
+        raise RigError(f"cc cannot build the interposer: {error}", reason="compile") from error
+    said = done.stdout.decode(errors="replace").strip()
+    if done.returncode:
+        remedy = " (on Debian or Ubuntu: package libc6-dev)" if "No such file" in said else ""
+        raise RigError(f"cc cannot build the interposer{remedy}: {said}", reason="compile")
+    return said

@@ -1,0 +1,344 @@
+"""The main job: settings in, a recorded run out. Wires campaign, trials, store, statistics and reports together.
+
+Nothing here prints: who watches is told through a callback, the summary is returned.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import secrets
+import signal
+import time
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+
+import anyio
+
+from qstress import __version__
+from qstress.config.binary import provenance
+from qstress.config.kvm import KvmFacts
+from qstress.config.settings import Settings, digest, resolved_document
+from qstress.errors import ConfigError, RigError
+from qstress.host.facts import host_facts
+from qstress.host.sandbox import has_sandbox
+from qstress.hostlog.findings import HostFinding, Roll, as_text
+from qstress.interposer import build as interposer
+from qstress.metrics.snapshot import Progress, RunVerdict, Snapshot, snapshot
+from qstress.model import Build, Evidence, FindingClass, StormCount, Trial, TrialResult
+from qstress.observe.hostlog import HostLog
+from qstress.observe.usage import cpu_times
+from qstress.plan.schedule import Plan
+from qstress.recorded.history import last_good
+from qstress.recorded.reports import files_of
+from qstress.recorded.run import Recorded
+from qstress.recorded.totals import Totals
+from qstress.report.gate import GateResult, PastRun, answered
+from qstress.report.repro import script
+from qstress.report.standing import Standing, standing
+from qstress.report.story import story
+from qstress.report.summary import RunFacts, summary
+from qstress.report.text import text
+from qstress.report.timeline import of, svg
+from qstress.run.campaign import Campaign, Deliver, Reason, StopRule, TrialRunner
+from qstress.stats.compare import Comparison
+from qstress.stats.tally import Tally
+from qstress.store.read import open_run
+from qstress.store.rows import as_stored
+from qstress.store.write import RunStore, call_qstress
+from qstress.trial.context import TrialContext
+from qstress.trial.process_run import run_process
+from qstress.verdict.limits import Learned
+
+#: Where a run's folder keeps what the host's kernel complained of.
+HOST_KERNEL_FILE = "host-kernel.txt"
+INTERRUPTED_EXIT = {signal.SIGINT: 130, signal.SIGTERM: 143}
+
+
+@dataclass(slots=True)
+class Soak:
+    """One soak, new or resumed; :meth:`run` does it. Everything a live panel shows can be read while it runs."""
+
+    settings: Settings
+    kvm: KvmFacts
+    store: RunStore
+    plan: Plan
+    totals: Totals
+    campaign: Campaign
+    started: datetime
+    host_log: HostLog
+    past: PastRun | None = None  # the newest earlier run of the same configuration that passed, for the gate
+    last_trial_s: float = 0.0  # Unix time; 0: none has ended yet
+    ended_s: float = 0.0  # Unix time; 0: it runs
+    stopped_by: signal.Signals | None = None
+    error: RigError | None = None
+    open_findings: dict[int, tuple[TrialResult, str | None]] = field(default_factory=dict)  # of unfinished blocks
+
+    @property
+    def tally(self) -> Tally:
+        """What the finished blocks add up to."""
+        return self.totals.tally
+
+    @property
+    def standing(self) -> Standing:
+        """Each candidate against the baseline, and the gate, as far as the tally goes."""
+        complete = self.campaign.reason in (Reason.TRIALS, Reason.DURATION)
+        return standing(self.settings, self.tally, complete=complete, past=self.past)
+
+    @property
+    def comparisons(self) -> tuple[Comparison, ...]:
+        """Each candidate against the baseline."""
+        return self.standing.comparisons
+
+    async def run(self) -> int:
+        """Run to the stop rule, a signal or an error; write the summary; return the exit code.
+
+        A first SIGINT or SIGTERM lets the trials under way finish, a second one kills their guests.
+        """
+        try:
+            async with anyio.create_task_group() as tasks:
+                everything = anyio.CancelScope()
+                tasks.start_soon(self._obey_signals, everything)
+                tasks.start_soon(self.host_log.watch)
+                try:
+                    with everything:
+                        await self.campaign.run()
+                except RigError as error:
+                    self.error = error
+                tasks.cancel_scope.cancel()
+        finally:
+            self.campaign.reason = self.campaign.reason or Reason.INTERRUPTED
+            self.ended_s = time.time()
+            self.host_log.close()
+        for number in sorted(self.open_findings):
+            result, place = self.open_findings[number]
+            self.tally.add_finding(result.verdict, result.trial.cell_index, place, counted=False)
+        try:
+            self._write_reports()
+        except RigError as error:  # most likely the disk is still full
+            self.error = self.error or error
+        return self.exit_code
+
+    def _write_reports(self) -> None:
+        if self.host_findings:
+            self.store.write_report(HOST_KERNEL_FILE, as_text(self.host_findings))
+        self.store.write_summary(self.summary())
+        self.totals.keep(self.store, at_once=True)
+        for name, content in files_of(self.recorded()).items():
+            self.store.write_report(name, content)
+
+    def recorded(self) -> Recorded:
+        """Return this run as its reports show it, as things stand."""
+        run = json.loads((self.store.path / "run.json").read_bytes())
+        return Recorded(
+            self.store.path, run, self.settings, self.totals, self.facts(), self.standing, self.campaign.duration_s,
+            self.host_log.document(),
+        )  # fmt: skip
+
+    @property
+    def gate(self) -> GateResult | None:
+        """What the gate says, None where there is none."""
+        return self.standing.gate
+
+    @property
+    def exit_code(self) -> int:
+        """The exit code as things stand (interface.md, "Exit codes")."""
+        if self.error is not None:
+            return 4
+        if self.stopped_by is not None:
+            return INTERRUPTED_EXIT[self.stopped_by]
+        code = self.standing.exit_code
+        judged = self.settings.gate is not None or self.settings.compare is not None
+        return 1 if code == 0 and self.host_findings and not judged else code
+
+    @property
+    def host_findings(self) -> list[HostFinding]:
+        """What the host's kernel complained of during this run."""
+        return list(self.host_log.findings.by_title.values())
+
+    def facts(self) -> RunFacts:
+        """Return what the reports say of this run beside its numbers."""
+        reason = self.campaign.reason
+        return RunFacts(
+            run=self.store.run_id,
+            folder=os.path.relpath(self.store.path),
+            name=self.settings.name,
+            started=self.started.isoformat(timespec="seconds"),
+            finished=datetime.now(UTC).isoformat(timespec="seconds") if reason else None,
+            reason=(reason or Reason.INTERRUPTED).value,
+            exit_code=self.exit_code,
+            host=host_facts(self.kvm),
+            lanes=self.settings.lanes,
+            kvm=self.kvm.kind,
+            nested=self.kvm.nested,
+        )
+
+    def summary(self) -> dict[str, object]:
+        """Return the content of ``summary.json`` as things stand."""
+        content = summary(self.facts(), self.tally, self.comparisons)
+        return {**content, "host_log": self.host_log.document()}
+
+    def text(self) -> str:
+        """Return the summary for a person."""
+        *body, last = text(self.facts(), self.tally, self.comparisons, self.gate).splitlines()
+        heard, loud = self.host_log.text(), self.host_log.problem or self.host_findings
+        return "\n".join([*heard, *body, last, ""] if loud else [*body, *heard, last, ""])
+
+    def measured(self) -> Snapshot:
+        """Return what the metrics show of this run as things stand."""
+        progress = Progress(
+            run=self.store.run_id,
+            kvm=self.kvm.kind,
+            nested=self.kvm.nested,
+            running=self.campaign.running,
+            started_s=self.started.timestamp(),
+            last_trial_s=self.last_trial_s,
+            ended_s=self.ended_s,
+            verdict=RunVerdict.of(self.exit_code) if self.ended_s else RunVerdict.RUNNING,
+            rig_reason=self.error.reason if self.error else "",
+        )
+        return snapshot(self.settings, self.tally, progress)
+
+    async def _obey_signals(self, everything: anyio.CancelScope) -> None:
+        with anyio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
+            async for number in signals:
+                if self.stopped_by is None:
+                    self.stopped_by = number
+                    self.campaign.drain(Reason.INTERRUPTED)
+                else:
+                    everything.cancel()  # and go on listening: a third signal must not break the clean-up
+
+
+def start(
+    settings: Settings, kvm: KvmFacts, *, stack: ExitStack, on_result: Callable[[TrialResult, str | None], None]
+) -> Soak:
+    """Make the folder of a new run and everything that is needed to run it.
+
+    :param stack: closes the run's files when it is left.
+    :raises RigError: the host cannot do it (no compiler for the interposer, the runs folder cannot be written).
+    """
+    started = datetime.now(UTC)
+    run = {
+        "qstress": __version__,
+        "config": resolved_document(settings),
+        "sha256": digest(settings),
+        "host": host_facts(kvm),
+        "builds": {build.name: _provenance(build) for build in settings.builds},
+    }
+    store = stack.enter_context(
+        RunStore.create(settings.runs_dir, settings.name, run, now=started, token=secrets.token_hex(3))
+    )
+    return _wire(settings, kvm, store, started, on_result)
+
+
+def resume(
+    settings: Settings,
+    kvm: KvmFacts,
+    *,
+    run: Path,
+    stack: ExitStack,
+    on_result: Callable[[TrialResult, str | None], None],
+) -> Soak:
+    """Go on with a run that was killed or interrupted: finished blocks count, the open one is run again.
+
+    :raises ConfigError: it is not a run, another process writes it, or configuration or binary have changed.
+    """
+    with open_run(run) as record:
+        if record.run.get("sha256") != digest(settings):
+            raise ConfigError(f"{run}: the configuration or a QEMU binary has changed since; start a new run instead")
+        store = stack.enter_context(RunStore.reopen(run))
+        soak = _wire(settings, kvm, store, datetime.fromisoformat(str(record.run["started"])), on_result)
+        soak.totals.restore(record, soak.plan)
+        soak.campaign.first_block = record.next_block()
+        soak.campaign.elapsed_s = record.duration_s()
+    return soak
+
+
+def trial_runner(
+    settings: Settings,
+    wants_evidence: Callable[[TrialResult], bool],
+    on_kicks: Callable[[int, StormCount], None],
+    roll: Roll,
+) -> TrialRunner:
+    """Return what runs the trials of a process-run on a lane, with each build's environment made once.
+
+    :param wants_evidence: whether the evidence of a finding is worth making; *on_kicks*, *roll*: see ``TrialContext``.
+    :raises RigError: the interposer is asked for and cannot be built.
+    """
+    env = {build.name: interposer.environment(build) for build in settings.builds}
+    sandboxed = {build.name: has_sandbox(build) for build in settings.builds}
+    began_s, since = time.monotonic(), cpu_times()
+    learned: dict[int, Learned] = {}
+    known: set[tuple[int, FindingClass | None]] = set()
+
+    async def run(trials: Sequence[Trial], lane: int, deliver: Deliver) -> None:
+        name = trials[0].cell.build.name
+        bench = TrialContext(
+            lane=lane, run_began_s=began_s, env=env[name], sandbox=sandboxed[name], wants_evidence=wants_evidence,
+            since=since, learned=learned, known=known, on_kicks=on_kicks, roll=roll,
+        )  # fmt: skip
+        # as stored: what a summary made again from the store is made of
+        await run_process(trials, bench, lambda done: deliver([(as_stored(result), kept) for result, kept in done]))
+
+    return run
+
+
+def _provenance(build: Build) -> dict[str, object]:
+    made = provenance(Path(build.binary), build.sha256)  # where qstress build made it
+    return {"version": build.version, "sha256": build.sha256, **({"provenance": made} if made else {})}
+
+
+def repro_script(result: TrialResult, evidence: Evidence) -> str:
+    """Return ``repro.sh`` of a finding."""
+    stratum = result.trial.cell.stratum
+    if stratum.shape.firmware == "smpscan" or stratum.stormy:
+        return call_qstress(result, evidence)  # only qstress reads smpscan's console, draws commands and moves threads
+    source = interposer.SOURCE.read_text() if result.trial.cell.build.interposed else None
+    return script(
+        result.trial, evidence.argv, evidence.env, source, found=result.verdict.title, kernel=platform.release()
+    )
+
+
+def evidence_texts(result: TrialResult, evidence: Evidence) -> dict[str, str]:
+    """Return what a person reads first in an evidence folder: the story in a screen, and the picture."""
+    return {"story.txt": story(result, evidence), "timeline.svg": svg(of(result, evidence))}
+
+
+def _wire(
+    settings: Settings, kvm: KvmFacts, store: RunStore, started: datetime,
+    on_result: Callable[[TrialResult, str | None], None],
+) -> Soak:  # fmt: skip
+    plan = Plan(settings.builds, settings.strata, settings.seed)
+    totals = Totals(settings, plan)
+    tally = totals.tally
+    store.repro_script = repro_script
+    store.texts = evidence_texts
+    store.max_bytes = settings.record_max_bytes
+    open_findings: dict[int, tuple[TrialResult, str | None]] = {}
+
+    def finished(result: TrialResult, place: str | None) -> None:
+        if result.verdict.outcome.finding:
+            open_findings[result.trial.number] = (result, place)
+        soak.last_trial_s = time.time()
+        on_result(result, place)
+
+    def counted(results: Sequence[TrialResult]) -> None:
+        numbers = [result.trial.number for result in results]
+        totals.add_block(results, {n: open_findings.pop(n)[1] for n in numbers if n in open_findings})
+        totals.keep(store)
+
+    stop = StopRule(
+        blocks=settings.stop_trials // plan.block_trials if settings.stop_trials else None,
+        duration_s=settings.stop_duration_s,
+        decided=lambda: settings.stop_decided and answered(tally, settings.compare, settings.gate),
+    )
+    host_log = HostLog(lambda finding: None)
+    runner = trial_runner(settings, store.wants_evidence, tally.add_kicks, host_log.roll)
+    campaign = Campaign(plan, runner, store, stop, settings.lanes, finished, counted)
+    soak = Soak(settings, kvm, store, plan, totals, campaign, started, host_log, open_findings=open_findings)
+    soak.past = last_good(settings, settings.runs_dir, store.run_id)
+    return soak

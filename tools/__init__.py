@@ -1,0 +1,1 @@
+"""Programs for those who work on qstress: benchmarks and the accuracy of verdicts. None is a test."""
