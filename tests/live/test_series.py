@@ -54,7 +54,7 @@ def started(monkeypatch: pytest.MonkeyPatch) -> list[int]:
         numbers.append(first.number)
         return instrumented_guest(first, *args, **more)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(trial_module, "machine", counting)
+    monkeypatch.setattr(trial_module, "instrumented_guest", counting)
     return numbers
 
 
