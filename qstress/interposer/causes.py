@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from qstress.interposer.windows import Log, causal_line, init_bracket, replayed, timing, until_replay_ended
+from qstress.interposer.windows import Log, causal_line, duty_cycle, init_bracket, replayed, until_replay_ended, windows
 from qstress.model import Confidence, FindingClass, Verdict
 
 #: Pictures that a replayed INIT can leave behind, besides its own.
@@ -15,7 +15,7 @@ _LEFT_BY_A_REPLAY = {
 _OF_THE_RACES = (FindingClass.LOST_INIT, FindingClass.REPLAYED_INIT)
 
 
-def explained(verdict: Verdict, log: Log, *, smp: int, zero_ns: int) -> Verdict:
+def add_causes(verdict: Verdict, log: Log, *, smp: int, zero_ns: int) -> Verdict:
     """Return *verdict* with what the window log says of each AP added to its reasons.
 
     The log sees every read and write-back, so it has the last word on the two races. A boot CPU that waits for APs
@@ -53,7 +53,7 @@ def _by_replay(verdict: Verdict, aps: tuple[int, ...]) -> Verdict:
     )
 
 
-def duty_cycle(log: Log, *, zero_ns: int, end_ns: int) -> float | None:
+def duty_cycle_until_init(log: Log, *, zero_ns: int, end_ns: int) -> float | None:
     """Return D: the share of the time in which some AP was between reading and writing back, 0.0 to 1.0.
 
     Counted from *zero_ns* to the first sign of the INIT, or to *end_ns* where none shows; None without any record.
@@ -62,4 +62,4 @@ def duty_cycle(log: Log, *, zero_ns: int, end_ns: int) -> float | None:
         return None
     bracket = init_bracket(log, zero_ns)
     until_ns = bracket.upper_ns if bracket else end_ns
-    return timing(log, zero_ns, until_ns).duty_cycle if until_ns > zero_ns else None
+    return duty_cycle(windows(log), zero_ns, until_ns) if until_ns > zero_ns else None

@@ -15,7 +15,7 @@ from types import TracebackType
 from typing import Self
 
 from qstress.errors import RigError
-from qstress.interposer.windows import BELL_AT, HEADER, HOLDING_AT, LOG_BYTES, MAGIC, RECORD, RECORDS, Log, read_log
+from qstress.interposer.windows import BELL_AT, HEADER, HOLDING_AT, LOG_BYTES, MAGIC, RECORDS, Log, read_log
 
 _SYS_FUTEX, _FUTEX_WAKE = 202, 1  # x86-64, where alone there is something to interpose
 #: The variable by which QEMU is told its log.
@@ -61,7 +61,7 @@ class WindowLog:
         return read_counters(self._fd) if self._fd >= 0 else None
 
     def hold(self, holding: bool) -> None:
-        """Allow holds, or let go whom they hold; see :func:`set_holding`."""
+        """Allow holds, or release the vCPUs that are held; see :func:`set_holding`."""
         if self._fd >= 0:
             set_holding(self._fd, holding)
 
@@ -97,21 +97,9 @@ def read_counters(fd: int) -> Counters:
     return Counters(*numbers[:4])
 
 
-def copy_log(fd: int) -> bytes:
-    """Return what is used of the log's memory, for :func:`qstress.interposer.windows.read_log`; QEMU may go on.
-
-    Who reads often maps *fd* instead and gives ``memoryview(map)`` and *since*: then only what is new costs time.
-
-    :raises RigError: reason ``no-log``: it is no log of :func:`open_log`.
-    """
-    read_counters(fd)
-    head: int = HEADER.unpack(os.pread(fd, HEADER.size, 0))[5]
-    return os.pread(fd, HEADER.size + min(head, RECORDS) * RECORD.size, 0)
-
-
 def set_holding(fd: int, holding: bool) -> None:
-    """Allow holds (from before ``cont``), or let go whom they hold, at once, and hold nobody any more (before ``quit``
-    and ``system_reset``).
+    """Allow holds (from before ``cont``), or release at once every vCPU that is held and hold none from now on (before
+    ``quit`` and ``system_reset``).
 
     :raises RigError: reason ``no-log``: it is no log of :func:`open_log`.
     """

@@ -13,12 +13,10 @@ Values: ``arch/x86/include/uapi/asm/kvm.h`` (flags), ``include/uapi/linux/kvm.h`
 
 from __future__ import annotations
 
-import math
 import struct
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from enum import IntEnum
-from itertools import pairwise
 from typing import NamedTuple
 
 #: The layout, as in ``interpose.c``: magic, four counters, head, control words; then the ring of records.
@@ -37,7 +35,7 @@ _U32, _U64 = (1 << 32) - 1, (1 << 64) - 1
 _MP_STATES = ("RUNNABLE", "UNINITIALIZED", "INIT_RECEIVED", "HALTED", "SIPI_RECEIVED")
 
 
-class Kind(IntEnum):
+class RecordKind(IntEnum):
     """What a record tells of; see ``enum kind`` in ``interpose.c``."""
 
     READ = 1
@@ -48,15 +46,15 @@ class Kind(IntEnum):
     WOKEN = 6
 
 
-_KINDS = {int(kind): kind for kind in Kind}
+_KINDS = {int(kind): kind for kind in RecordKind}
 
 
-class Record(NamedTuple):
+class LogRecord(NamedTuple):
     """One record: CLOCK_MONOTONIC nanoseconds, QEMU's cpu-index, what, and its value."""
 
     ns: int
     vcpu: int
-    kind: Kind
+    kind: RecordKind
     value: int
 
 
@@ -65,7 +63,7 @@ class Log:
     """Records in order of time. ``head``: how many were ever begun, to be given as *since* next time; ``torn``: found
     unfinished or overwritten while they were read; ``overwritten``: gone before that."""
 
-    records: tuple[Record, ...] = ()
+    records: tuple[LogRecord, ...] = ()
     head: int = 0
     torn: int = 0
     overwritten: int = 0
@@ -94,15 +92,14 @@ class WriteBack:
 
 @dataclass(frozen=True, slots=True)
 class Window:
-    """One vCPU between being read and being written back. ``written`` and ``run_ns`` (the next ``KVM_RUN``) are None
-    where that is not in the log, ``mp_state`` where QEMU did not ask."""
+    """One vCPU between being read and being written back. ``written`` is None where that is not in the log,
+    ``mp_state`` where QEMU did not ask."""
 
     vcpu: int
     read_ns: int
     latched_init: bool
     mp_state: int | None = None
     written: WriteBack | None = None
-    run_ns: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,17 +114,6 @@ class Bracket:
     upper_says: str
 
 
-@dataclass(frozen=True, slots=True)
-class Timing:
-    """The windows of APs in some time: their share of it, how many, and quantiles in seconds as (p50, p90, p99) of
-    their lengths and of the times between two reads of one vCPU (the hammer's cycle); None without any."""
-
-    duty_cycle: float
-    windows: int
-    window_s: tuple[float, float, float] | None
-    cycle_s: tuple[float, float, float] | None
-
-
 def read_log(data: bytes | memoryview, since: int = 0) -> Log:
     """Return what is in the log's memory (or in a copy, its unused end left out), from record number *since* on.
 
@@ -137,7 +123,7 @@ def read_log(data: bytes | memoryview, since: int = 0) -> Log:
         return Log()
     head: int = HEADER.unpack_from(data)[5]
     first = max(0, since, head - RECORDS)
-    records: list[Record] = []
+    records: list[LogRecord] = []
     for number in range(first, head):
         at = HEADER.size + number % RECORDS * RECORD.size
         if at + RECORD.size > len(data):
@@ -146,35 +132,35 @@ def read_log(data: bytes | memoryview, since: int = 0) -> Log:
         kind = _KINDS.get(what >> 16 & 0xFFFF)
         sound = what >> 32 == (number + 1) & _U32 and check == (5 * what + 3 * value + ns) & _U64
         if sound and kind is not None:
-            records.append(Record(ns, what & 0xFFFF, kind, value))
+            records.append(LogRecord(ns, what & 0xFFFF, kind, value))
     torn = max(0, head - first) - len(records)
     records.sort(key=lambda record: record.ns)
     return Log(tuple(records), head, torn, max(0, first - max(0, since)))
 
 
 def windows(log: Log) -> tuple[Window, ...]:
-    """Return each vCPU's reads with the write-back that follows and the ``KVM_RUN`` after it, in order of reading."""
+    """Return each vCPU's reads with the write-back that follows, in order of reading; ``KVM_RUN`` ends a window."""
     done: list[Window] = []
     current: dict[int, Window] = {}
     for record in log.records:
         window = current.get(record.vcpu)
-        if record.kind is Kind.READ:
+        if record.kind is RecordKind.READ:
             if window is not None:
                 done.append(window)
             current[record.vcpu] = Window(record.vcpu, record.ns, bool(record.value & 0xFF))
         elif window is None:
             continue
-        elif record.kind is Kind.MP_STATE and window.written is None:
+        elif record.kind is RecordKind.MP_STATE and window.written is None:
             current[record.vcpu] = replace(window, mp_state=record.value)
-        elif record.kind is Kind.WRITE and window.written is None:
+        elif record.kind is RecordKind.WRITE and window.written is None:
             current[record.vcpu] = replace(window, written=write_back(record))
-        elif record.kind is Kind.RUN and window.written is not None:
-            done.append(replace(window, run_ns=record.ns))
+        elif record.kind is RecordKind.RUN and window.written is not None:
+            done.append(window)
             del current[record.vcpu]
     return tuple(sorted((*done, *current.values()), key=lambda window: window.read_ns))
 
 
-def write_back(record: Record) -> WriteBack:
+def write_back(record: LogRecord) -> WriteBack:
     """Return what a record of kind ``WRITE`` says."""
     value = record.value
     return WriteBack(record.ns, value & 0xFF, value >> 8 & 0xFF, value >> 16 & 0xFFFF, value >> 32 & _U32)
@@ -195,19 +181,6 @@ def duty_cycle(seen: Iterable[Window], start_ns: int, end_ns: int) -> float:
     return covered / (end_ns - start_ns) if end_ns > start_ns else 0.0
 
 
-def timing(log: Log, start_ns: int, end_ns: int) -> Timing:
-    """Return how exposed the APs were from *start_ns* to *end_ns*; windows that began outside of it do not count in the
-    quantiles."""
-    seen = windows(log)
-    inside = [window for window in seen if start_ns <= window.read_ns < end_ns and _of_ap_at_runtime(window)]
-    lengths = [window.written.ns - window.read_ns for window in inside if window.written]
-    reads: dict[int, list[int]] = {}
-    for window in inside:
-        reads.setdefault(window.vcpu, []).append(window.read_ns)
-    cycles = [later - earlier for times in reads.values() for earlier, later in pairwise(times)]
-    return Timing(duty_cycle(seen, start_ns, end_ns), len(inside), _quantiles(lengths), _quantiles(cycles))
-
-
 def init_bracket(log: Log, start_ns: int) -> Bracket | None:
     """Return when the first INIT after *start_ns* was sent, or None where no AP shows that there was one."""
     bearing = {vcpu: first for vcpu in _aps(log) if (first := _first_sign(log, vcpu, start_ns))}
@@ -216,7 +189,7 @@ def init_bracket(log: Log, start_ns: int) -> Bracket | None:
     upper, says = min(bearing.values(), key=lambda sign: sign[0].ns)
     waiting = [
         record for record in log.records
-        if record.kind is Kind.MP_STATE and record.value == UNINITIALIZED
+        if record.kind is RecordKind.MP_STATE and record.value == UNINITIALIZED
         and record.vcpu in bearing and start_ns <= record.ns <= upper.ns
     ]  # fmt: skip
     last = max(waiting, key=lambda record: record.ns, default=None)
@@ -277,16 +250,16 @@ def _first_replay_ns(log: Log) -> int | None:
 
 def _lost(waits: Sequence[Window], bracket: Bracket, zero_ns: int) -> str | None:
     lower_ns = zero_ns if bracket.lower_ns is None else bracket.lower_ns
-    guilty = [
+    overwriting = [
         (window, window.written) for window in waits
         if window.written and window.written.passed & VALID_SMM
         and window.read_ns <= bracket.upper_ns and window.written.ns >= lower_ns
     ]  # fmt: skip
-    if not guilty:
+    if not overwriting:
         return None
-    window, written = max(guilty, key=lambda pair: pair[1].ns - pair[0].read_ns)
+    window, written = max(overwriting, key=lambda pair: pair[1].ns - pair[0].read_ns)
     after = "no AP was read before" if bracket.lower_vcpu is None else f"AP {bracket.lower_vcpu} still waited for it"
-    others = f" (the longest of {len(guilty)} windows in question)" if len(guilty) > 1 else ""
+    others = f" (the longest of {len(overwriting)} windows in question)" if len(overwriting) > 1 else ""
     return (
         f"AP {window.vcpu} was read at {_s(window.read_ns, zero_ns)} and written back at {_s(written.ns, zero_ns)} "
         f"with flags {written.passed:#x}{others}; INIT was sent between {_s(lower_ns, zero_ns)} ({after}) and "
@@ -320,23 +293,27 @@ def _replayed(window: Window, zero_ns: int) -> str | None:
     )
 
 
-def _still_waits(records: Iterable[Record], vcpu: int, after_ns: int) -> bool:
+def _still_waits(records: Iterable[LogRecord], vcpu: int, after_ns: int) -> bool:
     """Whether the last that is known of AP *vcpu* is that it waited for an INIT, still or again after *after_ns*."""
-    known = [record for record in records if record.vcpu == vcpu and record.kind in (Kind.MP_STATE, Kind.WOKEN)]
+    known = [
+        record for record in records if record.vcpu == vcpu and record.kind in (RecordKind.MP_STATE, RecordKind.WOKEN)
+    ]
     last = max(known, key=lambda record: record.ns, default=None)
-    return bool(vcpu > 0 and last and last.ns > after_ns and last.kind is Kind.MP_STATE and last.value == UNINITIALIZED)
+    return bool(
+        vcpu > 0 and last and last.ns > after_ns and last.kind is RecordKind.MP_STATE and last.value == UNINITIALIZED
+    )
 
 
-def _first_sign(log: Log, vcpu: int, start_ns: int) -> tuple[Record, str] | None:
+def _first_sign(log: Log, vcpu: int, start_ns: int) -> tuple[LogRecord, str] | None:
     """Return the first record that shows that INIT (or the SIPI behind it) has arrived at *vcpu*, and how."""
     for record in log.records:
         if record.vcpu != vcpu or record.ns < start_ns:
             continue
-        if record.kind is Kind.WOKEN:
+        if record.kind is RecordKind.WOKEN:
             return record, "was woken by INIT or SIPI"
-        if record.kind is Kind.READ and record.value & 0xFF:
+        if record.kind is RecordKind.READ and record.value & 0xFF:
             return record, "was read with latched_init=1"
-        if record.kind is Kind.MP_STATE and record.value != UNINITIALIZED:
+        if record.kind is RecordKind.MP_STATE and record.value != UNINITIALIZED:
             return record, f"was read as {_mp(record.value)}"
     return None
 
@@ -345,8 +322,8 @@ def _aps(log: Log) -> set[int]:
     return {record.vcpu for record in log.records} - {0}
 
 
-def _is_reset(record: Record) -> bool:
-    return record.kind is Kind.WRITE and not write_back(record).at_runtime
+def _is_reset(record: LogRecord) -> bool:
+    return record.kind is RecordKind.WRITE and not write_back(record).at_runtime
 
 
 def _of_ap_at_runtime(window: Window) -> bool:
@@ -357,15 +334,6 @@ def _spans(seen: Iterable[Window], end_ns: int) -> Iterable[tuple[int, int]]:
     for window in seen:
         if _of_ap_at_runtime(window):
             yield window.read_ns, window.written.ns if window.written else end_ns
-
-
-def _quantiles(lengths_ns: Iterable[int]) -> tuple[float, float, float] | None:
-    """Return p50, p90 and p99 by nearest rank, in seconds."""
-    ascending = sorted(lengths_ns)
-    if not ascending:
-        return None
-    p50, p90, p99 = (ascending[math.ceil(q * len(ascending)) - 1] / 1e9 for q in (0.5, 0.9, 0.99))
-    return p50, p90, p99
 
 
 def _mp(state: int | None) -> str:

@@ -22,7 +22,7 @@ from qstress.guest.live import Guest
 from qstress.guest.placement import place
 from qstress.guest.qmp import MonitorClosed, MonitorSilent
 from qstress.hammer.drive import Hammer
-from qstress.interposer.causes import duty_cycle, explained
+from qstress.interposer.causes import add_causes, duty_cycle_until_init
 from qstress.interposer.windows import Log, bringup_began_ns
 from qstress.model import (
     LATENCY_BUCKETS_S,
@@ -163,12 +163,12 @@ class Bringup:
         smp = self.trial.cell.stratum.shape.smp
         self.recorded = log
         self.duty_cycle = self.exposure(log)
-        self.verdict = explained(self.verdict, log, smp=smp, zero_ns=self.zero_ns)
+        self.verdict = add_causes(self.verdict, log, smp=smp, zero_ns=self.zero_ns)
 
     def exposure(self, log: Log) -> float | None:
         """Return the duty cycle D of the window log from the begin of the bring-up, or its last reset, to its INIT."""
         zero_ns = max(self.zero_ns, bringup_began_ns(log, 0))
-        return duty_cycle(log, zero_ns=zero_ns, end_ns=round((self.decided_s or 0.0) * 1e9))
+        return duty_cycle_until_init(log, zero_ns=zero_ns, end_ns=round((self.decided_s or 0.0) * 1e9))
 
     @property
     def zero_ns(self) -> int:

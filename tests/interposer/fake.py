@@ -11,6 +11,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from qstress.interposer.windows import HEADER, RECORD, RECORDS
+
 HERE = Path(__file__).parent
 
 
@@ -41,3 +43,9 @@ def calling(
             yield process
         finally:
             process.kill()
+
+
+def copy_log(fd: int) -> bytes:
+    """Return what is used of the log *fd*; QEMU may go on."""
+    head: int = HEADER.unpack(os.pread(fd, HEADER.size, 0))[5]
+    return os.pread(fd, HEADER.size + min(head, RECORDS) * RECORD.size, 0)

@@ -15,9 +15,10 @@ import pytest
 from qstress.config.kvm import probe
 from qstress.guest.live import live_guest
 from qstress.interposer.build import Hold, environment
-from qstress.interposer.log import Counters, copy_log, open_log, read_counters, set_holding
-from qstress.interposer.windows import Kind, read_log
+from qstress.interposer.log import Counters, open_log, read_counters, set_holding
+from qstress.interposer.windows import RecordKind, read_log
 from qstress.model import Accel, Build, Milestone
+from tests.interposer.fake import copy_log
 from tests.live.rig import planned, pretending, stock
 
 pytestmark = [pytest.mark.qemu, pytest.mark.kvm, pytest.mark.timeout(120)]
@@ -77,7 +78,7 @@ async def test_a_hold_that_is_let_go_does_not_delay_quit(hold: Hold, monkeypatch
     def held() -> bool:
         """Whether a vCPU is in a hold at this moment."""
         last = {record.vcpu: record.kind for record in read_log(copy_log(log)).records}
-        return Kind.HELD in last.values()
+        return RecordKind.HELD in last.values()
 
     log = open_log()
     try:

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from qstress.interposer.windows import Kind, Log
+from qstress.interposer.windows import Log, RecordKind
 from qstress.model import Confidence, Evidence, FindingClass, Outcome, Verdict
 from qstress.report.lanes import HALTED, RESET_VECTOR, RUNNING, SPINNING, Lane, Span
 from qstress.report.timeline import Moment, Timeline, Window, facts, moment_of, of, svg
@@ -28,7 +28,7 @@ SHOWN = Timeline(
     moment=Moment(0.4999, 0.5, (Window(1, 0.4998, 0.5001),)),
 )
 #: AP 1 is between read and write-back when AP 2 is woken.
-RACE = log(*look(2, 10, 20), *look(1, 100, 200), (150, 2, Kind.WOKEN, 0), *look(1, 300, 310))
+RACE = log(*look(2, 10, 20), *look(1, 100, 200), (150, 2, RecordKind.WOKEN, 0), *look(1, 300, 310))
 NAMESPACE = {"s": "http://www.w3.org/2000/svg"}
 
 
@@ -105,7 +105,7 @@ def test_the_moment_of_the_race_comes_from_the_window_log() -> None:
 
 def test_of_many_windows_those_that_cover_the_init_are_kept() -> None:
     grazing = [record for vcpu in range(3, 40) for record in look(vcpu, 140, 151)]
-    moment = moment_of(log(*grazing, *look(2, 10, 20), *look(1, 100, 200), (150, 2, Kind.WOKEN, 0)), 0)
+    moment = moment_of(log(*grazing, *look(2, 10, 20), *look(1, 100, 200), (150, 2, RecordKind.WOKEN, 0)), 0)
     assert moment is not None
     assert len(moment.windows) == 16
     assert 1 in {window.vcpu for window in moment.windows}
