@@ -266,10 +266,10 @@ def doctor(builds: tuple[str, ...], form: str) -> int:
     """Say what this host can do."""
     import json
 
-    from qstress.host.doctor import as_json, examine, render_text
+    from qstress.host.doctor import doctor_json, examine_host, render_text
 
-    report = examine(builds)
-    click.echo(json.dumps(as_json(report), indent=1) if form == "json" else render_text(report))
+    report = examine_host(builds)
+    click.echo(json.dumps(doctor_json(report), indent=1) if form == "json" else render_text(report))
     return 0 if report.can_run else EXIT_ENVIRONMENT
 
 
@@ -291,9 +291,9 @@ def check(
 
     from qstress.host import check as job
 
-    build, chosen = job.subject(binary, accel, arguments, pretend_smm=pretend_smm)
-    answers = anyio.run(partial(job.check, build, chosen, machine=machine, bringups=bringups))
-    code = job.exit_code(answers)
+    build, chosen = job.build_under_check(binary, accel, arguments, pretend_smm=pretend_smm)
+    answers = anyio.run(partial(job.run_check, build, chosen, machine=machine, bringups=bringups))
+    code = job.check_exit_code(answers)
     if form == "json":
         lines = [{"bad": answer.bad, "line": answer.line} for answer in answers]
         click.echo(json.dumps({"binary": build.binary, "version": build.version, "answers": lines, "exit_code": code}))
@@ -443,10 +443,10 @@ def _tell_github(run: Recorded) -> None:
 def _loaded(path: Path, overrides: tuple[str, ...], options: Mapping[str, object]) -> Any:
     import os
 
-    from qstress.config.load import load
+    from qstress.config.load import load_config
 
     given = {key: value for key, value in options.items() if value is not None}
-    return load(path, environ=os.environ, overrides=overrides, options=given)
+    return load_config(path, environ=os.environ, overrides=overrides, options=given)
 
 
 def _settings(path: Path, overrides: tuple[str, ...], options: Mapping[str, object]) -> tuple[Settings, KvmFacts]:

@@ -15,7 +15,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from qstress.config.tree import shown
+from qstress.config.tree import display
 from qstress.errors import RigError
 
 #: Answers a healthy QEMU gives in 20 ms; this long only a binary waits that is not QEMU.
@@ -33,7 +33,7 @@ def find_binary(name: str, base: Path) -> Path:
     if "/" not in name and not name.startswith("~"):
         found = shutil.which(name)
         if found is None:
-            raise RigError(f"there is no executable {shown(name)} on PATH; {_REMEDY}", reason="qemu-missing")
+            raise RigError(f"there is no executable {display(name)} on PATH; {_REMEDY}", reason="qemu-missing")
         return Path(os.path.abspath(found))
     path = Path(os.path.abspath(base / os.path.expanduser(name)))
     if path.is_dir():
@@ -89,7 +89,7 @@ def qemu_version(path: Path, env: Mapping[str, str], *, timeout_s: float = VERSI
     if match := _VERSION.search(printed):
         return match.group(1)
     first = next((line for line in printed.splitlines() if line.strip()), None)
-    said = f"its --version says {shown(first.strip())}" if first else f"--version printed nothing in {timeout_s:g} s"
+    said = f"its --version says {display(first.strip())}" if first else f"--version printed nothing in {timeout_s:g} s"
     raise RigError(f"{path} is not a QEMU system emulator: {said}", reason="not-qemu")
 
 

@@ -15,7 +15,7 @@ from typing import Annotated, Any, TypeVar, get_args
 from pydantic import GetCoreSchemaHandler, GetJsonSchemaHandler
 from pydantic_core import CoreSchema, PydanticCustomError, core_schema
 
-from qstress.config.tree import Part, shown
+from qstress.config.tree import Part, display
 
 JsonSchema = dict[str, Any]
 T = TypeVar("T")
@@ -64,7 +64,7 @@ class _OneOrMore:
         checked: tuple[object, ...] = inner(entries)
         for index, entry in enumerate(checked):
             if entry in checked[:index]:
-                raise wrong(f"{shown(entries[index])} is listed twice", (index,))
+                raise wrong(f"{display(entries[index])} is listed twice", (index,))
         return checked
 
 
@@ -77,20 +77,20 @@ def whole(lowest: int, highest: int) -> Checked:
 
     def check(value: object) -> int:
         if type(value) is not int or not lowest <= value <= highest:
-            raise wrong(f"{shown(value)} is not a whole number from {lowest} to {highest}")
+            raise wrong(f"{display(value)} is not a whole number from {lowest} to {highest}")
         return value
 
     return Checked(check, {"type": "integer", "minimum": lowest, "maximum": highest})
 
 
-def share(*, inclusive: bool) -> Checked:
+def fraction(*, inclusive: bool) -> Checked:
     """A number from 0 to 1, with or without these two."""
 
     def check(value: Any) -> float:
         is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
         if is_number and (0 < value < 1 or (inclusive and value in (0, 1))):
             return float(value)
-        raise wrong(f"{shown(value)} is not a number {'from 0 to 1' if inclusive else 'above 0 and below 1'}")
+        raise wrong(f"{display(value)} is not a number {'from 0 to 1' if inclusive else 'above 0 and below 1'}")
 
     lowest, highest = ("minimum", "maximum") if inclusive else ("exclusiveMinimum", "exclusiveMaximum")
     return Checked(check, {"type": "number", lowest: 0, highest: 1})
@@ -106,9 +106,9 @@ def among(literal: object, later: tuple[str, ...] = ()) -> Checked:
             if type(value) is type(known) and value == known:
                 return value
         if isinstance(value, str) and value in later:
-            raise wrong(f"{shown(value)} is not yet supported; this version knows: {listed}")
+            raise wrong(f"{display(value)} is not yet supported; this version knows: {listed}")
         hint = closest(value, map(str, values)) if isinstance(value, str) else ""
-        raise wrong(f"{shown(value)} is not one of: {listed}{hint}")
+        raise wrong(f"{display(value)} is not one of: {listed}{hint}")
 
     return Checked(check, {"enum": list(values)})
 
@@ -116,38 +116,38 @@ def among(literal: object, later: tuple[str, ...] = ()) -> Checked:
 def boolean(value: object) -> bool:
     """Check ``true`` or ``false``."""
     if not isinstance(value, bool):
-        raise wrong(f"{shown(value)} is neither true nor false")
+        raise wrong(f"{display(value)} is neither true nor false")
     return value
 
 
-def text(value: object) -> str:
+def nonempty_text(value: object) -> str:
     """Check a text that is not blank."""
     if not isinstance(value, str):
         quote = "; put it in quotes" if isinstance(value, (int, float)) else ""
-        raise wrong(f"{shown(value)} is not text{quote}")
+        raise wrong(f"{display(value)} is not text{quote}")
     if not value.strip():
         raise wrong("is blank")
     return value
 
 
-def line(value: object) -> str:
+def one_line(value: object) -> str:
     """Check a text of one line."""
-    if "\n" in text(value):
+    if "\n" in nonempty_text(value):
         raise wrong("has more than one line")
-    return text(value)
+    return nonempty_text(value)
 
 
 def any_text(value: object) -> str:
     """Check a text, which may be empty."""
-    return value if value == "" and isinstance(value, str) else text(value)
+    return value if value == "" and isinstance(value, str) else nonempty_text(value)
 
 
 def named(pattern: str, rule: str) -> Checked:
     """A text that matches *pattern* as a whole; *rule* says the same in words."""
 
     def check(value: object) -> str:
-        if not re.fullmatch(pattern, text(value)):
-            raise wrong(f"{shown(value)} is not a name: {rule}")
-        return text(value)
+        if not re.fullmatch(pattern, nonempty_text(value)):
+            raise wrong(f"{display(value)} is not a name: {rule}")
+        return nonempty_text(value)
 
     return Checked(check, {"type": "string", "pattern": f"^{pattern}$"})

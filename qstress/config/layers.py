@@ -9,8 +9,8 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
-from qstress.config.tree import Loc, Node, Part, Place, Problem, dotted, from_plain, put
-from qstress.config.yaml12 import MAX_DEPTH, parse
+from qstress.config.tree import Loc, Node, Part, Position, Problem, dotted, from_plain, put
+from qstress.config.yaml12 import MAX_DEPTH, parse_yaml
 
 PREFIX = "QSTRESS_"
 _SEGMENT = re.compile(r'(?:^|\.)(?:"([^"]*)"|([^."\[\]]+))|\[([0-9]{1,9})\]')
@@ -55,9 +55,9 @@ class Layers:
             else:
                 self._put(tuple(key.split(".")), node, source)
 
-    def _place(self, source: str) -> Place:
+    def _place(self, source: str) -> Position:
         self.rank += 1
-        return Place(self.rank, 0, 0, source)
+        return Position(self.rank, 0, 0, source)
 
     def _note(self, source: str, key: str, text: str) -> None:
         self.problems.append(Problem(self._place(source), key, text))
@@ -65,7 +65,7 @@ class Layers:
     def _put_text(self, path: Loc, text: str, source: str) -> None:
         """Put the YAML value *text* at *path*."""
         place = self._place(source)
-        node, problems = parse(text, lambda line, column: place)
+        node, problems = parse_yaml(text, lambda line, column: place)
         # Inside the value, keys are relative to it: show them from the top.
         self.problems += [replace(problem, key=dotted(path)) for problem in problems]
         if node is not None:

@@ -14,15 +14,15 @@ from pydantic import ValidationError
 from qstress.config import rules
 from qstress.config.layers import Layers
 from qstress.config.schema import Config
-from qstress.config.tree import Node, Place, Problem, plain, refusal, shown
+from qstress.config.tree import Node, Position, Problem, display, plain, refusal
 from qstress.config.wording import problem_at, problems_of
-from qstress.config.yaml12 import parse
+from qstress.config.yaml12 import parse_yaml
 
 #: Far above any configuration written by hand; keeps the time to refuse a hostile one at about a second.
 MAX_BYTES = 1024 * 1024
 
 
-def load(
+def load_config(
     path: Path,
     *,
     environ: Mapping[str, str],
@@ -55,10 +55,10 @@ def load(
         line, column = before.count(b"\n") + 1, len(before) - before.rfind(b"\n")
         problem = f"is not UTF-8: byte 0x{data[error.start]:02x} at offset {error.start}"
         raise _unreadable(path, problem, line, column) from error
-    return loads(text, str(path), environ=environ, overrides=overrides, options=options)
+    return load_config_text(text, str(path), environ=environ, overrides=overrides, options=options)
 
 
-def loads(
+def load_config_text(
     text: str,
     name: str,
     *,
@@ -67,11 +67,11 @@ def loads(
     options: Mapping[str, object] | None = None,
 ) -> Config:
     """Read a configuration from *text*; *name* stands for the path in messages. Otherwise as :func:`load`."""
-    root, problems = parse(text, lambda line, column: Place(0, line, column, name))
+    root, problems = parse_yaml(text, lambda line, column: Position(0, line, column, name))
     if root is None:
         raise refusal(problems)
     if not isinstance(root.value, dict) and root.value is not None:
-        problems.append(Problem(root.place, "file", f"is {shown(root.value)}, not a mapping of keys"))
+        problems.append(Problem(root.place, "file", f"is {display(root.value)}, not a mapping of keys"))
         raise refusal(problems)
     layers = Layers(Node(root.place, root.value or {}), problems)
     layers.environment(environ or {})
@@ -99,4 +99,4 @@ def _validated(root: Node, problems: list[Problem]) -> Config:
 
 
 def _unreadable(path: Path, text: str, line: int = 1, column: int = 1) -> Exception:
-    return refusal([Problem(Place(0, line, column, str(path)), "file", text)])
+    return refusal([Problem(Position(0, line, column, str(path)), "file", text)])

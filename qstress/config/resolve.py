@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from qstress.config import binary, rules
-from qstress.config.schema import BuildEntry, Config, Hammer
+from qstress.config.schema import BuildEntry, Config, HammerEntry
 from qstress.config.settings import Compare, Gate, Settings, digest, resolved_document
 from qstress.config.tree import Loc, refusal
 from qstress.config.wording import problem_at
@@ -188,7 +188,7 @@ def _settle_s(config: Config, accel: Accel) -> float:
     return SETTLE_S if accel is Accel.KVM and config.hammer else 0.0
 
 
-def _spec(hammer: Hammer, rate: Rate) -> HammerSpec:
+def _spec(hammer: HammerEntry, rate: Rate) -> HammerSpec:
     mix = hammer.mix or ()
     command = hammer.command or " | ".join(f"{weight}x {line}" for line, weight in mix)
     return HammerSpec(command, hammer.via, rate, hammer.arguments, hammer.start, hammer.until, mix)

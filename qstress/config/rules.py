@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from qstress.config.schema import Config
 from qstress.config.settings import LAST_GOOD
-from qstress.config.tree import Loc, shown
+from qstress.config.tree import Loc, display
 
 #: Trials of a process-run with ``restart: reset``, where the file does not say.
 PROCESS_TRIALS = 100
@@ -114,4 +114,4 @@ def _gate(config: Config) -> Iterator[tuple[Loc, str]]:
             continue
         if compare is None or compare.baseline != name or build not in compare.candidate:
             missing = f"compare: {{baseline: {name}, candidate: {build}}}"
-            yield ("gate", key), f"{shown(name)} has to be compared with; add  {missing}"
+            yield ("gate", key), f"{display(name)} has to be compared with; add  {missing}"

@@ -22,9 +22,9 @@ from pydantic import (
 )
 
 from qstress.config import units
-from qstress.config.checked import OneOrMore, among, closest, named, share, whole, wrong
+from qstress.config.checked import OneOrMore, among, closest, fraction, named, whole, wrong
 from qstress.config.settings import LAST_GOOD
-from qstress.config.tree import Node, Place, shown
+from qstress.config.tree import Node, Position, display
 from qstress.config.units import Text
 from qstress.model import Kick
 
@@ -52,7 +52,7 @@ def _known_build(name: str, info: ValidationInfo) -> str:
     builds = (info.context or {}).get("builds")
     if builds is not None and name not in builds:
         hint = closest(name, builds) or f"; there are: {', '.join(builds)}"
-        raise wrong(f"there is no build {shown(name)}{hint}")
+        raise wrong(f"there is no build {display(name)}{hint}")
     return name
 
 
@@ -77,10 +77,10 @@ def written(value: object, description: str, *, alias: str | None = None) -> Any
     return Field(value, description=description, alias=alias)
 
 
-class Inject(Section):
+class InjectEntry(Section):
     """A fault that looks like a lost AP, for hosts where the real race cannot occur."""
 
-    lost_ap: Annotated[float, share(inclusive=True)] = Field(description="share of the trials, 0 to 1")
+    lost_ap: Annotated[float, fraction(inclusive=True)] = Field(description="share of the trials, 0 to 1")
     accel: Annotated[InjectAccelWord, among(InjectAccelWord)] = Field(
         "any", description="inject under any accelerator, or only under tcg"
     )
@@ -111,10 +111,10 @@ class BuildEntry(Section):
     hold: Annotated[HoldEntry | None, BeforeValidator(lambda value: None if value == 0 else value)] = Field(
         None, description="keep APs between the reading and the writing back of their state"
     )
-    inject: Inject | None = Field(None, description="inject a fault instead of waiting for the race")
+    inject: InjectEntry | None = Field(None, description="inject a fault instead of waiting for the race")
 
 
-class Guest(Section):
+class GuestEntry(Section):
     """What every build boots."""
 
     accel: Annotated[AccelWord, among(AccelWord)] = Field("auto", description="auto: kvm where it can be used")
@@ -141,7 +141,7 @@ class Guest(Section):
     )
 
 
-class Hammer(Section):
+class HammerEntry(Section):
     """One paced stream of monitor commands."""
 
     command: Text | None = Field(
@@ -169,17 +169,19 @@ class Hammer(Section):
         if self.mix is None and self.command is None:
             raise wrong("is missing; this key is required", ("command",))
         if self.via == "qmp" and not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_.-]*", self.command or ""):
-            raise wrong(f"{shown(self.command)} is not the name of a QMP command; via: hmp takes a line", ("command",))
+            raise wrong(
+                f"{display(self.command)} is not the name of a QMP command; via: hmp takes a line", ("command",)
+            )
         if self.via == "kick" and self.command not in list(Kick):
             hint = closest(self.command or "", Kick)
-            raise wrong(f"{shown(self.command)} is not one of: {', '.join(Kick)}{hint}", ("command",))
+            raise wrong(f"{display(self.command)} is not one of: {', '.join(Kick)}{hint}", ("command",))
         return self
 
     def _has(self, key: str) -> bool:
         return key in self.model_fields_set
 
 
-class Stop(Section):
+class StopEntry(Section):
     """When a run ends: whichever comes first."""
 
     trials: Trials | None = Field(None, description="after so many trials in all")
@@ -196,16 +198,16 @@ class CompareEntry(Section):
 
     baseline: BuildName = Field(description="the build that the others are compared with")
     candidate: OneOrMore[BuildName] = Field(description="one or a list")
-    alpha: Annotated[float, share(inclusive=False)] = Field(
+    alpha: Annotated[float, fraction(inclusive=False)] = Field(
         1e-6, description="the chance of a wrong decision that is accepted"
     )
-    confidence: Annotated[float, share(inclusive=False)] = Field(0.95, description="of the shown intervals")
+    confidence: Annotated[float, fraction(inclusive=False)] = Field(0.95, description="of the shown intervals")
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
         if self.baseline in self.candidate:
             at = ("candidate", self.candidate.index(self.baseline))
-            raise wrong(f"{shown(self.baseline)} is also the baseline; a build cannot be compared with itself", at)
+            raise wrong(f"{display(self.baseline)} is also the baseline; a build cannot be compared with itself", at)
         return self
 
 
@@ -213,7 +215,7 @@ class GateEntry(Section):
     """What makes the run pass or fail."""
 
     build: BuildName | None = Field(None, description="the build that must pass; default: compare's candidate")
-    max_hang_rate: Annotated[float, share(inclusive=True)] | None = Field(
+    max_hang_rate: Annotated[float, fraction(inclusive=True)] | None = Field(
         None, description="highest rate that passes; the build must be shown to be below it, in each cell"
     )
     classes: units.Classes = written("all", "which findings count: all, or a list such as [lost-init]")
@@ -232,20 +234,20 @@ class GateEntry(Section):
         if self.max_hang_rate is None and self.better_than is None and self.baseline is None:
             raise wrong("checks nothing; add max_hang_rate: 0.01, or better_than: and a build, or baseline: last-good")
         if self.build is not None and self.build == self.better_than:
-            raise wrong(f"{shown(self.build)} cannot be better than itself", ("better_than",))
+            raise wrong(f"{display(self.build)} cannot be better than itself", ("better_than",))
         if self.build is not None and self.build == self.baseline:
-            raise wrong(f"{shown(self.build)} cannot be its own baseline", ("baseline",))
+            raise wrong(f"{display(self.build)} cannot be its own baseline", ("baseline",))
         return self
 
 
-class Metrics(Section):
+class MetricsEntry(Section):
     """Where metrics can be read."""
 
     listen: units.Address | None = Field(None, description="serve them here, for example 127.0.0.1:9797")
     textfile: Text | None = Field(None, description="write them here, for the node exporter's textfile collector")
 
 
-class Record(Section):
+class RecordEntry(Section):
     """How much of what is found is kept."""
 
     max_bytes: units.Size | None = Field(
@@ -253,14 +255,14 @@ class Record(Section):
     )
 
 
-class Fuzz(Section):
+class FuzzEntry(Section):
     """How the monitors of live guests are fuzzed."""
 
     guests: tuple[tuple[Text, ...], ...] = Field(
         ((),), min_length=1, description="lists of QEMU arguments; each guest gets one of them, drawn"
     )
     commands: Annotated[int, whole(1, 10**6)] = Field(3000, description="of one guest, after which the next starts")
-    wrong: Annotated[float, share(inclusive=True)] = Field(
+    wrong: Annotated[float, fraction(inclusive=True)] = Field(
         0.3, description="share of the commands with something wrong in their arguments"
     )
     depth: Annotated[int, whole(1, 20)] = Field(5, description="how deep arguments nest at most")
@@ -281,15 +283,15 @@ class Config(Section):
     version: Annotated[Version, among(Version)] = Field(description="of this file's format")
     name: Name = Field(description="names the run's folder and the metrics' config label")
     builds: dict[Name, BuildEntry] = Field(min_length=1, description="the QEMUs under test, by name")
-    guest: Guest = written({}, "what every build boots")
-    hammer: tuple[Hammer, ...] = written(
+    guest: GuestEntry = written({}, "what every build boots")
+    hammer: tuple[HammerEntry, ...] = written(
         [{"command": "info registers -a", "via": "hmp", "rate": "max"}],
         "the streams of commands, all at once; [] for none (a control)",
     )
     churn: OneOrMore[units.Churn] = written(
         "none", "how QEMU's threads are moved between cores: none, 1000/s, 200 at pci; or a list (an axis)"
     )
-    stop: Stop = written({}, "when the run ends; at least one rule")
+    stop: StopEntry = written({}, "when the run ends; at least one rule")
     compare: CompareEntry | None = Field(None, description="which builds are compared")
     gate: GateEntry | None = Field(None, description="what makes the run pass or fail")
     observe: Annotated[ObserveWord, among(ObserveWord)] = Field(
@@ -298,11 +300,11 @@ class Config(Section):
     lanes: units.Lanes = written("auto", "how many guests at once; auto: half the cores")
     seed: Seed = Field(1, description="of everything random in the run")
     runs_dir: Text = Field("runs", description="where runs are recorded (relative to the current folder)")
-    record: Record = written({}, "how much of what is found is kept")
-    metrics: Metrics = written({}, "where metrics can be read")
-    fuzz: Fuzz = written({}, "how `qstress fuzz` fuzzes; a soak does not look at it")
+    record: RecordEntry = written({}, "how much of what is found is kept")
+    metrics: MetricsEntry = written({}, "where metrics can be read")
+    fuzz: FuzzEntry = written({}, "how `qstress fuzz` fuzzes; a soak does not look at it")
 
-    _origin: Node = PrivateAttr(Node(Place(0, 0, 0, "configuration"), {}))
+    _origin: Node = PrivateAttr(Node(Position(0, 0, 0, "configuration"), {}))
 
 
 #: The model of each section, by where it stands (``*``: any name or index), for "known keys" in messages.
@@ -310,15 +312,15 @@ SECTIONS: dict[tuple[str, ...], type[Section]] = {
     (): Config,
     ("builds", "*"): BuildEntry,
     ("builds", "*", "hold"): HoldEntry,
-    ("builds", "*", "inject"): Inject,
-    ("guest",): Guest,
-    ("hammer", "*"): Hammer,
-    ("stop",): Stop,
+    ("builds", "*", "inject"): InjectEntry,
+    ("guest",): GuestEntry,
+    ("hammer", "*"): HammerEntry,
+    ("stop",): StopEntry,
     ("compare",): CompareEntry,
     ("gate",): GateEntry,
-    ("record",): Record,
-    ("metrics",): Metrics,
-    ("fuzz",): Fuzz,
+    ("record",): RecordEntry,
+    ("metrics",): MetricsEntry,
+    ("fuzz",): FuzzEntry,
 }
 
 

@@ -24,7 +24,7 @@ _UNUSABLE = re.compile(r"[\x00-\x08\x0b-\x1f\x7f\ud800-\udfff]")
 
 
 @dataclass(frozen=True, slots=True, order=True)
-class Place:
+class Position:
     """Where something was written. ``rank`` orders the sources (0: the file), ``line`` is 0 where lines mean nothing.
 
     ``line`` and ``column`` count from 1.
@@ -43,12 +43,12 @@ class Place:
 class Node:
     """A value with its place and that of its key. Lists are tuples, mappings are dicts with text keys."""
 
-    place: Place
+    place: Position
     value: str | int | float | bool | None | tuple[Node, ...] | dict[str, Node]
-    key_place: Place | None = None
+    key_place: Position | None = None
 
     @property
-    def head(self) -> Place:
+    def head(self) -> Position:
         """Where this node begins for a reader: at its key if it has one."""
         return self.key_place or self.place
 
@@ -57,7 +57,7 @@ class Node:
 class Problem:
     """One refusal: where, which key, what is wrong."""
 
-    place: Place
+    place: Position
     key: str
     text: str
 
@@ -87,7 +87,7 @@ def dotted(loc: Loc) -> str:
     return text or "file"
 
 
-def shown(value: object) -> str:
+def display(value: object) -> str:
     """Return *value* as a message shows it: short, in YAML's words."""
     if value is None:
         return "null"
@@ -117,7 +117,7 @@ def plain(node: Node) -> object:
     return node.value
 
 
-def from_plain(value: object, place: Place) -> Node:
+def from_plain(value: object, place: Position) -> Node:
     """Return *value* (scalars, paths, lists, dicts) as nodes that all stand at *place*.
 
     :raises ValueError: something in it is none of these, a number too long or not finite, or an unusable text.
@@ -140,7 +140,7 @@ def from_plain(value: object, place: Place) -> Node:
     raise ValueError("neither a scalar, a list nor a mapping")
 
 
-def find(root: Node, loc: Loc) -> tuple[Node, Loc]:
+def find_node(root: Node, loc: Loc) -> tuple[Node, Loc]:
     """Return the node at *loc*, or the deepest one above it that exists, and the part of *loc* that leads to it.
 
     ``smp: 4`` may stand for ``smp: [4]``: there ``("smp", 0)`` finds the scalar at ``("smp",)``.
@@ -169,14 +169,14 @@ def put(node: Node, path: Loc, new: Node, done: Loc = ()) -> Node:
     at = dotted(done) if done else "the top level"
     if isinstance(node.value, tuple):
         if not re.fullmatch(r"[0-9]{1,9}", str(part)):
-            raise LookupError(f"{at} is a list: {shown(part)} is not the number of one of its entries")
+            raise LookupError(f"{at} is a list: {display(part)} is not the number of one of its entries")
         index = int(part)
         if index >= len(node.value):
             raise LookupError(f"{at} has {len(node.value)} entries, counted from 0")
         changed = put(node.value[index], rest, new, (*done, index))
         return replace(node, value=(*node.value[:index], changed, *node.value[index + 1 :]))
     if node.value is not None and not isinstance(node.value, dict):
-        raise LookupError(f"{at} is {shown(node.value)}, not a mapping")
+        raise LookupError(f"{at} is {display(node.value)}, not a mapping")
     if isinstance(part, int):
         raise LookupError(f"{at} is not a list here; set it as a whole")
     entries = node.value or {}

@@ -7,8 +7,8 @@ import re
 from collections.abc import Mapping
 from typing import Annotated
 
-from qstress.config.checked import Checked, JsonSchema, any_text, boolean, closest, line, wrong
-from qstress.config.tree import shown
+from qstress.config.checked import Checked, JsonSchema, any_text, boolean, closest, one_line, wrong
+from qstress.config.tree import display
 from qstress.model import ChurnSpec, FindingClass, Milestone, Rate
 
 _SECONDS = {"us": 1e-6, "ms": 1e-3, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
@@ -31,7 +31,7 @@ def _quantity(value: object, pattern: str, what: str) -> re.Match[str]:
     match = re.fullmatch(pattern, value) if isinstance(value, str) and len(value) <= 40 else None
     if match is None:
         bare = type(value) in (int, float) or isinstance(value, str) and re.fullmatch(r"[0-9.]+", value)
-        raise wrong(f"{shown(value)} has no unit; it must be {what}" if bare else f"{shown(value)} is not {what}")
+        raise wrong(f"{display(value)} has no unit; it must be {what}" if bare else f"{display(value)} is not {what}")
     return match
 
 
@@ -40,7 +40,7 @@ def duration_s(value: object) -> float:
     number, unit = _quantity(value, _DURATION, "a duration such as 2ms, 30s, 10m or 8h").groups()
     seconds = round(float(number) * _SECONDS[unit], 12)  # 100us is 0.0001, not 9.999999999999999e-05
     if not 0 < seconds <= _MAX_DURATION_S:
-        raise wrong(f"{shown(value)} is not above 0 and at most 365d")
+        raise wrong(f"{display(value)} is not above 0 and at most 365d")
     return seconds
 
 
@@ -49,11 +49,11 @@ def size_bytes(value: object) -> int:
     number, unit = _quantity(value, _SIZE, "a size such as 512K, 32M or 4G").groups()
     size = int(number) * _BYTES[unit]
     if not 2**20 <= size <= _MAX_MEMORY_BYTES:
-        raise wrong(f"{shown(value)} is not from 1M to 16T")
+        raise wrong(f"{display(value)} is not from 1M to 16T")
     return size
 
 
-def rate(value: object) -> Rate:
+def hammer_rate(value: object) -> Rate:
     """Return the pace that ``max``, ``500/s`` or ``every 2ms`` means."""
     words = " ".join(value.split()) if isinstance(value, str) else value
     if words == "max":
@@ -64,7 +64,7 @@ def rate(value: object) -> Rate:
         per_s = float(_quantity(words, _PER_SECOND, "a rate: max, 500/s or every 2ms").group(1))
         interval_s = 1 / per_s if per_s > 0 else 0.0
     if not _INTERVALS_S[0] <= interval_s <= _INTERVALS_S[1]:
-        raise wrong(f"{shown(value)} is not from one command an hour to 1000000/s")
+        raise wrong(f"{display(value)} is not from one command an hour to 1000000/s")
     return Rate(interval_s, str(words))
 
 
@@ -73,7 +73,7 @@ def phase(value: object) -> Milestone:
     names = {milestone.name.lower(): milestone for milestone in Milestone}
     if not isinstance(value, str) or value not in names:
         hint = closest(value, names) if isinstance(value, str) else ""
-        raise wrong(f"{shown(value)} is not a phase of a boot: {', '.join(names)}{hint}")
+        raise wrong(f"{display(value)} is not a phase of a boot: {', '.join(names)}{hint}")
     return names[value]
 
 
@@ -85,12 +85,12 @@ def churn(value: object) -> ChurnSpec | None:
     if isinstance(words, str) and (match := re.fullmatch(_BURST, words)):
         moves, phases = int(match[1]), match[2].split("+")
         if not 1 <= moves <= _MAX_BURST:
-            raise wrong(f"{shown(value)} is not 1 to {_MAX_BURST} moves")
+            raise wrong(f"{display(value)} is not 1 to {_MAX_BURST} moves")
         return ChurnSpec(words, burst=moves, at=tuple(dict.fromkeys(map(phase, phases))))
     what = "churn: none, 1000/s, or 200 at pci"
     rate_hz = float(_quantity(words, _PER_SECOND, what)[1])
     if not 0 < rate_hz <= _MAX_CHURN_HZ:
-        raise wrong(f"{shown(value)} is not above 0 and at most {_MAX_CHURN_HZ:.0f} moves a second")
+        raise wrong(f"{display(value)} is not above 0 and at most {_MAX_CHURN_HZ:.0f} moves a second")
     return ChurnSpec(str(words), rate_hz=rate_hz)
 
 
@@ -98,7 +98,7 @@ def storm_s(value: object) -> float:
     """Return the seconds of a storm, in which the guest's console is silent: too long would look like a hang."""
     seconds = duration_s(value)
     if seconds > _MAX_STORM_S:
-        raise wrong(f"{shown(value)} is longer than {_MAX_STORM_S * 1000:.0f}ms")
+        raise wrong(f"{display(value)} is longer than {_MAX_STORM_S * 1000:.0f}ms")
     return seconds
 
 
@@ -110,27 +110,27 @@ def settle_s(value: object) -> float:
 def mix(value: object) -> tuple[tuple[str, int], ...]:
     """Return the lines and weights of a mapping such as ``{info registers -a: 8, info lapic: 1}``."""
     if not isinstance(value, Mapping):
-        raise wrong(f"{shown(value)} is not a mapping of commands to weights")
+        raise wrong(f"{display(value)} is not a mapping of commands to weights")
     if not value:
         raise wrong("is empty; name at least one command")
     for command, weight in value.items():
-        line(command)
+        one_line(command)
         if type(weight) is not int or not 1 <= weight <= _MAX_WEIGHT:
-            raise wrong(f"{shown(weight)} is not a whole number from 1 to {_MAX_WEIGHT}", (command,))
+            raise wrong(f"{display(weight)} is not a whole number from 1 to {_MAX_WEIGHT}", (command,))
     return tuple(value.items())
 
 
 def canonical_json(value: object) -> str:
     """Return the canonical JSON text of a mapping: the arguments of a QMP command."""
     if not isinstance(value, Mapping):
-        raise wrong(f"{shown(value)} is not a mapping of a command's arguments")
+        raise wrong(f"{display(value)} is not a mapping of a command's arguments")
     return json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False)
 
 
 def weight(value: object) -> float:
     """Check a weight: how often something is drawn, compared with others; 0 for never."""
     if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 <= value <= _MAX_WEIGHT:
-        raise wrong(f"{shown(value)} is not a number from 0 to {_MAX_WEIGHT}")
+        raise wrong(f"{display(value)} is not a number from 0 to {_MAX_WEIGHT}")
     return float(value)
 
 
@@ -150,17 +150,17 @@ def finding_classes(value: object) -> tuple[FindingClass, ...] | None:
     for index, entry in enumerate(entries):
         if entry not in known:
             hint = closest(entry, known) if isinstance(entry, str) else ""
-            raise wrong(f"{shown(entry)} is neither all nor one of: {', '.join(known)}{hint}", (index,))
+            raise wrong(f"{display(entry)} is neither all nor one of: {', '.join(known)}{hint}", (index,))
         if entry in entries[:index]:
-            raise wrong(f"{shown(entry)} is listed twice", (index,))
+            raise wrong(f"{display(entry)} is listed twice", (index,))
     return tuple(FindingClass(str(entry)) for entry in entries)
 
 
 def address(value: object) -> tuple[str, int]:
     """Return host and port of ``127.0.0.1:9797`` or ``[::1]:9797``; port 0 takes a free one."""
-    match = re.fullmatch(r"(\[[0-9a-fA-F:.]+\]|[^\s:\[\]]+):([0-9]{1,5})", line(value))
+    match = re.fullmatch(r"(\[[0-9a-fA-F:.]+\]|[^\s:\[\]]+):([0-9]{1,5})", one_line(value))
     if match is None or int(match.group(2)) > 65535:
-        raise wrong(f"{shown(value)} is not an address such as 127.0.0.1:9797")
+        raise wrong(f"{display(value)} is not an address such as 127.0.0.1:9797")
     return match.group(1).strip("[]"), int(match.group(2))
 
 
@@ -171,25 +171,25 @@ def lanes(value: object) -> int | None:
     if isinstance(value, str) and re.fullmatch(r"[1-9][0-9]{0,3}", value):
         value = int(value)
     if type(value) is not int or not 1 <= value <= MAX_LANES:
-        raise wrong(f"{shown(value)} is neither auto nor a whole number from 1 to {MAX_LANES}")
+        raise wrong(f"{display(value)} is neither auto nor a whole number from 1 to {MAX_LANES}")
     return value
 
 
-def firmware(value: object) -> str:
+def firmware_name(value: object) -> str:
     """Check a firmware: ``seabios``, ``smpscan`` or a path."""
-    return line(value)
+    return one_line(value)
 
 
 _STRING: JsonSchema = {"type": "string", "minLength": 1}
 
-Text = Annotated[str, Checked(line, _STRING)]
+Text = Annotated[str, Checked(one_line, _STRING)]
 AnyText = Annotated[str, Checked(any_text, {"type": "string"})]
 Boolean = Annotated[bool, Checked(boolean, {"type": "boolean"})]
 Duration = Annotated[float, Checked(duration_s, {"type": "string", "pattern": f"^{_DURATION}$"})]
 Budget = Annotated[float, Checked(budget_s, {"anyOf": [{"const": 0}, {"type": "string", "pattern": f"^{_DURATION}$"}]})]
 Weight = Annotated[float, Checked(weight, {"type": "number", "minimum": 0, "maximum": _MAX_WEIGHT})]
 Size = Annotated[int, Checked(size_bytes, {"type": "string", "pattern": f"^{_SIZE}$"})]
-Pace = Annotated[Rate, Checked(rate, {"type": "string", "pattern": f"^(max|{_PER_SECOND}|every +{_DURATION})$"})]
+Pace = Annotated[Rate, Checked(hammer_rate, {"type": "string", "pattern": f"^(max|{_PER_SECOND}|every +{_DURATION})$"})]
 Phase = Annotated[Milestone, Checked(phase, {"enum": [milestone.name.lower() for milestone in Milestone]})]
 Churn = Annotated[ChurnSpec | None, Checked(churn, {"type": "string", "pattern": f"^(none|{_PER_SECOND}|{_BURST})$"})]
 Storm = Annotated[float, Checked(storm_s, {"type": "string", "pattern": f"^{_DURATION}$"})]
@@ -217,4 +217,4 @@ Lanes = Annotated[
     int | None,
     Checked(lanes, {"anyOf": [{"const": "auto"}, {"type": "integer", "minimum": 1, "maximum": MAX_LANES}]}),
 ]
-Firmware = Annotated[str, Checked(firmware, _STRING)]
+Firmware = Annotated[str, Checked(firmware_name, _STRING)]

@@ -16,7 +16,7 @@ from typing import NoReturn
 
 import yaml
 
-from qstress.config.tree import MAX_DIGITS, Loc, Node, Place, Problem, dotted, shown, unusable
+from qstress.config.tree import MAX_DIGITS, Loc, Node, Position, Problem, display, dotted, unusable
 
 MAX_DEPTH = 32
 MAX_NODES = 10_000
@@ -57,7 +57,7 @@ def scalar(text: str) -> str | int | float | bool | None:
     return text
 
 
-def parse(text: str, place_at: Callable[[int, int], Place]) -> tuple[Node | None, list[Problem]]:
+def parse_yaml(text: str, place_at: Callable[[int, int], Position]) -> tuple[Node | None, list[Problem]]:
     """Return the tree of the one document in *text*, and what is wrong with the text.
 
     The tree is None when reading had to stop; else every problem is local and the tree holds a stand-in.
@@ -98,7 +98,7 @@ def _syntax(error: yaml.MarkedYAMLError) -> str:
 class _Builder:
     """Folds events into nodes, counting; problems that do not stop it are collected."""
 
-    def __init__(self, place_at: Callable[[int, int], Place]) -> None:
+    def __init__(self, place_at: Callable[[int, int], Position]) -> None:
         self._place_at = place_at
         self._anchors: dict[str, Node] = {}
         self._count = 0
@@ -118,19 +118,19 @@ class _Builder:
             self._stop(self._place(event), (), "a second document begins here; only one is read")
         return root
 
-    def _place(self, event: yaml.Event) -> Place:
+    def _place(self, event: yaml.Event) -> Position:
         mark = event.start_mark
         assert mark is not None  # every event of a parsed text has one
         return self._place_at(mark.line + 1, mark.column + 1)
 
-    def _note(self, place: Place, loc: Loc, text: str) -> None:
+    def _note(self, place: Position, loc: Loc, text: str) -> None:
         self.problems.append(Problem(place, dotted(loc), text))
 
-    def _stop(self, place: Place, loc: Loc, text: str) -> NoReturn:
+    def _stop(self, place: Position, loc: Loc, text: str) -> NoReturn:
         self._note(place, loc, text)
         raise _Fatal
 
-    def _spend(self, nodes: int, place: Place, loc: Loc) -> None:
+    def _spend(self, nodes: int, place: Position, loc: Loc) -> None:
         self._count += nodes
         if self._count > MAX_NODES:
             self._stop(place, loc, f"more than {MAX_NODES} values, aliases expanded")
@@ -155,7 +155,7 @@ class _Builder:
             self._anchors[event.anchor] = node  # only now: a node inside itself finds no anchor
         return node
 
-    def _scalar(self, event: yaml.ScalarEvent, place: Place, loc: Loc) -> str | int | float | bool | None:
+    def _scalar(self, event: yaml.ScalarEvent, place: Position, loc: Loc) -> str | int | float | bool | None:
         text: str = event.value
         if reason := unusable(text):
             self._note(place, loc, reason)
@@ -192,14 +192,14 @@ class _Builder:
     def _key_name(self, key: Node, event: yaml.Event, loc: Loc) -> str | None:
         if not isinstance(key.value, str):
             hint = "; put it in quotes" if not isinstance(key.value, (tuple, dict)) else ""
-            self._note(key.place, loc, f"{shown(key.value)} cannot be a key, only text can{hint}")
+            self._note(key.place, loc, f"{display(key.value)} cannot be a key, only text can{hint}")
             return None
         if key.value == "<<" and isinstance(event, yaml.ScalarEvent) and event.style is None:
             self._note(key.place, (*loc, "<<"), "merge keys are not accepted; write the keys out or use an alias")
             return None
         return key.value
 
-    def _alias(self, anchor: str | None, place: Place, loc: Loc) -> Node:
+    def _alias(self, anchor: str | None, place: Position, loc: Loc) -> Node:
         node = self._anchors.get(anchor or "")
         if node is None:
             self._stop(place, loc, f"*{anchor} refers to nothing above it, or to what it is part of")

@@ -16,8 +16,8 @@ from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from pathlib import Path
 
-from qstress.config.tree import Node, Place, Problem, refusal, shown
-from qstress.config.yaml12 import parse
+from qstress.config.tree import Node, Position, Problem, display, refusal
+from qstress.config.yaml12 import parse_yaml
 from qstress.errors import ConfigError
 
 _KEYS = {"title": True, "link": True, "until": False}  # key -> whether it is required
@@ -46,7 +46,7 @@ def load(path: Path) -> tuple[Known, ...]:
         text = path.read_text()
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError(f"{path}: known: cannot be read: {getattr(error, 'strerror', None) or error}") from error
-    root, problems = parse(text, lambda line, column: Place(0, line, column, str(path)))
+    root, problems = parse_yaml(text, lambda line, column: Position(0, line, column, str(path)))
     entries: list[Known] = []
     if root is not None and not problems:
         entries, problems = _read(root)
@@ -68,7 +68,7 @@ def _read(root: Node) -> tuple[list[Known], list[Problem]]:
         return [], [Problem(root.place, "file", "must have  version: 1  and  known:  with a list, and nothing else")]
     listed = top["known"].value
     if not isinstance(listed, tuple):
-        return [], [Problem(top["known"].place, "known", f"{shown(listed)} is not a list")]
+        return [], [Problem(top["known"].place, "known", f"{display(listed)} is not a list")]
     for index, node in enumerate(listed):
         made, wrong = _entry(node, f"known[{index}]")
         problems += wrong
@@ -79,15 +79,17 @@ def _read(root: Node) -> tuple[list[Known], list[Problem]]:
 
 def _entry(node: Node, at: str) -> tuple[Known | None, list[Problem]]:
     if not isinstance(node.value, dict):
-        return None, [Problem(node.place, at, f"{shown(node.value)} is not a mapping of title, link and until")]
+        return None, [Problem(node.place, at, f"{display(node.value)} is not a mapping of title, link and until")]
     problems = []
     for key, value in node.value.items():
         if key not in _KEYS:
             problems.append(Problem(value.head, f"{at}.{key}", f"unknown key; known here: {', '.join(_KEYS)}"))
         elif not isinstance(value.value, str) or not value.value.strip():
-            problems.append(Problem(value.place, f"{at}.{key}", f"{shown(value.value)} is not text; put it in quotes"))
+            problems.append(
+                Problem(value.place, f"{at}.{key}", f"{display(value.value)} is not text; put it in quotes")
+            )
         elif key == "until" and not _VERSION.fullmatch(value.value):
-            problems.append(Problem(value.place, f"{at}.{key}", f"{shown(value.value)} is not a version such as 8.0"))
+            problems.append(Problem(value.place, f"{at}.{key}", f"{display(value.value)} is not a version such as 8.0"))
     missing = [key for key, required in _KEYS.items() if required and key not in node.value]
     problems += [Problem(node.head, f"{at}.{key}", "is missing; this key is required") for key in missing]
     if problems:

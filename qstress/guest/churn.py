@@ -42,7 +42,7 @@ def walks(threads: int, cores: Sequence[int], seed: int) -> Iterator[tuple[int, 
         yield thread, last[thread]
 
 
-def due_times(rate_hz: float, seed: int) -> Iterator[float]:
+def move_times(rate_hz: float, seed: int) -> Iterator[float]:
     """Yield when moves are due, in seconds from the start: a Poisson process of *rate_hz*."""
     rng = random.Random(seed)
     at_s = 0.0
@@ -103,7 +103,7 @@ class Churn:
         self.count = StormCount(seconds, self._moved, sum(after[tid] - before[tid] for tid in both) if both else None)
 
     def _at_rate(self, rate_hz: float, began_s: float) -> None:
-        for at_s in due_times(rate_hz, self._seed):
+        for at_s in move_times(rate_hz, self._seed):
             if self._wake.wait(max(0.0, began_s + at_s - time.monotonic())):
                 return
             self._move()

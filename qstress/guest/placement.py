@@ -29,7 +29,7 @@ def cores_for_lane(lane: int, allowed: Sequence[int]) -> tuple[int, tuple[int, .
     return allowed[first], (allowed[first + 1],)
 
 
-def place(placement: str, pid: int, vcpu_threads: Mapping[int, int], lane: int) -> None:
+def apply_placement(placement: str, pid: int, vcpu_threads: Mapping[int, int], lane: int) -> None:
     """Place the threads of the QEMU *pid* as *placement* (``bsp-alone`` or ``spread``) says.
 
     Threads that ended meanwhile are passed over.

@@ -48,14 +48,14 @@ _NO_SMM = "this host's KVM has no SMM, so QEMU never sets the flag; --pretend-sm
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class CheckAnswer:
     """What was found out about one question: ``bad`` None means that it could not be told; ``line`` says it all."""
 
     bad: bool | None
     line: str
 
 
-def subject(binary: str, accel: str, arguments: Sequence[str], *, pretend_smm: bool) -> tuple[Build, Accel]:
+def build_under_check(binary: str, accel: str, arguments: Sequence[str], *, pretend_smm: bool) -> tuple[Build, Accel]:
     """Return the build to check and the accelerator to do it with (``auto``: KVM where it can be used).
 
     :raises RigError: there is no such QEMU, or KVM is asked for and cannot be used.
@@ -70,7 +70,7 @@ def subject(binary: str, accel: str, arguments: Sequence[str], *, pretend_smm: b
     return build, chosen
 
 
-def smi_answer(counters: Counters | None, accel: Accel, smm: Smm) -> Answer:
+def smi_answer(counters: Counters | None, accel: Accel, smm: Smm) -> CheckAnswer:
     """Return what the run-time writes of one boot say.
 
     :param counters: of that boot, None where KVM had no part in it.
@@ -78,37 +78,37 @@ def smi_answer(counters: Counters | None, accel: Accel, smm: Smm) -> Answer:
     """
     told = "SMI write-back: "
     if accel is not Accel.KVM or counters is None:
-        return Answer(None, told + "cannot tell: without KVM there is no state to write back")
+        return CheckAnswer(None, told + "cannot tell: without KVM there is no state to write back")
     if counters.reset == 0:
-        return Answer(None, told + "cannot tell: the interposer saw nothing (a static or setuid binary?)")
+        return CheckAnswer(None, told + "cannot tell: the interposer saw nothing (a static or setuid binary?)")
     if counters.runtime == 0:
-        return Answer(None, told + "cannot tell: no state was written back at run time (kernel-irqchip=off?)")
+        return CheckAnswer(None, told + "cannot tell: no state was written back at run time (kernel-irqchip=off?)")
     pretended = " (SMM pretended)" if smm is Smm.PRETENDED else ""
     seen = f"{counters.runtime_passed} of {counters.runtime} run-time writes carried the SMM part{pretended}"
     if counters.runtime_passed:
-        return Answer(True, f"{told}unguarded: {seen}")
+        return CheckAnswer(True, f"{told}unguarded: {seen}")
     if smm is Smm.NONE:
-        return Answer(None, f"{told}cannot tell: {_NO_SMM}")
-    return Answer(False, f"{told}guarded: {seen}")
+        return CheckAnswer(None, f"{told}cannot tell: {_NO_SMM}")
+    return CheckAnswer(False, f"{told}guarded: {seen}")
 
 
-def replay_answer(seen: int, bringups: int) -> Answer:
+def replay_answer(seen: int, bringups: int) -> CheckAnswer:
     """Return what *bringups* forced bring-ups say, of which *seen* replayed an INIT."""
     if not bringups:
-        return Answer(None, "INIT replay: cannot tell: no bring-up came to an end, or there is no KVM")
+        return CheckAnswer(None, "INIT replay: cannot tell: no bring-up came to an end, or there is no KVM")
     if seen:
-        return Answer(True, f"INIT replay: seen {rate(seen, bringups)}")
-    return Answer(False, f"INIT replay: not seen in {bringups} (< {percent_up(upper_limit(0, bringups, 0.05))} %)")
+        return CheckAnswer(True, f"INIT replay: seen {rate(seen, bringups)}")
+    return CheckAnswer(False, f"INIT replay: not seen in {bringups} (< {percent_up(upper_limit(0, bringups, 0.05))} %)")
 
 
-def exit_code(answers: tuple[Answer, ...]) -> int:
+def check_exit_code(answers: tuple[CheckAnswer, ...]) -> int:
     """Return 1 when either is bad, 0 when both are good, 5 when one cannot be told."""
     if any(answer.bad for answer in answers):
         return 1
     return 5 if any(answer.bad is None for answer in answers) else 0
 
 
-async def check(build: Build, accel: Accel, *, machine: str = "pc", bringups: int = 40) -> tuple[Answer, ...]:
+async def run_check(build: Build, accel: Accel, *, machine: str = "pc", bringups: int = 40) -> tuple[CheckAnswer, ...]:
     """Boot *build* once and then *bringups* times with held reads; return both answers.
 
     :raises RigError: it cannot be booted here at all.
@@ -118,7 +118,7 @@ async def check(build: Build, accel: Accel, *, machine: str = "pc", bringups: in
         return smi_answer(None, accel, build.smm), replay_answer(0, 0)
     if "kernel-irqchip=off" in " ".join((machine, *build.args)):  # 7.2 then does not even answer its monitor here
         return tuple(
-            Answer(None, f"{question}: cannot tell: {_NO_APIC}") for question in ("SMI write-back", "INIT replay")
+            CheckAnswer(None, f"{question}: cannot tell: {_NO_APIC}") for question in ("SMI write-back", "INIT replay")
         )
     sandbox = has_sandbox(build)
     counters = await _one_boot(build, shape, sandbox)
@@ -147,7 +147,7 @@ async def _one_boot(build: Build, shape: Shape, sandbox: bool) -> Counters:
         os.close(log_fd)
 
 
-async def _forced(build: Build, shape: Shape, sandbox: bool, bringups: int) -> Answer:
+async def _forced(build: Build, shape: Shape, sandbox: bool, bringups: int) -> CheckAnswer:
     env = interposer.environment(build, hold=interposer.Hold(read_s=READ_HOLD_S))
     bench = TrialContext(env=env, sandbox=sandbox)
     hammer = HammerSpec("info registers -a", "hmp", Rate(None, "max"))

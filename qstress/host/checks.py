@@ -124,7 +124,7 @@ def kvm(facts: KvmFacts) -> Iterator[Check]:
             yield Check("latched init", "warn", "this kernel does not tell whether it drops a pending INIT")
 
 
-def limits() -> Iterator[Check]:
+def resource_limits() -> Iterator[Check]:
     """Check what bounds how many guests can run at once."""
     for name, limit, enough in _ENOUGH:
         soft, hard = resource.getrlimit(limit)

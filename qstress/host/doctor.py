@@ -15,7 +15,7 @@ DEFAULT_QEMU = "qemu-system-x86_64"
 
 
 @dataclass(frozen=True, slots=True)
-class Report:
+class DoctorReport:
     """All checks, in the order of asking, and what KVM can do."""
 
     checks: tuple[Check, ...]
@@ -28,7 +28,7 @@ class Report:
 
 
 @dataclass(frozen=True, slots=True)
-class Places:
+class HostPaths:
     """Where the host is asked."""
 
     kvm: str = "/dev/kvm"
@@ -38,12 +38,12 @@ class Places:
     loadavg: Path = Path("/proc/loadavg")
 
 
-def examine(builds: Sequence[str] = (), *, places: Places | None = None) -> Report:
+def examine_host(builds: Sequence[str] = (), *, places: HostPaths | None = None) -> DoctorReport:
     """Look at this host; never raises for what it finds. Takes about a second and starts no guest.
 
     :param builds: QEMU binaries beside the one on PATH, as names or paths relative to the current folder.
     """
-    places = places or Places()
+    places = places or HostPaths()
     kvm = probe(places.kvm, modules=places.modules, cpuinfo=places.cpuinfo)
     found = (
         Check("python", "ok", platform.python_version()),
@@ -51,20 +51,20 @@ def examine(builds: Sequence[str] = (), *, places: Places | None = None) -> Repo
         checks.setpriv(),
         checks.compiler(kvm),
         *checks.kvm(kvm),
-        *checks.limits(),
+        *checks.resource_limits(),
         checks.cores(places.loadavg),
         checks.kernel_log(places.kernel_log),
     )
-    return Report(found, kvm)
+    return DoctorReport(found, kvm)
 
 
-def as_json(report: Report) -> dict[str, object]:
+def doctor_json(report: DoctorReport) -> dict[str, object]:
     """Return *report* as JSON-able values: ``can_run``, ``checks`` and ``kvm``."""
     shown = [asdict(check) for check in report.checks]
     return {"can_run": report.can_run, "checks": shown, "kvm": asdict(report.kvm)}
 
 
-def render_text(report: Report) -> str:
+def render_text(report: DoctorReport) -> str:
     """Return *report* for people, one line a check with its remedy below; the verdict comes last."""
     width = max(len(check.name) for check in report.checks)
     lines = []

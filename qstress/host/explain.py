@@ -77,7 +77,7 @@ async def _look(control: Control, pid: int, gap_s: float, *, dump: bool) -> Expl
     before, exits = usage.sample(pid, threads), await _exits(control, vcpus)
     texts = [await _hmp(control, "info registers -a")] if dump else []
     await anyio.sleep(gap_s)
-    used = usage.between(pid, before, usage.sample(pid, threads))
+    used = usage.usage_between(pid, before, usage.sample(pid, threads))
     notes = _notes(used, exits, await _exits(control, vcpus))
     if not dump:
         said = undumped(status, tuple(threads), used)

@@ -22,7 +22,7 @@ class KickLook:
     exits: int | None
 
 
-async def look(guest: Guest, log: WindowLog, *, timeout_s: float) -> KickLook:
+async def kicks_so_far(guest: Guest, log: WindowLog, *, timeout_s: float) -> KickLook:
     """Look at *guest*. Costs each vCPU a kick of its own in QEMU 7.2, where ``query-stats`` runs on the vCPUs' threads
     (kvm-all.c:4112), none from 10.0 on: look before and after what is measured, not meanwhile."""
     counters = log.counters()
@@ -30,7 +30,7 @@ async def look(guest: Guest, log: WindowLog, *, timeout_s: float) -> KickLook:
     return KickLook(time.monotonic(), None if counters is None else counters.runtime, exits)
 
 
-def between(first: KickLook, second: KickLook, churn: StormCount | None = None) -> StormCount:
+def kicks_between(first: KickLook, second: KickLook, churn: StormCount | None = None) -> StormCount:
     """Return what kicked the vCPUs between two looks, with what *churn* moved."""
     return StormCount(
         seconds=second.at_s - first.at_s,

@@ -35,7 +35,7 @@ def sample(pid: int, vcpu_threads: Mapping[int, int]) -> UsageSample:
     return UsageSample(time.monotonic(), cpu_s, dict(vcpu_threads))
 
 
-def between(pid: int, first: UsageSample, second: UsageSample) -> tuple[ThreadUsage, ...]:
+def usage_between(pid: int, first: UsageSample, second: UsageSample) -> tuple[ThreadUsage, ...]:
     """Return what each vCPU thread did between two looks, with its state and wait channel now."""
     wall_s = second.at_s - first.at_s
     usages = []
@@ -79,7 +79,7 @@ def cpu_times() -> CpuTimes:
     return CpuTimes(sum(ticks), ticks[7]) if len(ticks) == 8 else CpuTimes()
 
 
-def load(since: CpuTimes) -> Load:
+def load_since(since: CpuTimes) -> Load:
     """Return how busy this host is; what was stolen is counted *since* an earlier look.
 
     Source: ``/proc/loadavg``, fourth field (threads that run or want to, this one left out); ``/proc/pressure/cpu``,

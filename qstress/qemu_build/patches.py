@@ -20,7 +20,7 @@ from email.header import decode_header, make_header
 from email.message import Message
 from pathlib import Path
 
-from qstress.config.tree import shown
+from qstress.config.tree import display
 from qstress.errors import ConfigError, RigError
 
 _TIMEOUT_S = 60.0
@@ -49,7 +49,7 @@ class Patch:
     @property
     def label(self) -> str:
         """The patch in a few words."""
-        return f"{self.file} ({shown(self.subject)})" if self.subject else self.file
+        return f"{self.file} ({display(self.subject)})" if self.subject else self.file
 
 
 @dataclass(frozen=True, slots=True)

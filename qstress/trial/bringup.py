@@ -19,7 +19,7 @@ from qstress.errors import GuestError, RigError
 from qstress.firmware.dumps_only import PolledBoot
 from qstress.guest.churn import Churn
 from qstress.guest.live import Guest
-from qstress.guest.placement import place
+from qstress.guest.placement import apply_placement
 from qstress.guest.qmp import MonitorClosed, MonitorSilent
 from qstress.hammer.drive import Hammer
 from qstress.interposer.causes import add_causes, duty_cycle_until_init
@@ -64,7 +64,7 @@ class Bringup:
     def __init__(self, trial: Trial, bench: TrialContext) -> None:
         self.trial = trial
         self.bench = bench
-        load = usage.load(bench.since)
+        load = usage.load_since(bench.since)
         self._load = str(load)
         self.slowness = slowness(load)
         self.limits: Limits = limits(
@@ -354,7 +354,7 @@ class Bringup:
             threads = await guest.vcpu_threads(timeout_s=self.limits.reply_s)
         except GuestError as error:
             raise RigError(f"cannot learn the guest's threads: {error}", reason="placement") from error
-        place(guest.shape.placement, guest.process.pid, threads, self.bench.lane)
+        apply_placement(guest.shape.placement, guest.process.pid, threads, self.bench.lane)
 
     def _progress(self, observation: Observation) -> None:
         """Where there is no console, a dump is what shows progress."""

@@ -98,7 +98,7 @@ async def examine_stall(guest: Guest, *, timeout_s: float) -> StallLook:
     if answers:  # quickly: what its threads do is not known yet
         with anyio.CancelScope(deadline=began_s + timeout_s):
             await guest.process.exited.wait()
-    used = usage.between(pid, first, usage.sample(pid, threads))
+    used = usage.usage_between(pid, first, usage.sample(pid, threads))
     return StallLook(answers, usage.process_state(pid), used)
 
 
@@ -185,7 +185,7 @@ class _Look:
         until_s = anyio.current_time() + self._limits.watch_s
         while True:
             heard = await self._guest.console.output(at_least_s)
-            used = usage.between(pid, first, usage.sample(pid, threads))
+            used = usage.usage_between(pid, first, usage.sample(pid, threads))
             if heard or watched_enough(used) or anyio.current_time() >= until_s:
                 return used
 

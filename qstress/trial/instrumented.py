@@ -64,15 +64,15 @@ class InstrumentedGuest:
 
     async def look(self) -> None:
         """Begin to count kicks."""
-        self._first_look = await kicks.look(self.guest, self.log, timeout_s=KICKS_TIMEOUT_S)
+        self._first_look = await kicks.kicks_so_far(self.guest, self.log, timeout_s=KICKS_TIMEOUT_S)
 
     async def rest(self) -> None:
         """Undo the churn and count what kicked the vCPUs, once; before the guest ends."""
         first, self._first_look = self._first_look, None
         await self.churn.stop()
         if first is not None:
-            last = await kicks.look(self.guest, self.log, timeout_s=KICKS_TIMEOUT_S)
-            self._bench.on_kicks(self._cell_index, kicks.between(first, last, self.churn.count))
+            last = await kicks.kicks_so_far(self.guest, self.log, timeout_s=KICKS_TIMEOUT_S)
+            self._bench.on_kicks(self._cell_index, kicks.kicks_between(first, last, self.churn.count))
 
 
 @asynccontextmanager

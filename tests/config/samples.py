@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from qstress.config.load import loads
+from qstress.config.load import load_config_text
 from qstress.config.schema import Config
 
 GOOD = """\
@@ -33,4 +33,4 @@ def good(*changes: tuple[str, str]) -> str:
 
 def config(*changes: tuple[str, str]) -> Config:
     """The sample with *changes*, read."""
-    return loads(good(*changes), "sample.yaml")
+    return load_config_text(good(*changes), "sample.yaml")

@@ -13,10 +13,10 @@ from qstress.config.checked import (
     any_text,
     boolean,
     closest,
-    line,
+    fraction,
     named,
-    share,
-    text,
+    nonempty_text,
+    one_line,
     whole,
 )
 
@@ -41,14 +41,14 @@ def test_whole_accepts_its_bounds() -> None:
 
 @pytest.mark.parametrize("value", [-0.1, 1.1, "0.5", True, None])
 def test_share_refuses(value: object) -> None:
-    assert problem(share(inclusive=True), value).endswith(" is not a number from 0 to 1")
+    assert problem(fraction(inclusive=True), value).endswith(" is not a number from 0 to 1")
 
 
 @pytest.mark.parametrize("value", [0, 1, 0.0, 1.0, 2])
 def test_an_open_share_refuses_its_bounds(value: object) -> None:
-    assert problem(share(inclusive=False), value).endswith(" is not a number above 0 and below 1")
+    assert problem(fraction(inclusive=False), value).endswith(" is not a number above 0 and below 1")
     if value != 2:
-        assert share(inclusive=True).check(value) == value
+        assert fraction(inclusive=True).check(value) == value
 
 
 def test_among() -> None:
@@ -62,11 +62,11 @@ def test_among() -> None:
 
 
 def test_texts() -> None:
-    assert problem(text, 5) == "5 is not text; put it in quotes"
-    assert problem(text, ["x"]) == "a list is not text"
-    assert problem(text, None) == "null is not text"
-    assert problem(text, " \n") == "is blank"
-    assert problem(line, "a\nb") == "has more than one line"
+    assert problem(nonempty_text, 5) == "5 is not text; put it in quotes"
+    assert problem(nonempty_text, ["x"]) == "a list is not text"
+    assert problem(nonempty_text, None) == "null is not text"
+    assert problem(nonempty_text, " \n") == "is blank"
+    assert problem(one_line, "a\nb") == "has more than one line"
     assert any_text("") == ""
     assert problem(any_text, 1) == "1 is not text; put it in quotes"
     assert problem(boolean, "on") == "'on' is neither true nor false"

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from qstress.config.fuzzing import fuzz_settings
-from qstress.config.load import loads
+from qstress.config.load import load_config_text
 from qstress.config.schema import Config
 from qstress.errors import ConfigError
 
@@ -21,7 +21,7 @@ fuzz: {known: known.yaml, depth: 3}
 
 
 def read(text: str) -> Config:
-    return loads(text, "session.yaml")
+    return load_config_text(text, "session.yaml")
 
 
 def test_paths_are_relative_to_the_files_folder() -> None:

@@ -2,20 +2,20 @@ from __future__ import annotations
 
 import pytest
 
-from qstress.config.load import loads
+from qstress.config.load import load_config_text
 from qstress.errors import ConfigError
 from tests.config.samples import GOOD
 
 
 def refused(environ: dict[str, str], *overrides: str, options: dict[str, object] | None = None) -> str:
     with pytest.raises(ConfigError) as caught:
-        loads(GOOD, "f", environ=environ, overrides=overrides, options=options)
+        load_config_text(GOOD, "f", environ=environ, overrides=overrides, options=options)
     return str(caught.value)
 
 
 def test_later_layers_win() -> None:
     def seed(environ: dict[str, str], overrides: list[str], options: dict[str, object]) -> int:
-        return loads(GOOD + "seed: 2\n", "f", environ=environ, overrides=overrides, options=options).seed
+        return load_config_text(GOOD + "seed: 2\n", "f", environ=environ, overrides=overrides, options=options).seed
 
     assert seed({}, [], {}) == 2
     assert seed({"QSTRESS_SEED": "3"}, [], {}) == 3
@@ -27,11 +27,11 @@ def test_later_layers_win() -> None:
 
 @pytest.mark.parametrize(("text", "lanes"), [("3", 3), ("auto", None)])
 def test_the_option_for_lanes_is_text(text: str, lanes: int | None) -> None:
-    assert loads(GOOD, "f", options={"lanes": text}).lanes == lanes
+    assert load_config_text(GOOD, "f", options={"lanes": text}).lanes == lanes
 
 
 def test_an_override_can_make_a_wrong_file_right() -> None:
-    assert loads(GOOD + "seed: x\n", "f", overrides=["seed=4"]).seed == 4
+    assert load_config_text(GOOD + "seed: x\n", "f", overrides=["seed=4"]).seed == 4
 
 
 def test_the_environment_nests_and_finds_names_in_any_case() -> None:
@@ -42,14 +42,14 @@ def test_the_environment_nests_and_finds_names_in_any_case() -> None:
         "QSTRESS_METRICS__LISTEN": "127.0.0.1:80",
         "PATH": "x",
     }
-    config = loads(GOOD.replace("stock", "V7.2"), "f", environ=environ)
+    config = load_config_text(GOOD.replace("stock", "V7.2"), "f", environ=environ)
     assert (config.stop.trials, config.guest.smp, config.builds["V7.2"].binary) == (10, (1, 2), "q72")
     assert config.metrics.listen == ("127.0.0.1", 80)
 
 
 def test_set_reaches_lists_and_quoted_names() -> None:
     overrides = ["hammer.0.rate=max", "hammer[0].command=info registers 1", 'builds."a.b".binary="017"']
-    config = loads(GOOD, "f", overrides=[*overrides, "gate=null", "stop.duration=", "name = x"])
+    config = load_config_text(GOOD, "f", overrides=[*overrides, "gate=null", "stop.duration=", "name = x"])
     assert (config.hammer[0].command, len(config.hammer[0].rate)) == ("info registers 1", 1)
     assert config.builds["a.b"].binary == "017"
     assert (config.gate, config.stop.duration, config.name) == (None, None, "x")
@@ -104,7 +104,7 @@ def test_the_environment_is_refused_by_name(environ: dict[str, str], line: str) 
 def test_names_that_a_variable_cannot_tell_apart_are_not_guessed() -> None:
     text = GOOD.replace("  stock:", "  a-b: {binary: x}\n  a_B: {binary: y}\n  stock:")
     with pytest.raises(ConfigError, match=r"environment QSTRESS_BUILDS__A_B__ARGS: builds.a_b.binary: is missing"):
-        loads(text, "f", environ={"QSTRESS_BUILDS__A_B__ARGS": "[-x]"})
+        load_config_text(text, "f", environ={"QSTRESS_BUILDS__A_B__ARGS": "[-x]"})
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from qstress.config.load import MAX_BYTES, load, loads
+from qstress.config.load import MAX_BYTES, load_config, load_config_text
 from qstress.config.schema import Config
 from qstress.config.tree import MAX_PROBLEMS
 from qstress.errors import ConfigError
@@ -21,7 +21,7 @@ LINE = re.compile(r"f:[1-9][0-9]*:[1-9][0-9]*: \S.*: \S.*")
 
 def refused(path: Path) -> str:
     with pytest.raises(ConfigError) as caught:
-        load(path, environ={})
+        load_config(path, environ={})
     return str(caught.value)
 
 
@@ -34,7 +34,7 @@ def write(folder: Path, data: bytes) -> Path:
 def config_or_refusal(text: str) -> Config | None:
     """Read *text*; a refusal must be made of lines that name a place, a key and a problem, in our own words."""
     try:
-        return loads(text, "f")
+        return load_config_text(text, "f")
     except ConfigError as error:
         lines = str(error).split("\n")
         assert 1 <= len(lines) <= MAX_PROBLEMS + 1
@@ -45,7 +45,7 @@ def config_or_refusal(text: str) -> Config | None:
 
 @pytest.mark.parametrize("path", sorted(CONFIGS.glob("*.yaml")), ids=lambda path: path.name)
 def test_the_shipped_configurations_are_right(path: Path) -> None:
-    config = load(path, environ={})
+    config = load_config(path, environ={})
     assert config.name == path.stem
     assert config.compare is None or set(config.builds) == {config.compare.baseline, *config.compare.candidate}
 
@@ -53,18 +53,18 @@ def test_the_shipped_configurations_are_right(path: Path) -> None:
 def test_a_file_and_all_that_overrides_it(tmp_path: Path) -> None:
     path = write(tmp_path, GOOD.encode())
     environ = {"QSTRESS_SEED": "2", "HOME": "/"}
-    config = load(path, environ=environ, overrides=["stop.trials=5"], options={"lanes": 3})
+    config = load_config(path, environ=environ, overrides=["stop.trials=5"], options={"lanes": 3})
     assert (config.seed, config.stop.trials, config.lanes) == (2, 5, 3)
 
 
 def test_a_byte_order_mark_is_tolerated(tmp_path: Path) -> None:
-    assert load(write(tmp_path, b"\xef\xbb\xbf" + GOOD.encode()), environ={}).name == "sample"
+    assert load_config(write(tmp_path, b"\xef\xbb\xbf" + GOOD.encode()), environ={}).name == "sample"
     path = write(tmp_path, b"\xef\xbb\xbf" + GOOD.replace("version: 1", "version: 2").encode())
     assert refused(path) == f"{path}:1:10: version: 2 is not one of: 1"
 
 
 def test_windows_line_ends_are_tolerated(tmp_path: Path) -> None:
-    assert load(write(tmp_path, GOOD.replace("\n", "\r\n").encode()), environ={}).name == "sample"
+    assert load_config(write(tmp_path, GOOD.replace("\n", "\r\n").encode()), environ={}).name == "sample"
 
 
 def test_a_folder_and_a_missing_file(tmp_path: Path) -> None:
@@ -118,7 +118,7 @@ def test_an_empty_file_lacks_what_is_required(tmp_path: Path) -> None:
 def test_all_problems_at_once_in_file_order() -> None:
     text = GOOD.replace("version: 1", "version: 01").replace("32M", "32").replace("30m", "soon") + "zeed: 1\nname: x\n"
     with pytest.raises(ConfigError) as caught:
-        loads(text, "f")
+        load_config_text(text, "f")
     assert [line.split(": ")[:2] for line in str(caught.value).splitlines()] == [
         ["f:1:10", "version"], ["f:8:11", "guest.memory"], ["f:11:31", "stop.duration"],
         ["f:14:1", "zeed"], ["f:15:1", "name"],
@@ -128,7 +128,7 @@ def test_all_problems_at_once_in_file_order() -> None:
 def test_many_problems_are_capped() -> None:
     text = GOOD + "".join(f"key{n}: 1\n" for n in range(50))
     with pytest.raises(ConfigError) as caught:
-        loads(text, "f")
+        load_config_text(text, "f")
     lines = str(caught.value).splitlines()
     assert len(lines) == MAX_PROBLEMS + 1
     assert lines[-1].endswith(": file: 30 more problems")
@@ -138,7 +138,7 @@ def test_a_value_is_refused_once_only() -> None:
     # .nan gets the stand-in 0, which alpha would refuse too.
     text = GOOD.replace("candidate: fixed", "candidate: fixed, alpha: .nan")
     with pytest.raises(ConfigError) as caught:
-        loads(text, "f")
+        load_config_text(text, "f")
     assert str(caught.value) == "f:12:53: compare.alpha: .nan is not a finite number"
 
 
@@ -153,7 +153,7 @@ def test_no_text_breaks_out(text: str) -> None:
 def test_no_bytes_break_out(tmp_path_factory: pytest.TempPathFactory, data: bytes) -> None:
     path = write(tmp_path_factory.getbasetemp(), data)
     with pytest.raises(ConfigError):
-        load(path, environ={})
+        load_config(path, environ={})
 
 
 @settings(deadline=None, max_examples=400, database=None)
@@ -196,7 +196,7 @@ def test_no_override_breaks_out(options: dict[str, object], texts: dict[str, str
     overrides = [f"{key}={text}" for key, text in texts.items()]
     environ = {"QSTRESS_" + key.replace(".", "__").upper(): text for key, text in texts.items()}
     try:
-        loads(GOOD, "f", environ=environ, overrides=overrides, options=options)
+        load_config_text(GOOD, "f", environ=environ, overrides=overrides, options=options)
     except ConfigError as error:
         for line in str(error).split("\n"):
             assert re.fullmatch(r"(f:[0-9]+:[0-9]+|environment QSTRESS_\S+|--(set )?.+?): \S.*: \S.*", line)

@@ -8,7 +8,7 @@ import pytest
 
 from qstress.config import binary
 from qstress.config.kvm import KvmFacts
-from qstress.config.load import load
+from qstress.config.load import load_config
 from qstress.config.resolve import MAX_CELLS, Compare, Gate, Settings, digest, resolve, resolved_document
 from qstress.errors import ConfigError, RigError
 from qstress.model import Accel, ChurnSpec, FindingClass, Milestone, Smm, SmmWriteback
@@ -303,7 +303,7 @@ def test_neither_compare_nor_gate(folder: Path) -> None:
 @pytest.mark.parametrize("kvm", [KVM, NO_SMM, NO_KVM], ids=["smm", "no smm", "no kvm"])
 @pytest.mark.parametrize("path", sorted(set(CONFIGS.glob("*.yaml")) - {OWN_BUILDS}), ids=lambda path: path.name)
 def test_the_shipped_configurations_mean_something_anywhere(folder: Path, path: Path, kvm: KvmFacts) -> None:
-    config = load(path, environ={})
+    config = load_config(path, environ={})
     settings = resolve(config, kvm=kvm, cores=2, base=path.parent)
     for build, entry in zip(settings.builds, config.builds.values(), strict=True):
         injected = entry.inject.lost_ap if entry.inject and not kvm.usable else 0.0

@@ -248,7 +248,7 @@ def test_every_key_but_names_is_described_in_the_json_schema() -> None:
 def test_the_patterns_of_the_json_schema_fit_the_shipped_files(path: Path) -> None:
     document, file = schema_json(), yaml.safe_load(path.read_text())
     assert set(file) <= set(document["properties"])
-    assert re.search(document["$defs"]["Guest"]["properties"]["memory"]["pattern"], file["guest"]["memory"])
+    assert re.search(document["$defs"]["GuestEntry"]["properties"]["memory"]["pattern"], file["guest"]["memory"])
     written = file["hammer"][0]["rate"]
     for rate in written if isinstance(written, list) else [written]:
-        assert re.search(document["$defs"]["Hammer"]["properties"]["rate"]["anyOf"][0]["pattern"], rate)
+        assert re.search(document["$defs"]["HammerEntry"]["properties"]["rate"]["anyOf"][0]["pattern"], rate)

@@ -9,20 +9,20 @@ from qstress.config.tree import (
     MAX_PROBLEMS,
     Loc,
     Node,
-    Place,
+    Position,
     Problem,
+    display,
     dotted,
-    find,
+    find_node,
     from_plain,
     plain,
     put,
     refusal,
-    shown,
     unusable,
 )
 
-HERE = Place(0, 3, 5, "a.yaml")
-THERE = Place(1, 0, 0, "--set x")
+HERE = Position(0, 3, 5, "a.yaml")
+THERE = Position(1, 0, 0, "--set x")
 
 
 def tree(value: object) -> Node:
@@ -51,7 +51,7 @@ def test_dotted(loc: Loc, text: str) -> None:
     ],
 )  # fmt: skip
 def test_shown(value: object, text: str) -> None:
-    assert shown(value) == text
+    assert display(value) == text
 
 
 def test_a_place_shows_its_line_only_where_it_has_one() -> None:
@@ -63,7 +63,7 @@ def test_a_problem_is_one_printable_line() -> None:
 
 
 def test_a_refusal_is_in_the_order_of_places_and_capped() -> None:
-    problems = [Problem(Place(0, line, 1, "f"), "k", "p") for line in range(30, 0, -1)]
+    problems = [Problem(Position(0, line, 1, "f"), "k", "p") for line in range(30, 0, -1)]
     lines = str(refusal(problems)).splitlines()
     assert lines[0] == "f:1:1: k: p"
     assert lines[MAX_PROBLEMS - 1] == f"f:{MAX_PROBLEMS}:1: k: p"
@@ -109,7 +109,7 @@ def test_unusable(text: str, bad: bool) -> None:
     ],
 )
 def test_find_goes_as_deep_as_it_can(loc: Loc, value: object, reached: Loc) -> None:
-    node, found = find(tree({"a": [5, 6], "b": 4}), loc)
+    node, found = find_node(tree({"a": [5, 6], "b": 4}), loc)
     assert (plain(node), found) == (value, reached)
 
 
@@ -117,7 +117,7 @@ def test_put_makes_a_new_tree_and_leaves_the_old_one() -> None:
     old = tree({"a": [{"b": 1}], "c": None})
     new = put(old, ("a", "0", "b"), from_plain(2, THERE))
     assert (plain(old), plain(new)) == ({"a": [{"b": 1}], "c": None}, {"a": [{"b": 2}], "c": None})
-    assert find(new, ("a", 0, "b"))[0].place == THERE
+    assert find_node(new, ("a", 0, "b"))[0].place == THERE
     assert plain(put(old, ("c", "d", "e"), tree(3))) == {"a": [{"b": 1}], "c": {"d": {"e": 3}}}
 
 

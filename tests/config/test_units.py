@@ -42,7 +42,7 @@ def test_sizes(text: str, size: int) -> None:
     ],
 )
 def test_rates(text: str, rate: Rate) -> None:
-    assert units.rate(text) == rate
+    assert units.hammer_rate(text) == rate
 
 
 @pytest.mark.parametrize(
@@ -85,7 +85,7 @@ def test_the_other_forms() -> None:
     assert units.lanes("auto") is None
     assert units.lanes("3") == 3
     assert units.lanes(units.MAX_LANES) == units.MAX_LANES
-    assert units.firmware("bios.bin") == "bios.bin"
+    assert units.firmware_name("bios.bin") == "bios.bin"
 
 
 @pytest.mark.parametrize(
@@ -107,13 +107,13 @@ def test_the_other_forms() -> None:
         (units.size_bytes, "9" * 50 + "M", f"{'9' * 50 + 'M'!r} is not {SIZE}"),
         (units.size_bytes, "1023K", "'1023K' is not from 1M to 16T"),
         (units.size_bytes, "17T", "'17T' is not from 1M to 16T"),
-        (units.rate, 500, f"500 has no unit; it must be {RATE}"),
-        (units.rate, "500/m", f"'500/m' is not {RATE}"),
-        (units.rate, "fast", f"'fast' is not {RATE}"),
-        (units.rate, "every 2", f"'2' has no unit; it must be {DURATION}"),
-        (units.rate, "0/s", "'0/s' is not from one command an hour to 1000000/s"),
-        (units.rate, "2000000/s", "'2000000/s' is not from one command an hour to 1000000/s"),
-        (units.rate, "every 2h", "'every 2h' is not from one command an hour to 1000000/s"),
+        (units.hammer_rate, 500, f"500 has no unit; it must be {RATE}"),
+        (units.hammer_rate, "500/m", f"'500/m' is not {RATE}"),
+        (units.hammer_rate, "fast", f"'fast' is not {RATE}"),
+        (units.hammer_rate, "every 2", f"'2' has no unit; it must be {DURATION}"),
+        (units.hammer_rate, "0/s", "'0/s' is not from one command an hour to 1000000/s"),
+        (units.hammer_rate, "2000000/s", "'2000000/s' is not from one command an hour to 1000000/s"),
+        (units.hammer_rate, "every 2h", "'every 2h' is not from one command an hour to 1000000/s"),
         (
             units.phase,
             "bannr",
@@ -146,7 +146,7 @@ def test_the_other_forms() -> None:
         (units.lanes, 1025, "1025 is neither auto nor a whole number from 1 to 1024"),
         (units.lanes, "04", "'04' is neither auto nor a whole number from 1 to 1024"),
         (units.lanes, True, "true is neither auto nor a whole number from 1 to 1024"),
-        (units.firmware, 5, "5 is not text; put it in quotes"),
+        (units.firmware_name, 5, "5 is not text; put it in quotes"),
     ],
 )
 def test_what_is_refused(check: Any, value: object, words: str) -> None:
@@ -168,7 +168,7 @@ def test_a_wrong_class_is_named_with_what_it_may_mean() -> None:
         [
             units.duration_s,
             units.size_bytes,
-            units.rate,
+            units.hammer_rate,
             units.churn,
             units.phase,
             units.address,

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from qstress.config.load import loads
+from qstress.config.load import load_config_text
 from qstress.errors import ConfigError
 from tests.config.samples import good
 
@@ -68,11 +68,11 @@ from tests.config.samples import good
 )
 def test_a_refusal_in_our_words(old: str, new: str, line: str) -> None:
     with pytest.raises(ConfigError) as caught:
-        loads(good((old, new)), "sample.yaml")
+        load_config_text(good((old, new)), "sample.yaml")
     assert str(caught.value) == line
 
 
 def test_no_builds_at_all() -> None:
     with pytest.raises(ConfigError) as caught:
-        loads("version: 1\nname: n\nbuilds: {}\nstop: {trials: 1}\n", "x")
+        load_config_text("version: 1\nname: n\nbuilds: {}\nstop: {trials: 1}\n", "x")
     assert str(caught.value) == "x:3:1: builds: is empty; name at least one"

@@ -6,23 +6,23 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from qstress.config.tree import Place, plain
-from qstress.config.yaml12 import MAX_DEPTH, MAX_NODES, parse, scalar
+from qstress.config.tree import Position, plain
+from qstress.config.yaml12 import MAX_DEPTH, MAX_NODES, parse_yaml, scalar
 
 
-def at(line: int, column: int) -> Place:
-    return Place(0, line, column, "f")
+def at(line: int, column: int) -> Position:
+    return Position(0, line, column, "f")
 
 
 def value_of(text: str) -> object:
-    node, problems = parse(text, at)
+    node, problems = parse_yaml(text, at)
     assert node is not None
     assert problems == []
     return plain(node)
 
 
 def problems_of(text: str) -> list[str]:
-    return [str(problem) for problem in parse(text, at)[1]]
+    return [str(problem) for problem in parse_yaml(text, at)[1]]
 
 
 @pytest.mark.parametrize(
@@ -71,7 +71,7 @@ def test_an_empty_document_is_null(text: str) -> None:
 
 
 def test_marks_point_at_keys_and_values() -> None:
-    node, _ = parse("a:\n  b:  5\n", at)
+    node, _ = parse_yaml("a:\n  b:  5\n", at)
     assert node is not None
     assert isinstance(node.value, dict)
     inner = node.value["a"].value
@@ -81,7 +81,7 @@ def test_marks_point_at_keys_and_values() -> None:
 
 def test_aliases_are_expanded_where_they_stand() -> None:
     assert value_of("a: &x [1, 2]\nb: *x\nc: &x 3\nd: *x\n") == {"a": [1, 2], "b": [1, 2], "c": 3, "d": 3}
-    node, _ = parse("a: &x 1\nb: *x\n", at)
+    node, _ = parse_yaml("a: &x 1\nb: *x\n", at)
     assert node is not None
     assert isinstance(node.value, dict)
     assert node.value["b"].place == at(2, 4)
@@ -141,8 +141,8 @@ def test_nesting_is_refused_however_deep(opening: str) -> None:
 
 
 def test_nesting_up_to_the_limit_is_read() -> None:
-    assert parse("[" * MAX_DEPTH + "]" * MAX_DEPTH, at)[0] is not None
-    assert parse("[" * (MAX_DEPTH + 1) + "]" * (MAX_DEPTH + 1), at)[0] is None
+    assert parse_yaml("[" * MAX_DEPTH + "]" * MAX_DEPTH, at)[0] is not None
+    assert parse_yaml("[" * (MAX_DEPTH + 1) + "]" * (MAX_DEPTH + 1), at)[0] is None
 
 
 def test_nesting_through_aliases_is_refused() -> None:
@@ -165,7 +165,7 @@ def test_many_values_are_refused() -> None:
 @settings(deadline=None, max_examples=300, database=None)
 @given(st.text() | st.text(alphabet="[]{}:,-?&*!|>'\"%@`#~<a1 \n\t\\xuU0e.+"))
 def test_no_text_gets_past_it(text: str) -> None:
-    node, problems = parse(text, at)
+    node, problems = parse_yaml(text, at)
     assert node is not None or problems
 
 

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from qstress.config.fuzzing import FuzzSettings
-from qstress.config.load import loads
+from qstress.config.load import load_config_text
 from qstress.config.schema import Config
 from qstress.config.settings import Settings
 from qstress.errors import ConfigError
@@ -69,7 +69,7 @@ def test_what_is_no_session_is_not_gone_on_with(tmp_path: Path, content: str) ->
 
 def test_accel_auto_asks_who_may_open_kvm(monkeypatch: pytest.MonkeyPatch) -> None:
     def settled(text: str = CONFIG, *, sandboxed: bool = True) -> Config:
-        return job.for_confined(loads(text, "f.yaml"), sandboxed=sandboxed)
+        return job.for_confined(load_config_text(text, "f.yaml"), sandboxed=sandboxed)
 
     monkeypatch.setattr(job, "may_use_kvm", lambda: False)
     assert settled().guest.accel == "tcg"

@@ -14,7 +14,7 @@ import anyio
 import pytest
 
 from qstress.guest import churn
-from qstress.guest.churn import churning, due_times, migrations, movable, walks
+from qstress.guest.churn import churning, migrations, movable, move_times, walks
 from qstress.model import ChurnSpec, Milestone
 
 CORES = sorted(os.sched_getaffinity(0))
@@ -63,10 +63,10 @@ def test_a_walk_comes_from_its_seed() -> None:
 
 
 def test_moves_are_due_at_the_rate_that_was_asked_for() -> None:
-    times = list(itertools.islice(due_times(1000.0, seed=1), 20_000))
+    times = list(itertools.islice(move_times(1000.0, seed=1), 20_000))
     assert times == sorted(times)
     assert times[-1] == pytest.approx(20.0, rel=0.05)
-    assert times[:10] == list(itertools.islice(due_times(1000.0, seed=1), 10))
+    assert times[:10] == list(itertools.islice(move_times(1000.0, seed=1), 10))
 
 
 def test_vcpus_the_main_loop_and_the_monitors_thread_move(process: subprocess.Popen[str]) -> None:

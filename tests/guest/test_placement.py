@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from qstress.errors import RigError
-from qstress.guest.placement import cores_for_lane, place
+from qstress.guest.placement import apply_placement, cores_for_lane
 
 
 def test_lanes_take_pairs_of_cores_in_turn() -> None:
@@ -25,11 +25,11 @@ def test_one_core_is_refused_with_the_remedy() -> None:
 def test_the_boot_cpu_gets_a_core_of_its_own_and_the_others_idle() -> None:
     boot_cpu, other = (subprocess.Popen(["sleep", "1000"]) for _ in "ab")
     try:
-        place("bsp-alone", other.pid, {0: boot_cpu.pid, 1: other.pid, 2: 2**22 - 1}, lane=0)
+        apply_placement("bsp-alone", other.pid, {0: boot_cpu.pid, 1: other.pid, 2: 2**22 - 1}, lane=0)
         assert os.sched_getaffinity(boot_cpu.pid).isdisjoint(os.sched_getaffinity(other.pid))
         assert os.sched_getscheduler(other.pid) == os.SCHED_IDLE
         assert os.sched_getscheduler(boot_cpu.pid) == os.SCHED_OTHER
-        place("spread", other.pid, {3: boot_cpu.pid, 0: other.pid, 2: 2**22 - 1}, lane=0)
+        apply_placement("spread", other.pid, {3: boot_cpu.pid, 0: other.pid, 2: 2**22 - 1}, lane=0)
         assert len(os.sched_getaffinity(boot_cpu.pid)) == len(os.sched_getaffinity(other.pid)) == 1
         assert os.sched_getaffinity(boot_cpu.pid) != os.sched_getaffinity(other.pid)
     finally:

@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from qstress.errors import RigError
-from qstress.host.check import Answer, check, exit_code, replay_answer, smi_answer, subject
+from qstress.host.check import CheckAnswer, build_under_check, check_exit_code, replay_answer, run_check, smi_answer
 from qstress.interposer.log import Counters
 from qstress.model import Accel, Smm, SmmWriteback
 
@@ -38,8 +38,8 @@ def test_without_kvm_nothing_can_be_told() -> None:
 
 
 def test_a_replay_is_bad_and_none_in_n_has_its_limit() -> None:
-    assert replay_answer(3, 40) == Answer(True, "INIT replay: seen 3/40 (1.5-20.4 %)")
-    assert replay_answer(0, 40) == Answer(False, "INIT replay: not seen in 40 (< 7.3 %)")
+    assert replay_answer(3, 40) == CheckAnswer(True, "INIT replay: seen 3/40 (1.5-20.4 %)")
+    assert replay_answer(0, 40) == CheckAnswer(False, "INIT replay: not seen in 40 (< 7.3 %)")
 
 
 @pytest.mark.parametrize(
@@ -47,12 +47,12 @@ def test_a_replay_is_bad_and_none_in_n_has_its_limit() -> None:
     [((False, False), 0), ((True, False), 1), ((None, True), 1), ((None, False), 5), ((False, None), 5)],
 )
 def test_the_exit_code(bads: tuple[bool | None, ...], code: int) -> None:
-    assert exit_code(tuple(Answer(bad, "") for bad in bads)) == code
+    assert check_exit_code(tuple(CheckAnswer(bad, "") for bad in bads)) == code
 
 
 def test_a_missing_qemu_is_a_rig_error() -> None:
     with pytest.raises(RigError, match="no-such-qemu"):
-        subject("no-such-qemu", "auto", (), pretend_smm=False)
+        build_under_check("no-such-qemu", "auto", (), pretend_smm=False)
 
 
 @pytest.mark.qemu
@@ -71,10 +71,10 @@ def test_a_missing_qemu_is_a_rig_error() -> None:
 async def test_a_real_qemu_is_told_by_its_own_writes(
     arguments: tuple[str, ...], machine: str, pretend: bool, bad: bool
 ) -> None:
-    build, accel = subject("qemu-system-x86_64", "kvm", arguments, pretend_smm=pretend)
+    build, accel = build_under_check("qemu-system-x86_64", "kvm", arguments, pretend_smm=pretend)
     if not build.version.startswith("7."):
         pytest.skip(f"QEMU {build.version} has neither the property nor these machine types")
-    answers = await check(build, accel, machine=machine, bringups=0)
+    answers = await run_check(build, accel, machine=machine, bringups=0)
     assert answers[0].bad is bad, answers
     assert answers[1].bad is None
 
@@ -83,8 +83,8 @@ async def test_a_real_qemu_is_told_by_its_own_writes(
 @pytest.mark.kvm
 @pytest.mark.timeout(60)
 async def test_the_imitated_fix_is_guarded_and_says_so_of_the_writes_that_kvm_got() -> None:
-    build, accel = subject("qemu-system-x86_64", "kvm", (), pretend_smm=True)
-    answers = await check(replace(build, smm_writeback=SmmWriteback.RESET_ONLY), accel, bringups=0)
+    build, accel = build_under_check("qemu-system-x86_64", "kvm", (), pretend_smm=True)
+    answers = await run_check(replace(build, smm_writeback=SmmWriteback.RESET_ONLY), accel, bringups=0)
     assert answers[0].bad is False, answers
 
 
@@ -92,8 +92,8 @@ async def test_the_imitated_fix_is_guarded_and_says_so_of_the_writes_that_kvm_go
 @pytest.mark.kvm
 @pytest.mark.timeout(60)
 async def test_without_pretending_the_host_decides() -> None:
-    build, accel = subject("qemu-system-x86_64", "kvm", (), pretend_smm=False)
-    answers = await check(build, accel, bringups=0)
+    build, accel = build_under_check("qemu-system-x86_64", "kvm", (), pretend_smm=False)
+    answers = await run_check(build, accel, bringups=0)
     assert answers[0].bad is (True if build.smm is Smm.REAL else None), answers
     assert ("--pretend-smm would ask" in answers[0].line) is (build.smm is Smm.NONE)
 
@@ -104,13 +104,13 @@ async def test_without_pretending_the_host_decides() -> None:
     ("arguments", "machine"), [((), "pc,kernel-irqchip=off"), (("-machine", "kernel-irqchip=off"), "pc")]
 )
 async def test_without_kvms_own_apic_it_cannot_tell(arguments: tuple[str, ...], machine: str) -> None:
-    build, accel = subject("qemu-system-x86_64", "kvm", arguments, pretend_smm=True)
-    answers = await check(build, accel, machine=machine)
+    build, accel = build_under_check("qemu-system-x86_64", "kvm", arguments, pretend_smm=True)
+    answers = await run_check(build, accel, machine=machine)
     assert [answer.bad for answer in answers] == [None, None]
     assert all("kernel-irqchip=off" in answer.line for answer in answers)
 
 
 @pytest.mark.qemu
 async def test_under_tcg_it_cannot_tell() -> None:
-    build, accel = subject("qemu-system-x86_64", "tcg", (), pretend_smm=False)
-    assert exit_code(await check(build, accel)) == 5
+    build, accel = build_under_check("qemu-system-x86_64", "tcg", (), pretend_smm=False)
+    assert check_exit_code(await run_check(build, accel)) == 5

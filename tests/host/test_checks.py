@@ -142,7 +142,7 @@ def test_a_low_limit_is_told() -> None:
     before = resource.getrlimit(resource.RLIMIT_NOFILE)
     try:
         resource.setrlimit(resource.RLIMIT_NOFILE, (512, before[1]))
-        low = next(iter(checks.limits()))
+        low = next(iter(checks.resource_limits()))
     finally:
         resource.setrlimit(resource.RLIMIT_NOFILE, before)
     assert low.status == "warn"

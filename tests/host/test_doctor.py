@@ -9,7 +9,7 @@ import pytest
 
 from qstress.config.kvm import KvmFacts
 from qstress.host.checks import Check
-from qstress.host.doctor import Places, Report, as_json, examine, render_text
+from qstress.host.doctor import DoctorReport, HostPaths, doctor_json, examine_host, render_text
 from tests.host import hosts
 
 NO_KVM = KvmFacts(usable=False, reason="none")
@@ -17,29 +17,29 @@ FINE, POOR = Check("qemu", "ok", "9.8.7"), Check("kernel log", "warn", "unreadab
 BROKEN = Check("setpriv", "fail", "missing")
 
 
-def places(folder: Path, kvm: str = "/dev/null") -> Places:
+def places(folder: Path, kvm: str = "/dev/null") -> HostPaths:
     """A host without KVM, cpuinfo, load and kernel log."""
-    return Places(kvm, folder / "modules", folder / "cpuinfo", folder / "kmsg", folder / "loadavg")
+    return HostPaths(kvm, folder / "modules", folder / "cpuinfo", folder / "kmsg", folder / "loadavg")
 
 
 def test_only_a_failure_stops_the_main_job() -> None:
-    assert Report((FINE, POOR), NO_KVM).can_run
-    assert not Report((FINE, POOR, BROKEN), NO_KVM).can_run
+    assert DoctorReport((FINE, POOR), NO_KVM).can_run
+    assert not DoctorReport((FINE, POOR, BROKEN), NO_KVM).can_run
 
 
 def test_text_ends_with_what_it_means() -> None:
-    assert render_text(Report((FINE, POOR), NO_KVM)).splitlines() == [
+    assert render_text(DoctorReport((FINE, POOR), NO_KVM)).splitlines() == [
         "ok    qemu        9.8.7",
         "warn  kernel log  unreadable",
         "                  -> be root",
         "The main job can run here, under TCG only: the race itself cannot occur there.",
     ]
-    assert render_text(Report((FINE,), KvmFacts(usable=True, reason=""))).endswith("can run here, under KVM.")
-    assert "cannot run here" in render_text(Report((BROKEN,), NO_KVM)).splitlines()[-1]
+    assert render_text(DoctorReport((FINE,), KvmFacts(usable=True, reason=""))).endswith("can run here, under KVM.")
+    assert "cannot run here" in render_text(DoctorReport((BROKEN,), NO_KVM)).splitlines()[-1]
 
 
 def test_json_says_the_same() -> None:
-    shown = json.loads(json.dumps(as_json(Report((POOR,), NO_KVM))))
+    shown = json.loads(json.dumps(doctor_json(DoctorReport((POOR,), NO_KVM))))
     assert shown["can_run"] is True
     assert shown["checks"] == [{"name": "kernel log", "status": "warn", "detail": "unreadable", "remedy": "be root"}]
     assert shown["kvm"]["usable"] is False
@@ -47,7 +47,7 @@ def test_json_says_the_same() -> None:
 
 def test_a_host_with_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
-    report = examine(places=places(tmp_path, kvm=str(tmp_path / "kvm")))
+    report = examine_host(places=places(tmp_path, kvm=str(tmp_path / "kvm")))
     assert not report.can_run
     assert {check.name for check in report.checks if check.status == "fail"} == {"qemu", "setpriv"}
     names = {check.name for check in report.checks}
@@ -60,7 +60,7 @@ def test_a_host_with_just_enough(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     hosts.qemu(programs)
     hosts.setpriv(programs)
     monkeypatch.setenv("PATH", str(programs))
-    report = examine(places=places(tmp_path))
+    report = examine_host(places=places(tmp_path))
     assert report.can_run
     assert not report.kvm.usable
 
@@ -68,13 +68,13 @@ def test_a_host_with_just_enough(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 def test_builds_named_beside_the_hosts_own_are_shown_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
     other = hosts.qemu(tmp_path / "other", "qemu-new")
-    report = examine((str(other), "qemu-system-x86_64", str(other)), places=places(tmp_path))
+    report = examine_host((str(other), "qemu-system-x86_64", str(other)), places=places(tmp_path))
     assert [check.status for check in report.checks if check.name == "qemu"] == ["warn", "ok"]
 
 
 @pytest.mark.qemu
 def test_this_host() -> None:
-    report = examine()
+    report = examine_host()
     shown = {check.name: check for check in report.checks}
     assert shown["qemu"].status == shown["seabios"].status == "ok"
     assert render_text(report)

@@ -29,7 +29,7 @@ import yaml
 from anyio.to_thread import run_sync
 
 from qstress.config.kvm import probe
-from qstress.config.load import load
+from qstress.config.load import load_config
 from qstress.config.resolve import resolve
 from qstress.metrics.exporter import Exporter
 from qstress.run import soak as job
@@ -160,7 +160,7 @@ def begin(folder: Path, stack: ExitStack) -> Soak:
     """Start a soak as ``qstress soak`` does, in this process, so that it can be held at its end."""
     path = folder / "soak.yaml"
     path.write_text(CONFIG)
-    loaded = load(path, environ={}, overrides=[f"runs_dir={folder}/runs"], options={})
+    loaded = load_config(path, environ={}, overrides=[f"runs_dir={folder}/runs"], options={})
     kvm = probe()
     settings = resolve(loaded, kvm=kvm, cores=len(os.sched_getaffinity(0)), base=folder)
     return job.start(settings, kvm, stack=stack, on_result=lambda result, place: None)

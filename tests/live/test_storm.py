@@ -16,7 +16,7 @@ from qstress.hammer.drive import Hammer, scratch_path
 from qstress.interposer.build import environment
 from qstress.interposer.log import WindowLog
 from qstress.model import Accel, ChurnSpec, HammerSpec, Kick, Rate, Shape, StormCount
-from qstress.observe.kicks import between, look
+from qstress.observe.kicks import kicks_between, kicks_so_far
 from tests.live.rig import HAMMER, pretending, stock
 
 pytestmark = [pytest.mark.qemu, pytest.mark.timeout(60)]
@@ -84,11 +84,11 @@ async def test_churn_moves_the_threads_of_a_guest_that_is_kicked_and_all_is_coun
             await guest.cont()
             tids = set((await guest.vcpu_threads(timeout_s=30)).values())
             homes = {tid: os.sched_getaffinity(tid) for tid in tids}
-            first = await look(guest, log, timeout_s=30)
+            first = await kicks_so_far(guest, log, timeout_s=30)
             spec = ChurnSpec("500/s", rate_hz=500.0)
             async with churning(spec, guest.process.pid, tids, seed=1) as churn:
                 await hammered(guest, HAMMER, lambda: churn._moved > 100)
-            count = between(first, await look(guest, log, timeout_s=30), churn.count)
+            count = kicks_between(first, await kicks_so_far(guest, log, timeout_s=30), churn.count)
             assert {tid: os.sched_getaffinity(tid) for tid in tids} == homes
     assert_all_grew(count)
 

@@ -20,8 +20,8 @@ def test_who_spins_and_who_sleeps_is_told_apart() -> None:
             shares[pid] = usage.sample(pid, {0: pid})
         while usage.sample(spinner.pid, {0: spinner.pid}).cpu_s[0] < shares[spinner.pid].cpu_s[0] + 0.1:
             os.sched_yield()  # until it has spun for 0.1 s, however busy the host is
-        (spun,) = usage.between(spinner.pid, shares[spinner.pid], usage.sample(spinner.pid, {0: spinner.pid}))
-        (slept,) = usage.between(sleeper.pid, shares[sleeper.pid], usage.sample(sleeper.pid, {0: sleeper.pid}))
+        (spun,) = usage.usage_between(spinner.pid, shares[spinner.pid], usage.sample(spinner.pid, {0: spinner.pid}))
+        (slept,) = usage.usage_between(sleeper.pid, shares[sleeper.pid], usage.sample(sleeper.pid, {0: sleeper.pid}))
         assert spun.cpu_s >= 0.1
         assert slept.cpu_s < 0.05
         assert slept.state == "S"
@@ -48,7 +48,7 @@ def test_the_hosts_load_is_told() -> None:
 
 
 def test_the_load_is_read_as_numbers() -> None:
-    load = usage.load(usage.CpuTimes())
+    load = usage.load_since(usage.CpuTimes())
     assert load.cores == len(os.sched_getaffinity(0))
     assert load.runnable >= 0
     assert 0.0 <= load.waiting <= 1.0
@@ -72,13 +72,13 @@ def test_what_the_kernel_does_not_tell_is_no_load(
 ) -> None:
     monkeypatch.setattr(usage, "_text", lambda path: files.get(str(path).removeprefix("/proc/"), ""))
     monkeypatch.setattr(os, "sched_getaffinity", lambda pid: {0, 1})
-    assert usage.load(usage.CpuTimes()) == expected
+    assert usage.load_since(usage.CpuTimes()) == expected
 
 
 def test_only_what_was_stolen_since_counts(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(usage, "_text", lambda path: "cpu  0 0 0 1000 0 0 0 500" if path.name == "stat" else "")
-    assert usage.load(usage.CpuTimes(1400, 480)).stolen == pytest.approx(0.2)
-    assert usage.load(usage.CpuTimes(1500, 500)).stolen == 0.0
+    assert usage.load_since(usage.CpuTimes(1400, 480)).stolen == pytest.approx(0.2)
+    assert usage.load_since(usage.CpuTimes(1500, 500)).stolen == 0.0
 
 
 def test_all_threads_of_a_process_are_found_main_loop_first() -> None:

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from qstress.config.load import load
+from qstress.config.load import load_config
 from qstress.stats.intervals import upper_limit
 
 ROOT = Path(__file__).parents[2]
@@ -63,7 +63,7 @@ def nightly(environment: dict[str, str], *arguments: str) -> subprocess.Complete
 
 
 def test_its_configuration_gates_every_stratum_of_the_matrix() -> None:
-    config = load(ROOT / "configs/nightly.yaml", environ={}, overrides=(), options={})
+    config = load_config(ROOT / "configs/nightly.yaml", environ={}, overrides=(), options={})
     assert config.name.startswith("nightly")  # what QstressNightlyMissing looks for
     (hammer,) = config.hammer
     strata = len(config.guest.machine) * len(config.guest.smp) * len(hammer.rate)

@@ -12,7 +12,7 @@ import pytest
 
 from qstress.config.binary import provenance, sha256_of
 from qstress.config.kvm import KvmFacts
-from qstress.config.load import load
+from qstress.config.load import load_config
 from qstress.config.resolve import resolve
 from qstress.errors import ConfigError, RigError
 from qstress.model import Smm
@@ -244,7 +244,7 @@ def test_the_shipped_pair_is_what_the_docs_build(
     for name, patches in (("unpatched", []), ("patched", [fix])):
         run(source, *patches, name=name, out=tmp_path / "qemu-builds")
     kvm = KvmFacts(usable=True, reason="", smm=False, max_vcpus=255)
-    settings = resolve(load(CONFIG, environ={}), kvm=kvm, cores=2, base=CONFIG.parent)
+    settings = resolve(load_config(CONFIG, environ={}), kvm=kvm, cores=2, base=CONFIG.parent)
     assert [one.version for one in settings.builds] == ["9.8.7", "9.8.7"]
     assert {one.smm for one in settings.builds} == {Smm.PRETENDED}
     found = [provenance(Path(one.binary), one.sha256) for one in settings.builds]
