@@ -222,12 +222,12 @@ def test_the_committed_json_schema_is_current() -> None:
 
 def test_the_json_schema_shows_what_users_write() -> None:
     definitions = schema_json()["$defs"]
-    duration = definitions["Stop"]["properties"]["duration"]["anyOf"][0]
+    duration = definitions["StopEntry"]["properties"]["duration"]["anyOf"][0]
     assert duration["type"] == "string"
     assert re.search(duration["pattern"], "30s")
     assert not re.search(duration["pattern"], "30")
-    assert definitions["Guest"]["properties"]["memory"]["default"] == "32M"
-    assert "from" in definitions["Hammer"]["properties"]
+    assert definitions["GuestEntry"]["properties"]["memory"]["default"] == "32M"
+    assert "from" in definitions["HammerEntry"]["properties"]
     assert schema_json()["required"] == ["version", "name", "builds"]
     assert schema_json()["additionalProperties"] is False
 
