@@ -12,6 +12,11 @@ A rig error makes a trial ``rig``: never counted as passed, never as failed.
 
 from __future__ import annotations
 
+import signal
+
+#: Exit codes of a run or session that a signal stopped: 128 and its number, as a shell tells them.
+INTERRUPTED_EXIT = {signal.SIGINT: 130, signal.SIGTERM: 143}
+
 
 class QstressError(Exception):
     """Root of everything qstress raises on purpose. Its text is one clear line for the user."""

@@ -10,7 +10,7 @@ import os
 import signal
 import subprocess
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from types import TracebackType
 from typing import Self
 
@@ -23,6 +23,25 @@ from qstress.guest.argv import guarded
 STDERR_BYTES = 64 * 1024
 
 
+def spawn(
+    argv: Sequence[str], *, env: Mapping[str, str], pass_fds: Sequence[int], output_fd: int
+) -> subprocess.Popen[bytes]:
+    """Start *argv* in its own session so that it cannot outlive us, inheriting only *pass_fds*.
+
+    :param env: its whole environment.
+    :param output_fd: where its stdout and stderr go.
+    :raises RigError: reason ``spawn``: ``setpriv`` is missing or the host refuses another process.
+    """
+    try:
+        return subprocess.Popen(
+            guarded(argv, parent_pid=os.getpid()), stdin=subprocess.DEVNULL, stdout=output_fd, stderr=output_fd,
+            env=dict(env), cwd="/", pass_fds=tuple(pass_fds), start_new_session=True,
+        )  # fmt: skip
+    except OSError as error:
+        remedy = " (Debian package util-linux)" if isinstance(error, FileNotFoundError) else ""
+        raise RigError(f"cannot start a process: {error}{remedy}", reason="spawn") from error
+
+
 class Process:
     """One child process; use as a context manager, which always ends it."""
 
@@ -32,22 +51,14 @@ class Process:
         :raises RigError: ``setpriv`` is missing or the host refuses another process.
         """
         self._stderr_fd = os.memfd_create("qstress-stderr", os.MFD_CLOEXEC)
-        try:
-            self._popen = subprocess.Popen(
-                guarded(argv, parent_pid=os.getpid()),
-                stdin=subprocess.DEVNULL,
-                stdout=self._stderr_fd,
-                stderr=self._stderr_fd,
-                env=dict(env),
-                cwd="/",
-                pass_fds=tuple(pass_fds),
-                start_new_session=True,
-            )
-            self._pidfd = os.pidfd_open(self._popen.pid)
-        except OSError as error:
-            os.close(self._stderr_fd)
-            remedy = " (Debian package util-linux)" if isinstance(error, FileNotFoundError) else ""
-            raise RigError(f"cannot start a process: {error}{remedy}", reason="spawn") from error
+        with ExitStack() as undo:
+            undo.callback(os.close, self._stderr_fd)
+            self._popen = spawn(argv, env=env, pass_fds=pass_fds, output_fd=self._stderr_fd)
+            try:
+                self._pidfd = os.pidfd_open(self._popen.pid)
+            except OSError as error:
+                raise RigError(f"cannot watch a process: {error}", reason="spawn") from error
+            undo.pop_all()
         self.exited = anyio.Event()
 
     def __enter__(self) -> Self:

@@ -8,6 +8,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 from qstress.config.kvm import KvmFacts
+from qstress.observe.usage import memory_bytes
 
 
 def host_facts(kvm: KvmFacts) -> dict[str, object]:
@@ -17,7 +18,7 @@ def host_facts(kvm: KvmFacts) -> dict[str, object]:
         "machine": platform.machine(),
         "cpu": _first_value(Path("/proc/cpuinfo"), "model name"),
         "cores": len(os.sched_getaffinity(0)),
-        "memory_bytes": os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"),
+        "memory_bytes": memory_bytes(),
         "loadavg": list(os.getloadavg()),
         "python": platform.python_version(),
         "kvm": asdict(kvm),

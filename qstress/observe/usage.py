@@ -53,6 +53,54 @@ def threads_of(pid: int) -> dict[int, int]:
     return {}
 
 
+def run_and_queue_s(pid: int) -> tuple[float, float]:
+    """Return how long the main thread of *pid* has run, and the longest that one of its threads waited for a core.
+
+    Both in seconds since they started, 0 when they are gone. Any thread may be the one that the others wait for.
+
+    Source: ``/proc/PID/task/TID/schedstat``, fields 1 and 2, nanoseconds (Documentation/scheduler/sched-stats).
+    """
+    ran_s = queued_s = 0.0
+    for tid in threads_of(pid).values():
+        if len(words := _text(Path(f"/proc/{pid}/task/{tid}/schedstat")).split()) >= 2:
+            queued_s = max(queued_s, int(words[1]) / 1e9)
+            ran_s = int(words[0]) / 1e9 if tid == pid else ran_s
+    return ran_s, queued_s
+
+
+def wait_channels(pid: int) -> tuple[str, ...]:
+    """Return a line for each thread of *pid*: its name, and what it waits for in the kernel (``0``: it runs)."""
+    tasks = [Path(f"/proc/{pid}/task/{tid}") for tid in threads_of(pid).values()]
+    return tuple(f"{_text(task / 'comm')}: {_text(task / 'wchan')}" for task in tasks)
+
+
+def open_descriptors(pid: int) -> int:
+    """Return how many descriptors *pid* has open; 0 when it is gone."""
+    with suppress(OSError):
+        return len(os.listdir(f"/proc/{pid}/fd"))
+    return 0
+
+
+def private_bytes(pid: int) -> int:
+    """Return how much private memory *pid* uses (``/proc/PID/status``, ``RssAnon``, proc(5)); 0 when it is gone."""
+    found = re.search(r"^RssAnon:\s*(\d+) kB", _text(Path(f"/proc/{pid}/status")), re.MULTILINE)
+    return int(found[1]) * 1024 if found else 0
+
+
+def memory_bytes() -> int:
+    """Return this host's memory."""
+    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+
+
+def child_of(pid: int) -> int:
+    """Return a child of *pid*, the one with the lowest number; 0 when it has none.
+
+    Source: ``/proc/PID/stat``, field 4, behind the name in parentheses (proc(5)).
+    """
+    stats = ((int(name), _text(Path(f"/proc/{name}/stat"))) for name in os.listdir("/proc") if name.isdigit())
+    return min((child for child, stat in stats if stat.rpartition(") ")[2].split()[1:2] == [str(pid)]), default=0)
+
+
 def process_state(pid: int) -> str:
     """Return the state letter of a process (R, S, D, T, Z; '' when it is gone)."""
     return _state(Path(f"/proc/{pid}"))

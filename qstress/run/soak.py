@@ -23,7 +23,7 @@ from qstress import __version__
 from qstress.config.binary import provenance
 from qstress.config.kvm import KvmFacts
 from qstress.config.settings import Settings, digest, resolved_document
-from qstress.errors import ConfigError, RigError
+from qstress.errors import INTERRUPTED_EXIT, ConfigError, RigError
 from qstress.host.facts import host_facts
 from qstress.host.sandbox import has_sandbox
 from qstress.hostlog.findings import HostFinding, Roll, as_text
@@ -56,7 +56,6 @@ from qstress.verdict.limits import Learned
 
 #: Where a run's folder keeps what the host's kernel complained of.
 HOST_KERNEL_FILE = "host-kernel.txt"
-INTERRUPTED_EXIT = {signal.SIGINT: 130, signal.SIGTERM: 143}
 
 
 @dataclass(slots=True)

@@ -4,15 +4,26 @@ from __future__ import annotations
 
 import errno
 import os
+import re
 import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from datetime import UTC, datetime
 from pathlib import Path
 
 from qstress.errors import RigError
 
 _FULL = (errno.ENOSPC, errno.EDQUOT)
 _BUGS = (sqlite3.ProgrammingError, sqlite3.IntegrityError, sqlite3.InterfaceError, sqlite3.NotSupportedError)
+
+
+def run_folder_name(name: str, *, started: datetime, token: str) -> str:
+    """Return ``<UTC time>-<name>-<token>``, the name of a run's folder.
+
+    :param started: when the run began, with its time zone.
+    :param token: a few random letters that make the name unique.
+    """
+    return f"{started.astimezone(UTC):%Y%m%dT%H%M%SZ}-{re.sub('[^A-Za-z0-9._-]+', '-', name)}-{token}"
 
 
 def write_file(path: Path, data: bytes, *, mode: int = 0o600) -> None:

@@ -11,7 +11,6 @@ from __future__ import annotations
 import fcntl
 import json
 import os
-import re
 import shutil
 import threading
 from collections import defaultdict
@@ -26,7 +25,7 @@ from qstress.errors import ConfigError, RigError
 from qstress.model import Evidence, TrialResult
 from qstress.store import database
 from qstress.store.evidence import Budget, kept_bytes, read_finding, write_evidence
-from qstress.store.files import replace_file, store_errors, sync_folder
+from qstress.store.files import replace_file, run_folder_name, store_errors, sync_folder
 from qstress.store.ledger import Ledger
 from qstress.store.read import FORMAT, open_run
 
@@ -71,7 +70,7 @@ class RunStore:
         :raises RigError: the host refuses; no folder is left.
         """
         utc = now.astimezone(UTC)
-        run_id = f"{utc:%Y%m%dT%H%M%SZ}-{re.sub('[^A-Za-z0-9._-]+', '-', name)}-{token}"
+        run_id = run_folder_name(name, started=utc, token=token)
         head = {"format": FORMAT, "run": run_id, "name": name, "started": utc.isoformat(timespec="seconds")}
         content = _json({**head, **run, **head})
         path = runs_dir.absolute() / run_id

@@ -4,6 +4,7 @@ import os
 import signal
 import subprocess
 import threading
+from pathlib import Path
 
 import pytest
 
@@ -41,6 +42,49 @@ def test_threads_that_are_gone_are_left_out() -> None:
     seen = usage.sample(os.getpid(), {0: threading.get_native_id(), 1: 2**22 - 1})
     assert list(seen.cpu_s) == [0]
     assert usage.process_state(2**22 - 1) == ""
+
+
+def test_a_process_is_looked_at_from_outside_and_one_that_is_gone_has_nothing() -> None:
+    with open(os.devnull) as file, subprocess.Popen(["sleep", "1000"], pass_fds=(file.fileno(),)) as process:
+        try:
+            assert usage.open_descriptors(process.pid) == 4
+            assert usage.private_bytes(process.pid) >= 4096
+            assert [line.partition(": ")[0] for line in usage.wait_channels(process.pid)] in (["sleep"], ["python"])
+        finally:
+            process.kill()
+    assert usage.open_descriptors(process.pid) == usage.private_bytes(process.pid) == 0
+    assert usage.wait_channels(process.pid) == ()
+    assert usage.run_and_queue_s(process.pid) == (0.0, 0.0)
+
+
+def test_how_long_a_process_ran_and_waited_for_a_core_grows() -> None:
+    before = usage.run_and_queue_s(os.getpid())
+    while usage.run_and_queue_s(os.getpid())[0] <= before[0]:
+        pass  # until it was counted that this ran
+    assert usage.run_and_queue_s(os.getpid())[1] >= before[1]
+
+
+def test_private_memory_grows_with_what_is_written_to() -> None:
+    before = usage.private_bytes(os.getpid())
+    held = b"x" * (64 << 20)
+    assert usage.private_bytes(os.getpid()) - before >= len(held) // 2
+
+
+def test_a_child_is_found() -> None:
+    with subprocess.Popen(["sh", "-c", "sleep 1000 & echo $!; wait"], stdout=-1, start_new_session=True) as shell:
+        try:
+            assert shell.stdout is not None
+            child = int(shell.stdout.readline())
+            assert usage.child_of(shell.pid) == child
+            assert usage.child_of(child) == 0
+        finally:
+            os.killpg(shell.pid, signal.SIGKILL)
+
+
+def test_the_hosts_memory_is_what_the_kernel_says() -> None:
+    told = Path("/proc/meminfo").read_text().splitlines()[0].split()
+    assert told[0] == "MemTotal:"
+    assert usage.memory_bytes() == int(told[1]) * 1024
 
 
 def test_the_hosts_load_is_told() -> None:
