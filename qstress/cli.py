@@ -187,14 +187,14 @@ def runs(runs_dir: Path, form: str) -> int:
 @format_option
 def repro(evidence: Path, trials: int, build: str | None, unsafe: bool, form: str) -> int:
     """Run a finding again, as recorded; say how often it showed."""
-    from qstress.fuzz import again
+    from qstress.fuzz import finding_commands
     from qstress.run.repro import run_again
 
     def say(line: str) -> None:
         click.echo(line, err=True)
 
-    if again.is_recorded(evidence):
-        text, code = again.repeat(evidence, trials, form, build=build, sandboxed=not unsafe, say=say)
+    if finding_commands.is_fuzz_finding(evidence):
+        text, code = finding_commands.replay_finding(evidence, trials, form, build=build, sandboxed=not unsafe, say=say)
         click.echo(text)
         return code
     if build is not None:
@@ -225,7 +225,7 @@ def fuzz(
     from qstress.config.kvm import probe
     from qstress.config.resolve import resolve
     from qstress.fuzz import job
-    from qstress.fuzz.text import text
+    from qstress.fuzz.summary import summary_text
     from qstress.host.facts import host_facts
 
     def say(line: str) -> None:
@@ -241,7 +241,7 @@ def fuzz(
     session = job.session(prepared, say)
     code = job.run(prepared, session)
     folder = os.path.relpath(prepared.folder)
-    click.echo(json.dumps(session.document(), indent=1) if form == "json" else text(session.document(), folder))
+    click.echo(json.dumps(session.document(), indent=1) if form == "json" else summary_text(session.document(), folder))
     return code
 
 
@@ -252,9 +252,9 @@ def fuzz(
 @unsafe_option
 def reduce(evidence: Path, minutes: float, build: str | None, unsafe: bool) -> int:
     """Make a finding of a fuzzing session smaller, and say how sure it is."""
-    from qstress.fuzz.again import shrink
+    from qstress.fuzz.finding_commands import reduce_finding
 
-    text, code = shrink(evidence, budget_s=60 * minutes, build=build, sandboxed=not unsafe)
+    text, code = reduce_finding(evidence, budget_s=60 * minutes, build=build, sandboxed=not unsafe)
     click.echo(text)
     return code
 

@@ -14,13 +14,14 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from qstress.fuzz.channel import PROMPTS
+from qstress.fuzz.exchange import Exchange
 from qstress.fuzz.findings import Findings
-from qstress.fuzz.generator import Exchange, Settings
-from qstress.fuzz.ops import Await, Close, Event, Op, Open, Send, To
-from qstress.fuzz.recording import Recording
-from qstress.fuzz.rig import PROMPTS, Rig
-from qstress.fuzz.session import Session, Subject
-from tests.fuzz.guests import ARGUMENTS, QEMU, bench
+from qstress.fuzz.fuzzed_guest import FuzzedGuest
+from qstress.fuzz.generator import GeneratorSettings
+from qstress.fuzz.ops import Await, Close, Op, Open, Send, To, WaitEvent
+from qstress.fuzz.session import Session, Target, Trace
+from tests.fuzz.guests import ARGUMENTS, QEMU, guest_setup
 from tools.bench import report
 
 PAIRS = 9
@@ -35,48 +36,48 @@ STALLS = ("memsave", "pmemsave", "announce-self", "hmp memsave", "hmp pmemsave",
 class Timed(Session):
     """A session of which each guest's exchanges but the last one, which may have ended it, are kept, and their time."""
 
-    def _fuzz(self, rig: Rig, recording: Recording, over: Callable[[], bool]) -> list[Exchange]:
+    def _fuzz(self, guest: FuzzedGuest, arguments: tuple[str, ...], over: Callable[[], bool]) -> Trace:
         begun_s: list[float] = []
 
         def timed() -> bool:
             begun_s.append(time.perf_counter())
             return over()
 
-        exchanges = super()._fuzz(rig, recording, timed)
-        self.lived = exchanges[:-1]
+        trace = super()._fuzz(guest, arguments, timed)
+        self.lived = [exchange for exchange, _ in trace[:-1]]
         self.took_s = begun_s[len(self.lived)] - begun_s[0]
-        return exchanges
+        return trace
 
 
 class Bare:
     """The barest client that sends the same in the same order: replies are found by their ids, and not read."""
 
-    def __init__(self, rig: Rig) -> None:
-        self._rig = rig
+    def __init__(self, guest: FuzzedGuest) -> None:
+        self._guest = guest
         self._socks: dict[To, socket.socket] = {}
         self._taken = {To.QMP: bytearray(), To.HMP: bytearray()}
 
     def play(self, ops: Sequence[Op]) -> None:
-        """Play one exchange; QMP commands that follow each other go out together, as the player sends them."""
+        """Play one exchange; QMP commands that follow each other go out together, as the executor sends them."""
         for group in grouped(ops):
             match group[0]:
                 case Open(to=to):
                     self._open(to)
                 case Close(to=to):
-                    self._rig.close(to)
-                case Event() as event:
+                    self._guest.channels[to].close()
+                case WaitEvent() as event:
                     self._event(event)
                 case Send(to=To.HMP) as send:
                     self._hmp(send)
                 case Send():
                     self._qmp([op for op in group if isinstance(op, Send)])
-        self._rig.pump(0.0)  # the console, on which QEMU would block
+        self._guest.poller.pump(0.0)  # the console, on which QEMU would block
 
     def _open(self, to: To) -> None:
-        self._rig.open(to, time.monotonic() + PATIENCE_S)
-        sock = self._rig.channels[to].sock
+        self._guest.open(to, time.monotonic() + PATIENCE_S)
+        sock = self._guest.channels[to].sock
         assert sock is not None
-        self._rig._forget(sock.fileno())
+        self._guest.poller.remove(sock.fileno())
         sock.settimeout(PATIENCE_S)
         self._socks[to] = sock
 
@@ -112,7 +113,7 @@ class Bare:
         while send.wait is Await.PROMPT and not (taken.endswith(PROMPTS) and b"\n" in taken):
             self._read(To.HMP)
 
-    def _event(self, event: Event) -> None:
+    def _event(self, event: WaitEvent) -> None:
         taken, sock = self._taken[To.QMP], self._socks[To.QMP]
         deadline_s, name = time.monotonic() + event.within_s, f'"event": "{event.name}"'.encode()
         while b'"error": {' not in taken and name not in taken and (left_s := deadline_s - time.monotonic()) > 0:
@@ -144,9 +145,8 @@ def sent(exchanges: Sequence[Exchange]) -> int:
 
 def bare_seconds(exchanges: Sequence[Exchange]) -> float | None:
     """Play *exchanges* on a new guest; return how long it took, None when this guest did not live through it."""
-    made = bench()
-    with Rig((QEMU, *ARGUMENTS), made.confinement, env=made.env) as rig:
-        client = Bare(rig)
+    with guest_setup().guest(QEMU, ARGUMENTS) as guest:
+        client = Bare(guest)
         began_s = time.perf_counter()
         try:
             for exchange in exchanges:
@@ -164,8 +164,8 @@ def main() -> None:
     other = 0
     with tempfile.TemporaryDirectory(prefix="qstress-") as folder:
         findings = Findings(Path(folder) / "findings", (), "")
-        settings = Settings(commands=COMMANDS, weights=dict.fromkeys(STALLS, 0.0))
-        session = Timed(Subject(QEMU, "", (ARGUMENTS,), ()), settings, replace(bench(), reply_s=2.0), findings,
+        settings = GeneratorSettings(commands=COMMANDS, weights=dict.fromkeys(STALLS, 0.0))
+        session = Timed(Target(QEMU, "", (ARGUMENTS,), ()), settings, replace(guest_setup(), reply_s=2.0), findings,
                         Path(folder), seed=1)  # fmt: skip
         while len(ratios) < PAIRS:
             session.run(duration_s=None, guests=session.totals.guests + 1)

@@ -10,8 +10,7 @@ from typing import Any
 from qstress.errors import ConfigError
 from qstress.fuzz.pool import pick
 
-#: A sequence's length, and how many of the latest sequences are drawn from.
-LENGTH = 6
+#: How many of the latest sequences are drawn from.
 DRAWN_FROM = 2000
 
 
@@ -69,13 +68,13 @@ class Corpus:
         return items
 
 
-def to_json(entry: Entry) -> dict[str, Any]:
+def entry_to_json(entry: Entry) -> dict[str, Any]:
     """Return *entry* as a JSON object."""
     return {"key": entry.key, "items": [[item.command, item.arguments, item.hmp] for item in entry.items]}
 
 
-def from_json(made: Mapping[str, Any]) -> Entry:
-    """Return the entry that :func:`to_json` wrote.
+def entry_from_json(made: Mapping[str, Any]) -> Entry:
+    """Return the entry that :func:`entry_to_json` wrote.
 
     :raises ConfigError: it is none.
     """

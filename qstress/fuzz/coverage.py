@@ -70,7 +70,7 @@ class Coverage:
 
 
 @dataclass(frozen=True, slots=True)
-class Share:
+class SchemaCoverage:
     """How many of the schema's commands were sent, and sent with an acceptable shape; and why the rest was not."""
 
     commands: int
@@ -81,7 +81,7 @@ class Share:
     missing: Mapping[str, str]
 
 
-def share(coverage: Coverage, schema: Schema, never: Iterable[str] = ()) -> Share:
+def schema_coverage(coverage: Coverage, schema: Schema, never: Iterable[str] = ()) -> SchemaCoverage:
     """Return what of *schema* was reached; *never* are commands whose weight is 0."""
     sent = accepted = members = exercised = 0
     missing: dict[str, str] = {}
@@ -94,7 +94,7 @@ def share(coverage: Coverage, schema: Schema, never: Iterable[str] = ()) -> Shar
         accepted += reached.accepted > 0
         if not reached.accepted:
             missing[name] = _why(reached, name in never)
-    return Share(len(schema.commands), sent, accepted, members, exercised, missing)
+    return SchemaCoverage(len(schema.commands), sent, accepted, members, exercised, missing)
 
 
 def _why(reached: Reached, never: bool) -> str:

@@ -6,25 +6,25 @@ the order in which bytes arrive never reach it, so a recorded transcript fed bac
 
 from __future__ import annotations
 
-import json
-from bisect import bisect
-from collections import Counter, deque
-from collections.abc import Mapping, Sequence
+from collections import deque
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from itertools import accumulate
 from random import Random
 from typing import Any
 
-from qstress.fuzz import oracles
+from qstress.fuzz.commands import command_label, only_reads
 from qstress.fuzz.corpus import Corpus, Entry, Item
 from qstress.fuzz.corrupt import RESET, corrupt, pieces
 from qstress.fuzz.coverage import Coverage
+from qstress.fuzz.exchange import Exchange
 from qstress.fuzz.grammar import Grammar
 from qstress.fuzz.hmp import Hmp
-from qstress.fuzz.lifecycle import Step, qcow2_disk, story
-from qstress.fuzz.ops import Await, Close, End, Event, Footprint, Measure, Op, Open, Result, Send, To
-from qstress.fuzz.pool import Pool, pick
-from qstress.fuzz.protocol import Digest, Fate, Reader
+from qstress.fuzz.lifecycle import Step, draw_scenario, qcow2_disk
+from qstress.fuzz.messages import Draft, Messages, cut_message
+from qstress.fuzz.ops import Await, Close, Open, Result, Send, To, WaitEvent, WaitExit
+from qstress.fuzz.pool import Pool, Weighted, pick
+from qstress.fuzz.probes import Probes
+from qstress.fuzz.protocol import Answered, Digest, Fate, Reader, runstate
 from qstress.fuzz.schema import Schema
 
 #: The kinds of exchange and how often each is drawn.
@@ -48,20 +48,16 @@ WEIGHTS: dict[str, float] = {
 UNMET = 8
 BATCH = 8
 HAMMER = 16
-#: Commands that are probed for growth at the end of a guest's life.
-PROBES = 12
-PROBED_BYTES = 4096
 #: How long a QEMU may take to be gone once it was told to quit.
 QUIT_S = 10.0
 #: Kinds of exchange in which each send is a whole message.
 _WHOLE = ("qmp", "corpus", "planned", "lifecycle", "hammer")
-_CAPABILITIES = ('{"enable": ["oob"]}', '{"enable": ["oob"]}', "{}", '{"enable": []}')
 _HAMMERED = ("info cpus", "info lapic", "info tlb", "info mem", "info mtree -f", "info qtree", "info block")
 _KEYS = ("\t", "\t\t", "\x1b[A", "\x1b[B", "\x01", "\x05", "\x0b", "\x7f", "\x1b[D\x1b[D", "\x17", "\x15", "\x10")
 
 
 @dataclass(frozen=True, slots=True)
-class Settings:
+class GeneratorSettings:
     """How a session fuzzes: ``wrong`` is the share of commands with something wrong, ``depth`` caps nesting,
     ``commands`` is how many a guest gets, ``mix`` and ``weights`` override :data:`MIX` and :data:`WEIGHTS`,
     ``hammered`` are HMP lines that are repeated in bursts."""
@@ -78,23 +74,6 @@ class Settings:
         return self.weights.get(command, WEIGHTS.get(command, 1.0))
 
 
-@dataclass(frozen=True, slots=True)
-class Exchange:
-    """Ops that are played together, and what each stands for in a corpus (None: nothing that would be kept)."""
-
-    kind: str
-    ops: tuple[Op, ...]
-    items: tuple[Item | None, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class Judged:
-    """One command of an exchange and its answer, judged."""
-
-    send: Send
-    digest: Digest
-
-
 @dataclass(slots=True)
 class Knowledge:
     """What a whole session knows, whatever guest it is at."""
@@ -105,7 +84,12 @@ class Knowledge:
     reader: Reader
     corpus: Corpus
     coverage: Coverage
-    settings: Settings
+    settings: GeneratorSettings
+    kinds: Weighted = field(init=False)  # of exchanges
+
+    def __post_init__(self) -> None:
+        mix = {**MIX, **self.settings.mix}
+        self.kinds = Weighted(mix, mix.values())
 
 
 class Generator:
@@ -115,21 +99,16 @@ class Generator:
         self._k = knowledge
         self._rng = Random(f"{seed}/{life}")
         self._grammar = Grammar(knowledge.schema, knowledge.pool, self._hmp_line, depth=knowledge.settings.depth)
-        self._qmp_names = tuple(knowledge.schema.commands)
-        self._qmp_weights = self._weights(self._qmp_names, "")
-        self._hmp_weights = self._weights(knowledge.hmp.names, "hmp ")
-        mix = {**MIX, **knowledge.settings.mix}
-        self._kinds, self._kind_weights = tuple(mix), list(accumulate(mix.values()))
-        self._number = 0
-        self._oob = False
+        self._qmp = self._weighted(knowledge.schema.commands, "")
+        self._hmp = self._weighted(knowledge.hmp.names, "hmp ")
+        self._messages = Messages(knowledge.schema, knowledge.hmp, self._rng)
+        self._probes = Probes(self._messages, knowledge.corpus.probed)
         self._cont_after = int(self._rng.random() * 12)
         self._left = knowledge.settings.commands
         self._recent: deque[Item] = deque(maxlen=5)  # accepted commands that may have changed something
-        self._candidates: dict[str, Send] = {}
-        self._probing: Send | None = None
-        self._probes = PROBES
         self._may_quit = self._rng.random() < 0.3
-        self._planned: deque[list[tuple[Op, Item | None]]] = deque()
+        self._planned: deque[list[Draft]] = deque()
+        self._items: tuple[Item | None, ...] = ()  # what the ops of the last exchange stand for in a corpus
         self._plan_start()
         self.runstate = "prelaunch"
 
@@ -143,31 +122,28 @@ class Generator:
         self._cont_after -= 1
         if self._cont_after == 0 or (self._cont_after < 0 and self.runstate != "running" and self._rng.random() < 0.1):
             return self._exchange("lifecycle", self._resumed())
-        kind = self._kinds[bisect(self._kind_weights, self._rng.random() * self._kind_weights[-1])]
+        kind = self._k.kinds.draw(self._rng)
         return self._exchange(kind, _MAKERS[kind](self))
 
-    def feed(self, exchange: Exchange, results: Sequence[Result]) -> list[Judged]:
-        """Take in what came of *exchange*, one result an op; return each command with its answer judged."""
-        judged = []
-        for op, item, result in zip(exchange.ops, exchange.items, results, strict=True):
+    def feed(self, exchange: Exchange, results: Sequence[Result]) -> list[Answered]:
+        """Take in what came of *exchange*, the last one handed out; return its commands with their answers, judged."""
+        answers = []
+        for op, item, result in zip(exchange.ops, self._items, results, strict=True):
             if isinstance(op, Send) and op.wait is not Await.NOTHING:
                 answer = result if isinstance(result, bytes) else None
                 digest = self._fed(op, item, answer)
                 if item is not None and exchange.kind in _WHOLE and answer is not None:
-                    self._remember_candidate(op, answer, digest)
-                judged.append(Judged(op, digest))
-        if exchange.kind == "probe" and self._probing is not None:
-            looks = [result for result in results if isinstance(result, Footprint)]
-            if oracles.growth(looks, oracles.REPEATS) is None:
-                self._probing = None
-        return judged
+                    self._probes.consider(op, answer, digest)
+                answers.append(Answered(op, digest))
+        self._probes.feed(exchange, results)
+        return answers
 
     def _fed(self, send: Send, item: Item | None, answer: bytes | None) -> Digest:
         arguments = item.arguments if item is not None and isinstance(item.arguments, dict) else {}
         about = arguments.get("path") or arguments.get("typename") or arguments.get("implements")
         digest = self._k.reader.read(send, answer, about if isinstance(about, str) else "")
         if send.command == "query-status":
-            self.runstate = oracles.runstate(answer) or self.runstate
+            self.runstate = runstate(answer) or self.runstate
         if item is None:
             if send.command in ("qmp_capabilities", "quit"):
                 self._k.coverage.count(send.command, digest, ("enable",) if b"enable" in send.data else ())
@@ -179,25 +155,17 @@ class Generator:
         name = f"hmp {send.command}" if item.hmp else send.command
         self._k.coverage.count(name, digest, arguments)
         if send.command == "human-monitor-command":  # it also counts as the HMP command that it carries
-            self._k.coverage.count(oracles.subject(send), digest)
+            self._k.coverage.count(command_label(send), digest)
         if key := self._k.coverage.new(name, digest, self.runstate):
             self._k.corpus.add(Entry(key, (*self._recent, item)))
-        if returned and not oracles.only_reads(send.command):
+        if returned and not only_reads(send.command):
             self._recent.append(item)
         return digest
-
-    def _remember_candidate(self, send: Send, answer: bytes, digest: Digest) -> None:
-        """Remember a command that should leave nothing behind: it was refused, or only reads."""
-        about = oracles.subject(send)
-        reads = oracles.only_reads(about.removeprefix("hmp "))
-        if send.to is To.QMP and len(answer) < PROBED_BYTES and (digest.fate is not Fate.RETURNED or reads):
-            self._candidates[about] = send
 
     # how a life begins and ends
 
     def _plan_start(self) -> None:
-        capabilities = self._capabilities()
-        self._planned.append([(Open(To.QMP), None), (capabilities, None), (Open(To.HMP), None)])
+        self._planned.append([(Open(To.QMP), None), (self._messages.capabilities(), None), (Open(To.HMP), None)])
         learn = [Item("query-hotpluggable-cpus", {}), Item("query-chardev", {}), Item("qom-list", {"path": "/machine"})]
         learn.append(Item("qom-list", {"path": self._k.pool.draw("path", self._rng)}))
         if len(self._k.pool.names["driver"]) < 100:
@@ -205,152 +173,119 @@ class Generator:
             learn.append(Item("qom-list-types", {}))
         learn.append(Item("device-list-properties", {"typename": self._k.pool.draw("driver", self._rng)}))
         suspects = self._k.corpus.suspects  # what ends a guest must not end each of them at its start
-        self._planned.append([self._qmp(item) for item in learn if item.command not in suspects])
+        self._planned.append([self._messages.qmp(item) for item in learn if item.command not in suspects])
         if self._rng.random() < 0.5:
             self._planned.extend(self._steps(qcow2_disk("qdisk")))
 
     def _last(self) -> Exchange | None:
-        """Probe some commands for growth, the least probed first, then end the guest, politely now and then.
-
-        Each command in its turn, however many things it can be about: with hundreds of drivers ``device_add`` would be
-        probed more often than all others together.
-        """
-        if self._probing is not None:  # it seems to grow: once more, longer
-            probing, self._probing = self._probing, None
-            return self._probe("probe-again", probing, oracles.REPEATS_AGAIN)
-        if self._probes and self._candidates:
-            self._probes -= 1
-            probed, families = self._k.corpus.probed, Counter[str]()
-            for name, count in probed.items():
-                families[_family(name)] += count
-            about = min(self._candidates, key=lambda name: (families[_family(name)], probed.get(name, 0), name))
-            probed[about] = probed.get(about, 0) + 1
-            self._probing = self._candidates.pop(about)
-            return self._probe("probe", self._probing, oracles.REPEATS)
-        if self._may_quit:
+        """Probe some commands for growth, then end the guest, politely now and then."""
+        made = self._probes.next()
+        if made is None and self._may_quit:
             self._may_quit = False
-            return Exchange("quit", (self._raw("quit"), End(QUIT_S)), (None, None))
-        return None
-
-    def _probe(self, kind: str, send: Send, repeats: int) -> Exchange:
-        """Repeat a command that should leave nothing behind, with looks at the footprint in between."""
-        head, _, tail = send.data.rpartition(b'"' + send.ident.encode() + b'"')
-        ops: list[tuple[Op, Item | None]] = [(self._raw("stop"), None), (Measure(), None)]
-        for _ in range(oracles.ROUNDS):
-            for _ in range(repeats):
-                ident = self._ident()
-                data = head + b'"' + ident.encode() + b'"' + tail
-                ops.append((Send(To.QMP, data, Await.REPLY, ident, send.command), None))
-            ops.append((Measure(), None))
-        return Exchange(kind, tuple(op for op, _ in ops), tuple(item for _, item in ops))
+            made = Exchange("quit", (self._messages.plain("quit"), WaitExit(QUIT_S)))
+        self._items = (None,) * len(made.ops) if made else ()
+        return made
 
     # the kinds of exchange
 
-    def _batch(self) -> list[tuple[Op, Item | None]]:
-        return [self._qmp(self._drawn()) for _ in range(1 + int(self._rng.random() * (2 * BATCH - 1)))]
+    def _batch(self) -> list[Draft]:
+        return [self._messages.qmp(self._drawn()) for _ in range(1 + int(self._rng.random() * (2 * BATCH - 1)))]
 
-    def _lines(self) -> list[tuple[Op, Item | None]]:
-        return [self._line(self._hmp_item()) for _ in range(1 + int(self._rng.random() * 4))]
+    def _lines(self) -> list[Draft]:
+        return [self._messages.line(self._hmp_item()) for _ in range(1 + int(self._rng.random() * 4))]
 
-    def _from_corpus(self) -> list[tuple[Op, Item | None]]:
+    def _from_corpus(self) -> list[Draft]:
         entry = self._k.corpus.draw(self._rng)
         if entry is None:
             return self._batch()
-        made: list[tuple[Op, Item | None]] = []
+        made: list[Draft] = []
         for item in self._k.corpus.mutated(entry, self._rng):
             if item.hmp:
-                made.append(self._line(item))
+                made.append(self._messages.line(item))
                 continue
             odds = self._rng.random()
             if odds < 0.25 and item.command in self._k.schema.commands:
                 item = Item(item.command, self._grammar.arguments(item.command, self._rng))
             elif odds < 0.4 and isinstance(item.arguments, dict):
                 item = Item(item.command, self._grammar.spoiled(item.arguments, self._rng))
-            made.append(self._qmp(item))
+            made.append(self._messages.qmp(item))
         return made
 
-    def _lifecycle(self) -> list[tuple[Op, Item | None]]:
-        first, *others = self._steps(story(self._k.pool, self._rng))
+    def _lifecycle(self) -> list[Draft]:
+        first, *others = self._steps(draw_scenario(self._k.pool, self._rng))
         self._planned.extend(others)
         return first
 
-    def _hammer(self) -> list[tuple[Op, Item | None]]:
+    def _hammer(self) -> list[Draft]:
         """The stream that the known bug needs, in short bursts: the same read-only command again and again."""
         lines = self._k.settings.hammered if self._rng.random() < 0.5 else _HAMMERED
         if lines and self._rng.random() < 0.7:
             item = Item("human-monitor-command", {"command-line": pick(self._rng, lines)})
         else:
             item = Item(pick(self._rng, ("query-status", "query-cpus-fast", "query-block", "query-pci")), {})
-        return [self._qmp(item) for _ in range(HAMMER)]
+        return [self._messages.qmp(item) for _ in range(HAMMER)]
 
-    def _corrupt(self) -> list[tuple[Op, Item | None]]:
-        message, _ = self._qmp(self._drawn())
-        assert isinstance(message, Send)
+    def _corrupt(self) -> list[Draft]:
+        message, _ = self._messages.qmp(self._drawn())
         bent = corrupt(message.data.replace(b'"' + message.ident.encode() + b'"', b'"x"'), self._rng)
         parts = pieces(bent, self._rng) if self._rng.random() < 0.3 else (bent,)
-        sends: list[tuple[Op, Item | None]] = [(Send(To.QMP, part, Await.NOTHING), None) for part in parts if part]
-        return [*sends, (Send(To.QMP, RESET, Await.NOTHING), None), (self._raw("query-yank"), None)]
+        sends: list[Draft] = [(Send(To.QMP, part, Await.NOTHING), None) for part in parts if part]
+        return [*sends, (Send(To.QMP, RESET, Await.NOTHING), None), (self._messages.plain("query-yank"), None)]
 
-    def _pieces(self) -> list[tuple[Op, Item | None]]:
+    def _pieces(self) -> list[Draft]:
         """A good message in many writes."""
-        message, item = self._qmp(self._drawn())
-        assert isinstance(message, Send)
-        return _cut(message, item, pieces(message.data, self._rng))
+        message, item = self._messages.qmp(self._drawn())
+        return cut_message(message, item, pieces(message.data, self._rng))
 
-    def _interleaved(self) -> list[tuple[Op, Item | None]]:
+    def _interleaved(self) -> list[Draft]:
         """Half a QMP message, an HMP line, the other half."""
-        message, item = self._qmp(self._drawn())
-        assert isinstance(message, Send)
+        message, item = self._messages.qmp(self._drawn())
         middle = 1 + int(self._rng.random() * (len(message.data) - 1))
-        first, last = _cut(message, item, (message.data[:middle], message.data[middle:]))
-        return [first, self._line(self._hmp_item()), last]
+        first, last = cut_message(message, item, (message.data[:middle], message.data[middle:]))
+        return [first, self._messages.line(self._hmp_item()), last]
 
-    def _reconnect(self) -> list[tuple[Op, Item | None]]:
+    def _reconnect(self) -> list[Draft]:
         """Hang up on a monitor, on QMP as a rule before it has answered, and come back."""
         if self._rng.random() < 0.3:
             unfinished = Send(To.HMP, pick(self._rng, (b"info regi", b"", b"\t", b"info mtree\n")), Await.NOTHING)
             return [(unfinished, None), (Close(To.HMP), None), (Open(To.HMP), None)]
-        message, _ = self._qmp(self._drawn())
-        assert isinstance(message, Send)
+        message, _ = self._messages.qmp(self._drawn())
         data = message.data[: 1 + int(self._rng.random() * len(message.data))]
         cut = Send(To.QMP, data, Await.NOTHING, command=message.command)
-        return [(cut, None), (Close(To.QMP), None), (Open(To.QMP), None), (self._capabilities(), None)]
+        return [(cut, None), (Close(To.QMP), None), (Open(To.QMP), None), (self._messages.capabilities(), None)]
 
-    def _resumed(self) -> list[tuple[Op, Item | None]]:
+    def _resumed(self) -> list[Draft]:
         reset = self.runstate in ("shutdown", "guest-panicked", "internal-error", "postmigrate")
-        return [self._qmp(Item(name, {})) for name in (("system_reset",) if reset else ()) + ("cont",)]
+        return [self._messages.qmp(Item(name, {})) for name in (("system_reset",) if reset else ()) + ("cont",)]
 
     # single ops
 
-    def _exchange(self, kind: str, made: list[tuple[Op, Item | None]]) -> Exchange:
+    def _exchange(self, kind: str, made: list[Draft]) -> Exchange:
         """Return *made* as an exchange, with the state queries behind it if it may have changed something."""
-        changes = any(item and not item.hmp and not oracles.only_reads(item.command) for _, item in made)
-        if changes and kind != "planned":
-            for command, arguments in oracles.STATE_QUERIES:
-                ident = self._ident("s")
-                made.append((Send(To.QMP, _message(command, arguments, ident), Await.REPLY, ident, command), None))
-        return Exchange(kind, tuple(op for op, _ in made), tuple(item for _, item in made))
+        if kind != "planned" and any(item and not item.hmp and not only_reads(item.command) for _, item in made):
+            made = [*made, *self._messages.state_queries()]
+        self._items = tuple(item for _, item in made)
+        return Exchange(kind, tuple(op for op, _ in made))
 
-    def _steps(self, steps: Sequence[Step]) -> list[list[tuple[Op, Item | None]]]:
+    def _steps(self, steps: Sequence[Step]) -> list[list[Draft]]:
         """Return a story as exchanges, one a step: an event is waited for behind the command before it."""
-        made: list[list[tuple[Op, Item | None]]] = []
+        made: list[list[Draft]] = []
         for step in steps:
-            if isinstance(step, Event):
+            if isinstance(step, WaitEvent):
                 made[-1].append((step, None))
             else:
-                made.append([self._line(step) if step.hmp else self._qmp(step)])
+                made.append([self._messages.line(step) if step.hmp else self._messages.qmp(step)])
         return made
 
     def _drawn(self) -> Item:
-        name = self._qmp_names[bisect(self._qmp_weights, self._rng.random() * self._qmp_weights[-1])]
+        name = self._qmp.draw(self._rng)
         arguments: Any = self._grammar.arguments(name, self._rng)
         if self._rng.random() < self._k.settings.wrong:
             arguments = self._grammar.spoiled(arguments, self._rng)
         return Item(name, arguments)
 
     def _hmp_line(self, rng: Random) -> str:
-        names = self._k.hmp.names
-        line = self._k.hmp.line(names[bisect(self._hmp_weights, rng.random() * self._hmp_weights[-1])], rng)
+        line = self._k.hmp.line(self._hmp.draw(rng), rng)
         return self._k.hmp.malformed(line, rng) if rng.random() < self._k.settings.wrong else line
 
     def _hmp_item(self) -> Item:
@@ -360,63 +295,18 @@ class Generator:
             line = line[:at] + pick(self._rng, _KEYS) + line[at:]
         return Item(line, None, hmp=True)
 
-    def _line(self, item: Item) -> tuple[Op, Item]:
-        words = item.command.split() or [""]
-        name = " ".join(words[:2]) if words[0] == "info" else words[0]
-        name = name if name in self._k.hmp.commands else words[0] if words[0] in self._k.hmp.commands else "(malformed)"
-        return Send(To.HMP, item.command.encode(errors="replace") + b"\n", Await.PROMPT, "", name), item
-
-    def _qmp(self, item: Item) -> tuple[Op, Item]:
-        ident = self._ident()
-        command = self._k.schema.commands.get(item.command)  # None: this QEMU lacks it, which it will say
-        may_oob = self._oob and command is not None and command.oob
-        key = "exec-oob" if may_oob and self._rng.random() < 0.5 else "execute"
-        data = _message(item.command, item.arguments, ident, key)
-        return Send(To.QMP, data, Await.REPLY, ident, item.command), item
-
-    def _raw(self, command: str) -> Send:
-        ident = self._ident("r")
-        return Send(To.QMP, _message(command, {}, ident), Await.REPLY, ident, command)
-
-    def _capabilities(self) -> Send:
-        text, ident = pick(self._rng, _CAPABILITIES), self._ident("r")
-        self._oob = "oob" in text
-        data = f'{{"execute": "qmp_capabilities", "arguments": {text}, "id": "{ident}"}}\n'.encode()
-        return Send(To.QMP, data, Await.REPLY, ident, "qmp_capabilities")
-
-    def _ident(self, kind: str = "q") -> str:
-        self._number += 1
-        return f"{kind}{self._number}"
-
-    def _weights(self, names: Sequence[str], prefix: str) -> list[float]:
-        """Return the running sums of the weights.
+    def _weighted(self, names: Iterable[str], prefix: str) -> Weighted:
+        """Return *names* with their weights.
 
         What got the blame before is drawn less, so that others are met; what was not accepted yet is drawn more.
         """
-        suspects, reached = self._k.corpus.suspects, self._k.coverage.commands
+        suspects, reached, names = self._k.corpus.suspects, self._k.coverage.commands, tuple(names)
         weights = []
         for name in (prefix + name for name in names):
             met = name in reached and reached[name].accepted
             weight = self._k.settings.weight(name) * (1 if met else UNMET)
             weights.append(weight / (1 + suspects.get(name, 0)))
-        return list(accumulate(weights))
-
-
-def _family(about: str) -> str:
-    """Return the command that :func:`qstress.fuzz.oracles.subject` tells of; each of HMP's is one of its own."""
-    return about if about.startswith("hmp ") else about.partition(" ")[0]
-
-
-def _message(command: str, arguments: Any, ident: str, key: str = "execute") -> bytes:
-    """Return one QMP message, as short as can be: QEMU reads its monitors byte by byte (``monitor_can_read``)."""
-    message = {key: command, "arguments": arguments, "id": ident} if arguments != {} else {key: command, "id": ident}
-    return json.dumps(message, separators=(",", ":")).encode() + b"\n"
-
-
-def _cut(message: Send, item: Item | None, parts: Sequence[bytes]) -> list[tuple[Op, Item | None]]:
-    """Return *message* as several sends, of which the last one waits for the reply."""
-    first: list[tuple[Op, Item | None]] = [(Send(To.QMP, part, Await.NOTHING), None) for part in parts[:-1]]
-    return [*first, (Send(To.QMP, parts[-1], Await.REPLY, message.ident, message.command), item)]
+        return Weighted(names, weights)
 
 
 _MAKERS = {

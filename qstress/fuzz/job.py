@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import re
 import secrets
 import signal
 from collections.abc import Callable, Iterator, Mapping
@@ -19,25 +18,25 @@ from typing import Any
 from qstress.config.fuzzing import FuzzSettings
 from qstress.config.schema import Config
 from qstress.config.settings import Settings, resolved_document
-from qstress.errors import ConfigError
+from qstress.errors import INTERRUPTED_EXIT, ConfigError
 from qstress.firmware import rom
-from qstress.fuzz import known
 from qstress.fuzz.confine import Confinement, confinement, may_use_kvm
 from qstress.fuzz.findings import Findings
-from qstress.fuzz.generator import Settings as Mix
+from qstress.fuzz.fuzzed_guest import GuestSetup, guest_environment
+from qstress.fuzz.generator import GeneratorSettings
+from qstress.fuzz.known import load_known
 from qstress.fuzz.recording import Recording
-from qstress.fuzz.reduce import Reducer, Shrunk
-from qstress.fuzz.replay import Bench, Replays, environment
-from qstress.fuzz.session import Session, Subject
+from qstress.fuzz.reduce import Reduced, Reducer
+from qstress.fuzz.replay import Replays
+from qstress.fuzz.session import Session, Target
 from qstress.guest.argv import guest_arguments
 from qstress.interposer import build as interposer
 from qstress.model import Accel
-from qstress.store.files import replace_file, store_errors
+from qstress.store.files import replace_file, run_folder_name, store_errors
 
 FORMAT = 1
 #: While a finding is made smaller, a stall is believed after this long: it was believed once already.
 REPLAY_REPLY_S = 2.0
-_INTERRUPTED = {signal.SIGINT: 130, signal.SIGTERM: 143}
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +45,7 @@ class Job:
 
     settings: Settings
     fuzz: FuzzSettings
-    subject: Subject
+    target: Target
     confinement: Confinement | None
     folder: Path
     run: Mapping[str, Any]
@@ -83,7 +82,7 @@ def prepare(
     guests = tuple(
         guest_arguments(build, replace(shape, args=(*shape.args, *extra)), firmware=bios)[1:] for extra in fuzz.guests
     )
-    subject = Subject(build.binary, build.version, guests, tuple(added.items()))
+    target = Target(build.binary, build.version, guests, tuple(added.items()))
     files = (shape.firmware,) if os.path.isabs(shape.firmware) else ()
     kvm = shape.accel is Accel.KVM
     confined = confinement(build.binary, added, kvm=kvm, files=files) if sandboxed else None
@@ -93,10 +92,9 @@ def prepare(
         run = _read_run(resume)
         if run["sha256"] != sha256:
             raise ConfigError(f"{resume}: the configuration or QEMU has changed since; start a new session instead")
-        return Job(settings, fuzz, subject, confined, resume, run)
+        return Job(settings, fuzz, target, confined, resume, run)
     started = datetime.now(UTC)
-    name = re.sub("[^A-Za-z0-9._-]+", "-", settings.name)
-    folder = settings.runs_dir.absolute() / f"{started:%Y%m%dT%H%M%SZ}-{name}-{secrets.token_hex(3)}"
+    folder = settings.runs_dir.absolute() / run_folder_name(settings.name, started=started, token=secrets.token_hex(3))
     run = {
         "format": FORMAT, "kind": "fuzz", "run": folder.name, "name": settings.name, "sha256": sha256,
         "started": started.isoformat(timespec="seconds"), "host": dict(host), "config": content,
@@ -105,7 +103,7 @@ def prepare(
     with store_errors(folder):
         folder.mkdir(mode=0o700, parents=True)
         replace_file(folder / "run.json", json.dumps(run, indent=1).encode() + b"\n")
-    return Job(settings, fuzz, subject, confined, folder, run)
+    return Job(settings, fuzz, target, confined, folder, run)
 
 
 def session(job: Job, say: Callable[[str], None]) -> Session:
@@ -114,19 +112,19 @@ def session(job: Job, say: Callable[[str], None]) -> Session:
     :raises ConfigError: the file of known findings is wrong.
     :raises RigError: QEMU cannot be started.
     """
-    fuzz, env = job.fuzz, environment(job.subject.env)
-    findings = Findings(job.folder / "findings", known.load(fuzz.known) if fuzz.known else (), job.subject.version)
+    fuzz, env = job.fuzz, guest_environment(job.target.env)
+    findings = Findings(job.folder / "findings", load_known(fuzz.known) if fuzz.known else (), job.target.version)
     hammered = tuple(hammer.command for hammer in job.settings.strata[0].hammers if hammer.via == "hmp")
-    mix = Mix(fuzz.wrong, fuzz.depth, fuzz.commands, hammered, fuzz.mix, fuzz.weights)
-    bench = Bench(job.confinement, env, fuzz.reply_s)
-    quick = replace(bench, reply_s=min(fuzz.reply_s, REPLAY_REPLY_S))
+    mix = GeneratorSettings(fuzz.wrong, fuzz.depth, fuzz.commands, hammered, fuzz.mix, fuzz.weights)
+    setup = GuestSetup(job.confinement, env, fuzz.reply_s)
+    quick = replace(setup, reply_s=min(fuzz.reply_s, REPLAY_REPLY_S))
 
-    def shrink(recording: Recording) -> Shrunk:
-        return Reducer(Replays(quick).shows, budget_s=fuzz.reduce_s, over=lambda: made.stopping).reduce(recording)
+    def reduce(recording: Recording) -> Reduced:
+        return Reducer(Replays(quick).try_play, budget_s=fuzz.reduce_s, over=lambda: made.stopping).reduce(recording)
 
     made = Session(
-        job.subject, mix, bench, findings, job.folder, seed=job.settings.seed, say=say,
-        shrink=shrink if fuzz.reduce_s else None,
+        job.target, mix, setup, findings, job.folder, seed=job.settings.seed, say=say,
+        reduce=reduce if fuzz.reduce_s else None,
     )  # fmt: skip
     return made
 
@@ -135,7 +133,7 @@ def run(job: Job, made: Session) -> int:
     """Run *made* to its stop rule or a signal, write ``summary.json``, return the exit code (interface.md)."""
     with _obeyed(made) as stopped_by:
         made.run(duration_s=job.settings.stop_duration_s, guests=job.settings.stop_trials)
-    code = _INTERRUPTED[stopped_by[0]] if stopped_by else 1 if made.findings.unknown else 0
+    code = INTERRUPTED_EXIT[stopped_by[0]] if stopped_by else 1 if made.findings.unknown else 0
     summary = {
         "format": FORMAT, "kind": "fuzz", "run": job.run["run"], "name": job.run["name"], "started": job.run["started"],
         "finished": datetime.now(UTC).isoformat(timespec="seconds"), "host": job.run["host"], "qemu": job.run["qemu"],
@@ -150,7 +148,7 @@ def run(job: Job, made: Session) -> int:
 def _obeyed(made: Session) -> Iterator[list[signal.Signals]]:
     """Let a first SIGINT or SIGTERM end the session after the exchange under way; a second one ends us."""
     received: list[signal.Signals] = []
-    before = {number: signal.getsignal(number) for number in _INTERRUPTED}
+    before = {number: signal.getsignal(number) for number in INTERRUPTED_EXIT}
 
     def stop(number: int, frame: FrameType | None) -> None:
         received.append(signal.Signals(number))
@@ -158,7 +156,7 @@ def _obeyed(made: Session) -> Iterator[list[signal.Signals]]:
         for each, handler in before.items():
             signal.signal(each, handler)
 
-    for number in _INTERRUPTED:
+    for number in INTERRUPTED_EXIT:
         signal.signal(number, stop)
     try:
         yield received

@@ -25,7 +25,7 @@ _VERSION = re.compile(r"\d+(\.\d+)*")
 
 
 @dataclass(frozen=True, slots=True)
-class Known:
+class KnownFinding:
     """One known finding."""
 
     title: str
@@ -37,7 +37,7 @@ class Known:
         return fnmatchcase(title, self.title) and not (self.until and _numbers(version) >= _numbers(self.until))
 
 
-def load(path: Path) -> tuple[Known, ...]:
+def load_known(path: Path) -> tuple[KnownFinding, ...]:
     """Read the file at *path*.
 
     :raises ConfigError: it cannot be read or is no such file; one line a problem, with line and column.
@@ -47,7 +47,7 @@ def load(path: Path) -> tuple[Known, ...]:
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError(f"{path}: known: cannot be read: {getattr(error, 'strerror', None) or error}") from error
     root, problems = parse_yaml(text, lambda line, column: Position(0, line, column, str(path)))
-    entries: list[Known] = []
+    entries: list[KnownFinding] = []
     if root is not None and not problems:
         entries, problems = _read(root)
     if problems:
@@ -55,14 +55,14 @@ def load(path: Path) -> tuple[Known, ...]:
     return tuple(entries)
 
 
-def covering(known: tuple[Known, ...], title: str, version: str) -> Known | None:
+def covering(known: tuple[KnownFinding, ...], title: str, version: str) -> KnownFinding | None:
     """Return the first known finding that covers *title* on *version*."""
     return next((entry for entry in known if entry.covers(title, version)), None)
 
 
-def _read(root: Node) -> tuple[list[Known], list[Problem]]:
+def _read(root: Node) -> tuple[list[KnownFinding], list[Problem]]:
     problems: list[Problem] = []
-    entries: list[Known] = []
+    entries: list[KnownFinding] = []
     top = root.value if isinstance(root.value, dict) else {}
     if set(top) != {"version", "known"} or top["version"].value != 1:
         return [], [Problem(root.place, "file", "must have  version: 1  and  known:  with a list, and nothing else")]
@@ -77,7 +77,7 @@ def _read(root: Node) -> tuple[list[Known], list[Problem]]:
     return entries, problems
 
 
-def _entry(node: Node, at: str) -> tuple[Known | None, list[Problem]]:
+def _entry(node: Node, at: str) -> tuple[KnownFinding | None, list[Problem]]:
     if not isinstance(node.value, dict):
         return None, [Problem(node.place, at, f"{display(node.value)} is not a mapping of title, link and until")]
     problems = []
@@ -94,7 +94,7 @@ def _entry(node: Node, at: str) -> tuple[Known | None, list[Problem]]:
     problems += [Problem(node.head, f"{at}.{key}", "is missing; this key is required") for key in missing]
     if problems:
         return None, problems
-    return Known(**{key: str(value.value) for key, value in node.value.items()}), []
+    return KnownFinding(**{key: str(value.value) for key, value in node.value.items()}), []
 
 
 def _numbers(version: str) -> tuple[int, ...]:

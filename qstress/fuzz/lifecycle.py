@@ -10,31 +10,31 @@ from random import Random
 from typing import Any
 
 from qstress.fuzz.corpus import Item
-from qstress.fuzz.ops import Event
+from qstress.fuzz.ops import WaitEvent
 from qstress.fuzz.pool import Pool, pick
 
-Step = Item | Event
+Step = Item | WaitEvent
 #: How long an event that should come is waited for.
 EVENT_S = 0.5
 
 
-def story(pool: Pool, rng: Random) -> list[Step]:
+def draw_scenario(pool: Pool, rng: Random) -> list[Step]:
     """Return one of the stories."""
-    return pick(rng, _STORIES)(pool, rng)
+    return pick(rng, _SCENARIOS)(pool, rng)
 
 
 def qcow2_disk(name: str) -> list[Step]:
     """Make a qcow2 image out of nothing but QMP, and plug it in: what ``savevm`` needs."""
     return [
         _do("blockdev-create", **{"job-id": "make0", "options": {"driver": "file", "filename": name, "size": 0}}),
-        Event("JOB_STATUS_CHANGE", EVENT_S),
+        WaitEvent("JOB_STATUS_CHANGE", EVENT_S),
         _do("job-dismiss", id="make0"),
         _do("blockdev-add", **{"driver": "file", "node-name": f"{name}-file", "filename": name}),
         _do(
             "blockdev-create",
             **{"job-id": "make1", "options": {"driver": "qcow2", "file": f"{name}-file", "size": 1 << 20}},
         ),
-        Event("JOB_STATUS_CHANGE", EVENT_S),
+        WaitEvent("JOB_STATUS_CHANGE", EVENT_S),
         _do("job-dismiss", id="make1"),
         _do("blockdev-add", **{"driver": "qcow2", "node-name": name, "file": f"{name}-file"}),
         _do("device_add", driver="virtio-blk-pci", id=f"{name}-disk", drive=name),
@@ -50,7 +50,7 @@ def _stop_cont(pool: Pool, rng: Random) -> list[Step]:
 
 
 def _reset(pool: Pool, rng: Random) -> list[Step]:
-    return [_do("system_reset"), Event("RESET", EVENT_S), _do("query-status")]
+    return [_do("system_reset"), WaitEvent("RESET", EVENT_S), _do("query-status")]
 
 
 def _cpu(pool: Pool, rng: Random) -> list[Step]:
@@ -70,7 +70,7 @@ def _disk(pool: Pool, rng: Random) -> list[Step]:
         _do("device_add", driver=driver, id=device, drive=node),
         _do(pick(rng, ("query-block", "system_reset", "query-blockstats"))),
         _do("device_del", id=device),
-        Event("DEVICE_DELETED", EVENT_S / 10),
+        WaitEvent("DEVICE_DELETED", EVENT_S / 10),
         _do("blockdev-del", **{"node-name": node}),
     ]
 
@@ -107,7 +107,7 @@ def _snapshot_job(pool: Pool, rng: Random) -> list[Step]:
     command = pick(rng, ("snapshot-save", "snapshot-load", "snapshot-delete"))
     if command != "snapshot-delete":
         arguments["vmstate"] = "qdisk"
-    return [Item(command, arguments), Event("JOB_STATUS_CHANGE", EVENT_S), _do("query-jobs"),
+    return [Item(command, arguments), WaitEvent("JOB_STATUS_CHANGE", EVENT_S), _do("query-jobs"),
             _do("job-dismiss", id=arguments["job-id"]), _do("cont")]  # fmt: skip
 
 
@@ -115,6 +115,6 @@ def _image(pool: Pool, rng: Random) -> list[Step]:
     return qcow2_disk("qdisk")
 
 
-_STORIES: tuple[Callable[[Pool, Random], list[Step]], ...] = (
+_SCENARIOS: tuple[Callable[[Pool, Random], list[Step]], ...] = (
     _stop_cont, _stop_cont, _reset, _reset, _cpu, _disk, _disk, _hub, _migrate, _snapshot, _snapshot_job, _image,
 )  # fmt: skip

@@ -44,6 +44,11 @@ class Send:
     ident: str = ""
     command: str = ""
 
+    @property
+    def is_state_query(self) -> bool:
+        """Whether it is one of the session's own looks at the state, which are no part of what is fuzzed."""
+        return self.ident.startswith("s")
+
 
 @dataclass(frozen=True, slots=True)
 class Close:
@@ -60,7 +65,7 @@ class Open:
 
 
 @dataclass(frozen=True, slots=True)
-class Event:
+class WaitEvent:
     """Wait for a QMP event, at most ``within_s`` seconds; that it does not come is no fault."""
 
     name: str
@@ -68,23 +73,23 @@ class Event:
 
 
 @dataclass(frozen=True, slots=True)
-class Measure:
+class MeasureFootprint:
     """Look at QEMU's descriptors and private memory."""
 
 
 @dataclass(frozen=True, slots=True)
-class End:
+class WaitExit:
     """Wait for QEMU to be gone, at most ``within_s`` seconds, after it said that it will."""
 
     within_s: float
 
 
-Op = Send | Close | Open | Event | Measure | End
+Op = Send | Close | Open | WaitEvent | MeasureFootprint | WaitExit
 
 
 @dataclass(frozen=True, slots=True)
 class Footprint:
-    """What :class:`Measure` saw: open descriptors, and private memory (``RssAnon``)."""
+    """What :class:`MeasureFootprint` saw: open descriptors, and private memory (``RssAnon``)."""
 
     descriptors: int
     anon_bytes: int
@@ -94,7 +99,7 @@ class Footprint:
 Result = bytes | Footprint | None
 
 
-def to_json(op: Op) -> dict[str, Any]:
+def op_to_json(op: Op) -> dict[str, Any]:
     """Return *op* as a JSON object; bytes that are no plain text are in base64."""
     match op:
         case Send():
@@ -107,16 +112,16 @@ def to_json(op: Op) -> dict[str, Any]:
             return {**made, "id": op.ident, "command": op.command}
         case Close() | Open():
             return {"op": type(op).__name__.lower(), "to": op.to.value}
-        case Event():
+        case WaitEvent():
             return {"op": "event", "name": op.name, "within_s": op.within_s}
-        case End():
+        case WaitExit():
             return {"op": "end", "within_s": op.within_s}
-        case Measure():
+        case MeasureFootprint():
             return {"op": "measure"}
 
 
-def from_json(made: Mapping[str, Any]) -> Op:
-    """Return the op that :func:`to_json` wrote.
+def op_from_json(made: Mapping[str, Any]) -> Op:
+    """Return the op that :func:`op_to_json` wrote.
 
     :raises ConfigError: it is none.
     """
@@ -130,22 +135,22 @@ def from_json(made: Mapping[str, Any]) -> Op:
             case "open":
                 return Open(To(made["to"]))
             case "event":
-                return Event(str(made["name"]), float(made["within_s"]))
+                return WaitEvent(str(made["name"]), float(made["within_s"]))
             case "end":
-                return End(float(made["within_s"]))
+                return WaitExit(float(made["within_s"]))
             case "measure":
-                return Measure()
+                return MeasureFootprint()
     except (KeyError, ValueError, AttributeError, TypeError) as error:
         raise ConfigError(f"not an op: {json.dumps(made, default=str)[:200]}: {error}") from error
     raise ConfigError(f"not an op: {json.dumps(made, default=str)[:200]}")
 
 
-def lines(objects: Iterable[Mapping[str, Any]]) -> bytes:
+def json_lines(objects: Iterable[Mapping[str, Any]]) -> bytes:
     """Return *objects* as JSON lines."""
     return b"".join(json.dumps(made).encode() + b"\n" for made in objects)
 
 
-def read_lines(data: bytes, name: str) -> Iterator[dict[str, Any]]:
+def read_json_lines(data: bytes, name: str) -> Iterator[dict[str, Any]]:
     """Yield the JSON objects of *data*, one a line; *name* stands for the file in messages.
 
     :raises ConfigError: a line is no JSON object.

@@ -6,7 +6,9 @@ deleted stay, since a stale name is worth sending.
 
 from __future__ import annotations
 
+from bisect import bisect
 from collections.abc import Iterable, Mapping
+from itertools import accumulate
 from random import Random
 from typing import Any, TypeVar
 
@@ -66,6 +68,17 @@ ODD: tuple[str, ...] = (
 def pick(rng: Random, options: tuple[T, ...] | list[T]) -> T:
     """Return one of *options* (a third of the time that ``rng.choice`` takes)."""
     return options[int(rng.random() * len(options))]
+
+
+class Weighted:
+    """Names that are drawn as often as their weights say."""
+
+    def __init__(self, names: Iterable[str], weights: Iterable[float]) -> None:
+        self.names, self._sums = tuple(names), list(accumulate(weights))
+
+    def draw(self, rng: Random) -> str:
+        """Return one of the names."""
+        return self.names[bisect(self._sums, rng.random() * self._sums[-1])]
 
 
 class Pool:
@@ -142,12 +155,8 @@ class Pool:
                 else:
                     self._harvest(item, kind, depth + 1)
         elif isinstance(value, list):
-            for item in _first(value, KEPT):
+            for item in value[:KEPT]:
                 self._harvest(item, kind, depth + 1)
 
 
 _KINDS = tuple(_OWN)
-
-
-def _first(items: list[Any], count: int) -> Iterable[Any]:
-    return items if len(items) <= count else items[:count]

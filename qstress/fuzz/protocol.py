@@ -13,7 +13,8 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Any
 
-from qstress.fuzz.ops import Send, To
+from qstress.fuzz.exchange import Exchange, ExchangeOutcome
+from qstress.fuzz.ops import Await, Send, To
 from qstress.fuzz.schema import Schema
 
 
@@ -41,6 +42,16 @@ class Digest:
 
 
 LOST = Digest(Fate.LOST, "lost")
+
+
+@dataclass(frozen=True, slots=True)
+class Answered:
+    """One command of an exchange and its answer, judged."""
+
+    send: Send
+    digest: Digest
+
+
 #: QapiErrorClass (QEMU: qapi/error.json; the same in 7.2 and 10.0).
 ERROR_CLASSES = frozenset(("GenericError", "CommandNotFound", "DeviceNotActive", "DeviceNotFound", "KVMMissingCap"))
 _MISSHAPED = re.compile(
@@ -53,6 +64,7 @@ _HMP_REFUSED = re.compile(
 )
 _VARIABLE = re.compile(r"'[^']*'|\"[^\"]*\"|0x[0-9a-fA-F]+|\d+|#block\w+")
 _WORD = re.compile(r"-?(\w+)")
+_STATUS = re.compile(rb'"status": "([a-z-]+)"')
 _MEMORY_ENTRIES = 8192
 _TAIL_ID = b'"id": "'
 #: How much of a line on both sides of what is wrong with it shows that.
@@ -80,6 +92,14 @@ class Reader:
         name = b'"id": "' + send.ident.encode() + b'"'
         key = (send.command, subject, hash(answer.replace(name, b"", 1)))
         return self._remembered(key, lambda: self._qmp(send, answer))
+
+    def answers(self, exchange: Exchange, outcome: ExchangeOutcome) -> list[Answered]:
+        """Return each command of *exchange* that an answer was awaited for, with that answer judged."""
+        return [
+            Answered(op, self.read(op, result if isinstance(result, bytes) else None))
+            for op, result in zip(exchange.ops, outcome.results, strict=True)
+            if isinstance(op, Send) and op.wait is not Await.NOTHING
+        ]
 
     def stray(self, line: bytes, *, garbage: bool, outstanding: Collection[str] = ()) -> str:
         """Return what is wrong with a line that answers no command: an event, or a reply that nobody waits for.
@@ -139,6 +159,12 @@ class Reader:
         command = self._schema.commands.get(send.command)
         misfit = self._schema.misfit(value, command.returns) if command else None
         return Digest(Fate.RETURNED, shape(value), f"reply breaks the schema: {misfit}" if misfit else "", value)
+
+
+def runstate(answer: bytes | None) -> str:
+    """Return the run state that an answer of ``query-status`` tells, empty where it tells none."""
+    found = _STATUS.search(answer or b"")
+    return found.group(1).decode() if found else ""
 
 
 def ident_of(line: bytes) -> str:

@@ -15,10 +15,11 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
-from qstress.fuzz import oracles
-from qstress.fuzz.judge import Fault, Kind
-from qstress.fuzz.ops import Await, Event, Measure, Op, Send, To
-from qstress.fuzz.recording import Recording, Step
+from qstress.fuzz.commands import only_reads
+from qstress.fuzz.exchange import LOOK, PROBE_AGAIN, Exchange
+from qstress.fuzz.judge import oracle_of
+from qstress.fuzz.ops import Await, MeasureFootprint, Op, Send, To
+from qstress.fuzz.recording import Recording
 from qstress.fuzz.replay import Replayed
 
 T = TypeVar("T")
@@ -32,16 +33,12 @@ LINGER_S = 5.0
 LINGER_TIMES, LINGER_LEAST_S = 4, 0.5
 #: The accepted chance that a question about a racy fault is answered wrongly with "it does not show".
 ERROR = 0.05
-#: How long a state may take to change by itself, in a play without the commands that are blamed for it.
-PLACEBO_S = 2.0
-#: The kind of a step that only looks at the state.
-LOOK = "look"
 #: Plays of one question at most, however racy the fault is.
 MAX_PLAYS = 30
 
 
 @dataclass(frozen=True, slots=True)
-class Shrunk:
+class Reduced:
     """A recording made smaller, how often it showed again, and the words for how sure that is."""
 
     recording: Recording
@@ -55,12 +52,12 @@ class Shrunk:
 class Reducer:
     """Asks questions by *play*, until *budget_s* are used up or it is *over*.
 
-    :param play: plays a recording once; returns its fault if it shows, and what else was seen.
+    :param play: plays a recording once; returns what that showed.
     """
 
     def __init__(
         self,
-        play: Callable[[Recording], tuple[Fault | None, Replayed]],
+        play: Callable[[Recording], Replayed],
         *,
         budget_s: float,
         over: Callable[[], bool] = lambda: False,
@@ -69,22 +66,21 @@ class Reducer:
         self._over = over
         self._deadline_s = time.monotonic() + budget_s
         self._plays = 1
-        self._fault: Fault | None = None
-        self._changing: frozenset[str] = frozenset()
-        self._lingered_s = 0.0
+        self._shown = Replayed(None)  # the last play that showed it
 
-    def reduce(self, recording: Recording) -> Shrunk:
+    def reduce(self, recording: Recording) -> Reduced:
         """Return *recording* made smaller; as it is where no replay shows its fault."""
-        recording = self._tail(_looked(recording) if recording.kind is Kind.STATE else recording)
+        oracle = oracle_of(recording.kind)
+        recording = self._tail(recording)
         shown, tried = self._baseline(recording)
         first = recording
-        if not shown and recording.kind is Kind.CRASH:  # what was begun may need time to end it
+        if not shown and oracle.comes_late:  # what was begun may need time to end it
             patient = replace(recording, linger_s=LINGER_S)
             if self._shows_once(patient):
                 first = recording = patient
                 shown = tried = 1
         if not shown:
-            return Shrunk(recording, 0, tried, recording.title, (), note="no replay showed it again")
+            return Reduced(recording, 0, tried, recording.title, (), note="no replay showed it again")
         self._plays = plays_needed(shown, tried)
         small = self._no_longer(recording)
         for smaller in (
@@ -93,24 +89,22 @@ class Reducer:
             small = self._sure(smaller, small)
         if not (confirmed := sum(self._shows_once(small) for _ in range(CONFIRM))):
             lost = "racy: the last steps of making it smaller lost it, so this is what showed before"
-            return Shrunk(first, shown, tried, recording.title, (), lost)
-        fault = self._fault
+            return Reduced(first, shown, tried, recording.title, (), lost)
+        fault = self._shown.fault
         assert fault is not None
-        if small.kind is Kind.STATE and self._shows(_placebo(small)):
-            return Shrunk(recording, 0, CONFIRM, recording.title, (), note="it changes by itself too")
+        if (placebo := oracle.placebo(small)) is not None and self._shows(placebo):
+            return Reduced(recording, 0, CONFIRM, recording.title, (), note="it changes by itself too")
         small = replace(small, title=fault.title, telling=fault.telling)
-        sure = (
-            ""
-            if confirmed == CONFIRM
-            else f"racy: a command that matters was dropped with a chance of at most {ERROR:.0%}"
-        )
-        return Shrunk(small, confirmed, CONFIRM, fault.title, fault.because, sure)
+        racy = f"racy: a command that matters was dropped with a chance of at most {ERROR:.0%}"
+        sure = "" if confirmed == CONFIRM else racy
+        return Reduced(small, confirmed, CONFIRM, fault.title, fault.because, sure)
 
     def _tail(self, recording: Recording) -> Recording:
         """Return the last few exchanges if they alone show it at once, which most faults do: the whole life is long."""
-        look = 1 if recording.kind is Kind.STATE else 0
+        before, recording = len(recording.steps), oracle_of(recording.kind).before_reduction(recording)
+        added = len(recording.steps) - before
         for kept in TAILS:
-            tail = replace(recording, steps=(*recording.steps[:1], *recording.steps[1:][-kept - look :]))
+            tail = replace(recording, steps=(*recording.steps[:1], *recording.steps[1:][-kept - added :]))
             if len(tail.steps) < len(recording.steps) and self._shows_once(tail):
                 return tail
         return recording
@@ -122,7 +116,7 @@ class Reducer:
         """
         shown = sum(self._shows_once(recording) for _ in range(BASELINE))
         tried, until_s = BASELINE, (time.monotonic() * 3 + self._deadline_s) / 4
-        patient = recording.kind not in (Kind.STATE, Kind.LEAK)
+        patient = not oracle_of(recording.kind).must_repeat
         while patient and not shown and tried < MAX_PLAYS and time.monotonic() < until_s and not self._over():
             shown, tried = int(self._shows_once(recording)), tried + 1
         return shown, tried
@@ -143,13 +137,13 @@ class Reducer:
 
     def _no_longer(self, recording: Recording) -> Recording:
         """Return *recording*, which has just shown, watched for no longer than that was seen to need."""
-        needed_s = LINGER_LEAST_S + LINGER_TIMES * self._lingered_s
-        return replace(recording, linger_s=min(recording.linger_s, needed_s)) if self._lingered_s else recording
+        needed_s = LINGER_LEAST_S + LINGER_TIMES * self._shown.lingered_s
+        return replace(recording, linger_s=min(recording.linger_s, needed_s)) if self._shown.lingered_s else recording
 
     def _awaited(self, recording: Recording) -> Recording:
         """Wait for a crash, in the place of commands that only gave it time: it is later than what brings it about."""
         dropped = 1
-        while recording.kind is Kind.CRASH and dropped < len(recording.steps) - 1:
+        while oracle_of(recording.kind).comes_late and dropped < len(recording.steps) - 1:
             early = replace(recording, steps=recording.steps[:-dropped], linger_s=LINGER_S)
             if not self._shows(early):
                 break
@@ -175,13 +169,13 @@ class Reducer:
         return recording
 
     def _was_carried_out(self, op: Op) -> bool:
-        return not isinstance(op, Send) or op.wait is not Await.REPLY or op.ident in self._changing
+        return not isinstance(op, Send) or op.wait is not Await.REPLY or op.ident in self._shown.changing
 
     def _shorter(self, recording: Recording) -> Recording:
         """Drop exchanges: everything but the last few at first, then by delta debugging. The first one connects."""
         head, body = recording.steps[:1], list(recording.steps[1:])
 
-        def with_body(steps: Sequence[Step]) -> Recording:
+        def with_body(steps: Sequence[Exchange]) -> Recording:
             return replace(recording, steps=(*head, *steps))
 
         kept = 1
@@ -194,30 +188,26 @@ class Reducer:
 
     def _flat(self, recording: Recording) -> Recording:
         """One command an exchange, where it shows like that too; then drop single commands."""
-        flat: list[Step] = list(recording.steps[:1])
+        flat, last = list(recording.steps[:1]), recording.steps[-1]
         for step in recording.steps[1:]:
-            whole = _is_whole(step) or (recording.kind is Kind.STATE and step is recording.steps[-1])
-            flat += [step] if whole else [Step(step.kind, (op,)) for op in step.ops]
+            whole = _is_whole(step) or (step is last and oracle_of(recording.kind).last_exchange_whole)
+            flat += [step] if whole else [Exchange(step.kind, (op,)) for op in step.ops]
         candidate = replace(recording, steps=tuple(flat))
         if len(flat) > len(recording.steps) and self._shows(candidate):
             recording = self._shorter(candidate)
         for index, step in enumerate(recording.steps):
-            if index and step.kind not in ("probe-again", LOOK):
+            if index and step.kind not in (PROBE_AGAIN, LOOK):
                 recording = self._fewer_ops(recording, index)
         return recording
 
     def _fewer_ops(self, recording: Recording, index: int) -> Recording:
-        def with_ops(ops: Sequence[Op]) -> Recording:
-            steps = list(recording.steps)
-            steps[index] = replace(steps[index], ops=tuple(ops))
-            return replace(recording, steps=tuple(steps))
-
-        return with_ops(ddmin(list(recording.steps[index].ops), lambda ops: self._shows(with_ops(ops))))
+        ops = list(recording.steps[index].ops)
+        return _with_ops(recording, index, ddmin(ops, lambda kept: self._shows(_with_ops(recording, index, kept))))
 
     def _simpler_arguments(self, recording: Recording) -> Recording:
         for index, step in enumerate(recording.steps):
             for at, op in enumerate(step.ops):
-                if index and step.kind != "probe-again" and isinstance(op, Send) and op.wait is Await.REPLY:
+                if index and step.kind != PROBE_AGAIN and isinstance(op, Send) and op.wait is Await.REPLY:
                     recording = self._simpler_send(recording, index, at)
         return recording
 
@@ -229,11 +219,9 @@ class Reducer:
             send = recording.steps[index].ops[at]
             assert isinstance(send, Send)
             for data in simpler(send.data):
-                ops = list(recording.steps[index].ops)
-                ops[at] = replace(send, data=data)
-                steps = list(recording.steps)
-                steps[index] = replace(steps[index], ops=tuple(ops))
-                candidate = replace(recording, steps=tuple(steps))
+                ops = recording.steps[index].ops
+                simple = (*ops[:at], replace(send, data=data), *ops[at + 1 :])
+                candidate = _with_ops(recording, index, simple)
                 if self._shows(candidate):
                     recording, progress = candidate, True
                     break
@@ -255,10 +243,10 @@ class Reducer:
         return time.monotonic() < self._deadline_s and not self._over()
 
     def _shows_once(self, recording: Recording) -> bool:
-        fault, replayed = self._play(recording)
-        if fault is not None:
-            self._fault, self._changing, self._lingered_s = fault, replayed.changing, replayed.lingered_s
-        return fault is not None
+        replayed = self._play(recording)
+        if replayed.fault is not None:
+            self._shown = replayed
+        return replayed.fault is not None
 
 
 def plays_needed(shown: int, tried: int) -> int:
@@ -332,35 +320,18 @@ def grouped(arguments: Sequence[str]) -> Iterator[tuple[str, ...]]:
         yield group
 
 
-def _looked(recording: Recording) -> Recording:
-    """Return *recording* with a look at the state right before its last step, so that all others may go."""
-    *steps, last = recording.steps
-    sends = []
-    for number, (command, arguments) in enumerate(oracles.STATE_QUERIES):
-        message = {"execute": command, "arguments": arguments, "id": f"s0{number}"}
-        sends.append(Send(To.QMP, json.dumps(message).encode() + b"\n", Await.REPLY, f"s0{number}", command))
-    return replace(recording, steps=(*steps, Step(LOOK, tuple(sends)), last))
-
-
-def _placebo(recording: Recording) -> Recording:
-    """Return *recording* with a command that QEMU does not have in the place of those that it refused last.
-
-    What was begun before them (a migration, a job) then has :data:`PLACEBO_S` to change the state without them.
-    """
-    *steps, last = recording.steps
-    looks = tuple(op for op in last.ops if isinstance(op, Send) and op.ident.startswith("s"))
-    refused = Send(To.QMP, b'{"execute": "qstress-placebo", "id": "q0"}\n', Await.REPLY, "q0", "qstress-placebo")
-    ops: tuple[Op, ...] = (Event("none of that name", PLACEBO_S), refused, *looks)
-    return replace(recording, steps=(*steps, replace(last, ops=ops)))
+def _with_ops(recording: Recording, index: int, ops: Sequence[Op]) -> Recording:
+    step = replace(recording.steps[index], ops=tuple(ops))
+    return replace(recording, steps=(*recording.steps[:index], step, *recording.steps[index + 1 :]))
 
 
 def _may_change(op: Op) -> bool:
-    return not isinstance(op, Send) or op.wait is not Await.REPLY or not oracles.only_reads(op.command)
+    return not isinstance(op, Send) or op.wait is not Await.REPLY or not only_reads(op.command)
 
 
-def _is_whole(step: Step) -> bool:
+def _is_whole(step: Exchange) -> bool:
     """Whether a step is more than messages of their own: pieces, corrupt bytes, looks at the footprint."""
-    return step.kind in ("probe-again", LOOK) or any(
-        isinstance(op, Measure) or (isinstance(op, Send) and op.to is To.QMP and op.wait is Await.NOTHING)
+    return step.kind in (PROBE_AGAIN, LOOK) or any(
+        isinstance(op, MeasureFootprint) or (isinstance(op, Send) and op.to is To.QMP and op.wait is Await.NOTHING)
         for op in step.ops
     )

@@ -7,15 +7,15 @@ depends on how fast they come. What needs more than that (hanging up and coming 
 from __future__ import annotations
 
 import json
-import signal
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from shlex import quote
 
-from qstress.fuzz import oracles
-from qstress.fuzz.judge import Kind
-from qstress.fuzz.ops import Await, Close, End, Event, Measure, Open, Send, To
-from qstress.fuzz.protocol import TWICE
-from qstress.fuzz.recording import Recording, signature
+from qstress.fuzz.exchange import Exchange
+from qstress.fuzz.judge import oracle_of
+from qstress.fuzz.ops import Await, Close, MeasureFootprint, Open, Send, To, WaitEvent, WaitExit
+from qstress.fuzz.oracles.state import NAMES
+from qstress.fuzz.recording import Recording
+from qstress.fuzz.shell import printf_b
 
 #: Tenths of a second that the script waits for an answer.
 _PATIENCE = 100
@@ -68,126 +68,49 @@ anon() {{ sed -n 's/^RssAnon:[^0-9]*\\([0-9]*\\).*/\\1/p' /proc/$pid/status; }}
 """
 
 
-def script(recording: Recording) -> str:
+def repro_sh(recording: Recording) -> str:
     """Return the text of ``repro.sh``."""
-    title = " ".join(recording.title.split())
-
-    def call(why: str) -> str:
-        return _CALL_QSTRESS.format(title=title, why=why)
-
+    title, oracle = " ".join(recording.title.split()), oracle_of(recording.kind)
     ops = [op for step in recording.steps for op in step.ops]
-    again = [op for at, op in enumerate(ops) if isinstance(op, Close) or (isinstance(op, Open) and op in ops[:at])]
-    if again:
-        return call("It hangs up on a monitor and comes back, which a shell cannot.")
-    if recording.kind is Kind.HUNG_UP or (recording.kind is Kind.STATE and not _looks(recording)):
-        return call("What shows it takes more than a shell to see.")
-    if recording.kind is Kind.PROTOCOL and not recording.telling:
-        return call("The broken reply has to be held against QEMU's schema.")
+    again = any(isinstance(op, Close) or (isinstance(op, Open) and op in ops[:at]) for at, op in enumerate(ops))
+    why = "It hangs up on a monitor and comes back, which a shell cannot." if again else oracle.shell_refusal(recording)
+    if why:
+        return _CALL_QSTRESS.format(title=title, why=why)
     environment = "".join(f"{name}={quote(value)} " for name, value in recording.env)
     head = _HEAD.format(
         title=title, version=recording.version, binary=quote(recording.binary),
         environment=environment, arguments=" ".join(map(quote, recording.arguments)), patience=_PATIENCE,
-        patience_s=_PATIENCE // 10, names=oracles.NAMES.decode().replace("?:", ""),
+        patience_s=_PATIENCE // 10, names=NAMES.decode().replace("?:", ""),
     )  # fmt: skip
-    return head + "\n".join([*_steps(recording), *_verdict(recording), ""])
+    steps = _steps([step for step in recording.steps if not oracle.shell_replaces(step)])
+    return head + "\n".join([*steps, *oracle.shell_verdict(recording), ""])
 
 
-def _steps(recording: Recording) -> Iterator[str]:
+def _steps(steps: Sequence[Exchange]) -> Iterator[str]:
+    """Yield what sends each message and waits as the recording does: QMP's replies once all of a batch is sent."""
     prompts = 1
-    last: Send | None = None
-    for step in recording.steps:
+    for step in steps:
         waited: list[str] = []
         for op in step.ops:
+            if not (isinstance(op, Send) and op.to is To.QMP) and not isinstance(op, Open | MeasureFootprint | Close):
+                yield from waited
+                waited.clear()
             match op:
-                case Send() if recording.kind is Kind.LEAK and step.kind == "probe-again":
-                    last = op
                 case Send(to=To.QMP):
-                    yield f"printf '%b' {_escaped(op.data)} >&3"
+                    yield f"printf '%b' {printf_b(op.data)} >&3"
                     if op.wait is Await.REPLY:
                         waited.append(f"await reply {op.ident}")
                 case Send():
-                    yield from waited
-                    waited.clear()
-                    prompts += 1
-                    yield f"await prompts {prompts - 1}"
-                    yield f"printf '%b' {_escaped(op.data)} >&4"
                     yield f"await prompts {prompts}"
-                case Event():
-                    yield from waited
-                    waited.clear()
+                    prompts += 1
+                    yield f"printf '%b' {printf_b(op.data)} >&4"
+                    yield f"await prompts {prompts}"
+                case WaitEvent():
                     yield f"tries={round(op.within_s * 10)}; while lives && test $tries -gt 0 && ! event {op.name}; do"
                     yield "    tries=$((tries - 1)); sleep 0.1; done"
-                case End():
-                    yield from waited
-                    waited.clear()
+                case WaitExit():
                     yield "await false"
-                case Open() | Measure() | Close():
-                    pass
         yield from waited
-    if last is not None:
-        yield from _repeated(last)
-
-
-def _repeated(send: Send) -> Iterator[str]:
-    """Yield the repeats of a command that leaks, with two looks at QEMU."""
-    quoted = b'"' + send.ident.encode() + b'"'
-    data = send.data.replace(quoted, b'"more"')
-    for look, repeats in (("before", oracles.REPEATS), ("after", oracles.REPEATS_AGAIN)):
-        yield f"i=0; while test $i -lt {repeats} && lives; do printf '%b' {_escaped(data)} >&3; i=$((i + 1)); done"
-        named = send.data.replace(quoted, b'"' + look.encode() + b'"')
-        yield f"printf '%b' {_escaped(named)} >&3"
-        yield f"await reply {look}; {look}=$(anon); {look}_fds=$(ls /proc/$pid/fd | wc -l)"
-
-
-def _verdict(recording: Recording) -> Iterator[str]:
-    """Yield what decides whether it showed."""
-    match recording.kind:
-        case Kind.CRASH:
-            name = signature(recording.kind, recording.title).removeprefix("crash: ").partition(":")[0]
-            known = name in signal.Signals.__members__
-            status = str(128 + signal.Signals[name]) if known else name.removeprefix("exit status ")
-            yield "await false  # until QEMU is gone"
-            yield "lives && { echo 'QEMU lives'; exit 1; }"
-            yield "wait $pid; status=$?; tail -3 stderr"
-            yield f'echo "QEMU ended with status $status ({status} is {name})"; test $status -eq {status}'
-        case Kind.STATE:
-            yield "changed="
-            for before, after in _looks(recording):
-                yield f"names {before} >before && names {after} >after && {{ diff before after || changed=yes; }}"
-            yield 'lives && test -n "$changed"'
-        case Kind.LEAK:
-            kib = oracles.REPEATS_AGAIN * oracles.LEAK_BYTES // 1024
-            yield "kib=$((after - before)) fds=$((after_fds - before_fds))"
-            yield f'echo "{oracles.REPEATS_AGAIN} repeats: $kib KiB, $fds descriptors"'
-            yield f"test $kib -ge {kib} || test $fds -ge {oracles.REPEATS_AGAIN // 4}"
-        case Kind.PROTOCOL:
-            times = 2 if recording.title.endswith(TWICE) else 1
-            yield f"telling={quote(recording.telling)}"
-            yield f'shown() {{ test "$(grep -caF -e "$telling" qmp.log)" -ge {times}; }}'
-            yield 'await shown; grep -aF -e "$telling" qmp.log; shown'
-        case _:
-            yield 'if test -n "$silent"; then echo "silent, and it lives"; else echo "all was answered"; fi'
-            yield 'test -n "$silent"'
-
-
-def _looks(recording: Recording) -> list[tuple[str, str]]:
-    """Return the ids of the last two answers of each state query whose answer changed; none where it was asked once."""
-    queries = [name for name, _ in oracles.STATE_QUERIES]
-    idents = [send.ident for step in recording.steps for send in step.ops
-              if isinstance(send, Send) and send.ident.startswith("s")]  # fmt: skip
-    before, after = idents[-2 * len(queries) : -len(queries)], idents[-len(queries) :]
-    changed = recording.title.rpartition(" changed ")[2].split(", ")
-    triples = zip(queries, before, after, strict=False)
-    return [(old, new) for name, old, new in triples if name in changed]
-
-
-def _escaped(data: bytes) -> str:
-    """Return *data* for ``printf %b``: octal for what is no plain character (POSIX: printf, "%b")."""
-    text = "".join(
-        chr(byte) if 0x20 <= byte < 0x7F and byte != 0x5C else "\\n" if byte == 0x0A else f"\\0{byte:03o}"
-        for byte in data
-    )
-    return quote(text)
 
 
 def summary_line(recording: Recording) -> str:

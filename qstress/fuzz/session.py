@@ -8,42 +8,47 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from random import Random
 from typing import Any
 
 from qstress.errors import ConfigError, RigError
-from qstress.fuzz import corpus as corpora
-from qstress.fuzz.backlog import NOT_YET, SHARE, Backlog, counts_only_repeated
-from qstress.fuzz.corpus import Corpus
-from qstress.fuzz.coverage import Coverage, Share, share
-from qstress.fuzz.findings import Finding, Findings
-from qstress.fuzz.generator import Exchange, Generator, Knowledge, Settings
-from qstress.fuzz.hmp import Hmp, HmpCommand, parse_help
-from qstress.fuzz.judge import Fault, Judge, Kind
-from qstress.fuzz.ops import Send, read_lines
-from qstress.fuzz.played import Played
-from qstress.fuzz.player import Player
+from qstress.fuzz.corpus import Corpus, entry_from_json, entry_to_json
+from qstress.fuzz.coverage import Coverage, SchemaCoverage, schema_coverage
+from qstress.fuzz.exchange import Exchange, ExchangeOutcome
+from qstress.fuzz.executor import Executor
+from qstress.fuzz.findings import Findings, FuzzFinding
+from qstress.fuzz.fuzzed_guest import FuzzedGuest, GuestSetup
+from qstress.fuzz.generator import Generator, GeneratorSettings, Knowledge
+from qstress.fuzz.hmp import Hmp, parse_help
+from qstress.fuzz.judge import Judge, oracle_of
+from qstress.fuzz.ops import json_lines, read_json_lines
+from qstress.fuzz.oracles.oracle import Fault
 from qstress.fuzz.pool import Pool
 from qstress.fuzz.protocol import Reader
-from qstress.fuzz.recording import Recording, recording_of, trace_line
-from qstress.fuzz.reduce import Shrunk
-from qstress.fuzz.replay import Bench, ask_schema
-from qstress.fuzz.rig import Rig
+from qstress.fuzz.recording import Recording
+from qstress.fuzz.reduce import Reduced
+from qstress.fuzz.reduction_queue import NOT_YET, SHARE, ReductionQueue
+from qstress.fuzz.replay import ask_schema
+from qstress.fuzz.transcript import trace_line
 from qstress.hostlog.findings import HostFinding
 from qstress.observe.hostlog import HostLog
+from qstress.observe.usage import memory_bytes
 from qstress.store.files import replace_file, store_errors
 
-#: How much less often a command is drawn after a fault of this kind, so that a session does not stay at one spot.
-_BLAME = {Kind.STALL: 20, Kind.CRASH: 4, Kind.HUNG_UP: 4, Kind.NOTE: 2}
+#: How much less often the suspect of a note is drawn.
+NOTE_BLAME = 2
 #: Guests that cannot be started in a row, after which the host is to blame.
 _STARTS = 5
 
+#: What was executed on a guest, and what came of it.
+Trace = list[tuple[Exchange, ExchangeOutcome]]
+
 
 @dataclass(frozen=True, slots=True)
-class Subject:
+class Target:
     """What is fuzzed: QEMU, and for each guest one of ``guests``, whole argument lists without the binary."""
 
     binary: str
@@ -53,7 +58,7 @@ class Subject:
 
 
 @dataclass(slots=True)
-class Totals:
+class SessionTotals:
     """What a session has done so far. ``busy_s`` is the time in which guests were fuzzed: without
     their start and end, and without reduction."""
 
@@ -68,26 +73,24 @@ class Totals:
 class Session:
     """One fuzzing session in *folder*, which exists.
 
-    :param shrink: makes a new finding's recording smaller (:mod:`qstress.fuzz.reduce`); None: as it is.
+    :param reduce: makes a new finding's recording smaller (:mod:`qstress.fuzz.reduce`); None: as it is.
     :param say: told one line for each new finding and note.
+    :raises ConfigError: what an earlier process of this session left cannot be read.
+    :raises RigError: QEMU cannot be started.
     """
 
     def __init__(
-        self, subject: Subject, settings: Settings, bench: Bench, findings: Findings, folder: Path, *, seed: int,
-        shrink: Callable[[Recording], Shrunk] | None = None, say: Callable[[str], None] = lambda line: None,
+        self, target: Target, settings: GeneratorSettings, setup: GuestSetup, findings: Findings, folder: Path, *,
+        seed: int, reduce: Callable[[Recording], Reduced] | None = None,
+        say: Callable[[str], None] = lambda line: None,
     ) -> None:  # fmt: skip
-        self.subject, self.settings, self.bench, self.findings = subject, settings, bench, findings
+        self.target, self.setup, self.findings = target, setup, findings
         self._folder, self._seed, self._say = folder, seed, say
-        self._backlog = Backlog(findings, shrink, say, lambda: self.stopping)
-        self.totals = Totals()
-        self.corpus, self.coverage = Corpus(), Coverage()
+        self._queue = ReductionQueue(findings, reduce, say, lambda: self.stopping)
+        self.totals = SessionTotals()
         self.stopping = False
         self.host_log: HostLog | None = None
-        self.schema, hmp = self._learn()
-        pool = Pool()
-        self._knowledge = Knowledge(
-            self.schema, Hmp(hmp, pool), pool, Reader(self.schema), self.corpus, self.coverage, settings
-        )
+        self.knowledge = self._learn(settings)
         self._restore()
 
     def run(self, *, duration_s: float | None, guests: int | None) -> None:
@@ -113,7 +116,7 @@ class Session:
 
         while not over():
             try:
-                self._guest(over)
+                self._next_guest(over)
                 failed = 0
             except RigError as error:
                 failed += 1
@@ -129,7 +132,6 @@ class Session:
 
     def document(self) -> dict[str, Any]:
         """Return what ``summary.json`` says of the session."""
-        reached = self.reached
         return {
             "guests": self.totals.guests,
             "commands": self.totals.commands,
@@ -138,94 +140,87 @@ class Session:
             "reducing_s": round(self.totals.reducing_s, 3),
             "notes": self.totals.notes,
             "host_log": self.host_log.document() if self.host_log else None,
-            "corpus": len(self.corpus.entries),
-            "coverage": {
-                "commands": reached.commands, "sent": reached.sent, "accepted": reached.accepted,
-                "members": reached.members, "members_exercised": reached.members_exercised,
-                "missing": dict(reached.missing), "by_command": self.coverage.document(),
-            },
+            "corpus": len(self.knowledge.corpus.entries),
+            "coverage": {**asdict(self.reached), "by_command": self.knowledge.coverage.document()},
             "findings": self.findings.document(),
         }  # fmt: skip
 
     @property
-    def reached(self) -> Share:
+    def reached(self) -> SchemaCoverage:
         """How much of the schema was reached."""
-        never = [name for name in self.schema.commands if not self.settings.weight(name)]
-        return share(self.coverage, self.schema, never)
+        known = self.knowledge
+        never = [name for name in known.schema.commands if not known.settings.weight(name)]
+        return schema_coverage(known.coverage, known.schema, never)
 
     def _reduce(self, go_on: Callable[[], bool]) -> None:
-        while self._backlog.waiting and go_on():
+        while self._queue.waiting and go_on():
             began_s = time.monotonic()
-            self._backlog.next()
+            self._queue.next()
             self.totals.reducing_s += time.monotonic() - began_s
 
     # one guest
 
-    def _guest(self, over: Callable[[], bool]) -> None:
+    def _next_guest(self, over: Callable[[], bool]) -> None:
         number = self.totals.guests
-        arguments = Random(f"{self._seed}/{number}/guest").choice(self.subject.guests)
-        recording = Recording(
-            "", Kind.NOTE, self.subject.binary, self.subject.version, arguments, self.subject.env, steps=()
-        )
-        with Rig((self.subject.binary, *arguments), self.bench.confinement, env=self.bench.env) as rig:
+        arguments = Random(f"{self._seed}/{number}/guest").choice(self.target.guests)
+        with self.setup.guest(self.target.binary, arguments) as guest:
             began_s = time.monotonic()
             if self.host_log:
-                self.host_log.roll.begin(number, rig.qemu_pid, began_s)
-            self._fuzz(rig, recording, over)
+                self.host_log.roll.begin(number, guest.qemu_pid, began_s)
+            self._fuzz(guest, arguments, over)
             self.totals.busy_s += time.monotonic() - began_s
             if self.host_log:
                 self.host_log.roll.end(number, time.monotonic())
                 self.host_log.read()
 
-    def _fuzz(self, rig: Rig, recording: Recording, over: Callable[[], bool]) -> list[Exchange]:
-        """Play on one guest until it has had its share, nothing more can be played, or it is *over*.
-
-        :returns: what was played.
-        """
-        player = Player(rig, reply_s=self.bench.reply_s)
-        generator = Generator(self._knowledge, self._seed, self.totals.guests)
-        judge = Judge(self._knowledge.reader, host_bytes=self.bench.host_bytes)
-        exchanges: list[Exchange] = []
-        trace: list[tuple[Exchange, Played]] = []
+    def _fuzz(self, guest: FuzzedGuest, arguments: tuple[str, ...], over: Callable[[], bool]) -> Trace:
+        """Fuzz one guest until it has had its share, nothing more can be executed, or it is *over*."""
+        executor = Executor(guest, reply_s=self.setup.reply_s)
+        generator = Generator(self.knowledge, self._seed, self.totals.guests)
+        judge = Judge(self.knowledge.reader, host_bytes=memory_bytes())
+        trace: Trace = []
         while not over() and (exchange := generator.next()) is not None:
-            played = player.play(exchange.ops)
-            self.totals.commands += sum(isinstance(op, Send) for op in exchange.ops)
-            exchanges.append(exchange)
-            trace.append((exchange, played))
-            kept = len(self.corpus.entries)
-            faults = judge.judge(exchange, played, generator.feed(exchange, played.results))
+            outcome = executor.execute(exchange.ops)
+            self.totals.commands += len(exchange.sends)
+            trace.append((exchange, outcome))
+            kept = len(self.knowledge.corpus.entries)
+            faults = judge.judge(exchange, outcome, generator.feed(exchange, outcome.results))
             self._keep(kept)
             for fault in faults:
-                self._found(fault, recording_of(fault, exchanges, recording), trace, rig)
-            if played.over:
+                self._found(fault, arguments, trace, guest)
+            if outcome.over:
                 break
-        return exchanges
+        return trace
 
-    def _found(self, fault: Fault, recording: Recording, trace: Sequence[tuple[Exchange, Played]], rig: Rig) -> None:
+    def _found(self, fault: Fault, arguments: tuple[str, ...], trace: Trace, guest: FuzzedGuest) -> None:
         self._blame(fault)
-        if fault.kind is Kind.NOTE:
+        if fault.is_note:
             return self._note(fault.title)
         if (known := self.findings.find(fault.title)) is not None:
-            return self.findings.again(known)
-        note = NOT_YET if counts_only_repeated(fault.kind) else ""
+            known.count += 1
+            return None
+        target, number = self.target, self.totals.guests
+        steps = tuple(exchange for exchange, _ in trace)
         made = self.findings.add(
-            recording,
-            Finding(
-                fault.title, fault.kind.value, "", round(self.totals.elapsed_s, 3), self.totals.guests, fault.because,
-                note=note,
+            Recording(
+                fault.title, fault.kind, target.binary, target.version, arguments, target.env, steps, fault.telling
             ),
-            trace=(trace_line(exchange, played) for exchange, played in trace),
-            console=bytes(rig.console_text),
-            said=rig.said.decode(errors="replace"),
+            FuzzFinding(
+                fault.title, fault.kind, "", round(self.totals.elapsed_s, 3), number, fault.because,
+                note=NOT_YET if oracle_of(fault.kind).must_repeat else "",
+            ),
+            trace=(trace_line(exchange, outcome) for exchange, outcome in trace),
+            console=guest.console_text,
+            said=guest.said,
         )  # fmt: skip
-        self._say(f"{made.title} [{made.folder}]: found in guest {made.guest}, after {made.commands} command(s)")
+        self._say(f"{made.title} [{made.folder}]: found in guest {number}, after {made.commands} command(s)")
 
     def _blame(self, fault: Fault) -> None:
-        words = fault.suspect.split(" ")
+        words, suspects = fault.suspect.split(" "), self.knowledge.corpus.suspects
         name = fault.suspect if words[0] == "hmp" else words[0]
-        if amount := _BLAME.get(fault.kind, 0):
-            self.corpus.suspects[name] = self.corpus.suspects.get(name, 0) + amount
-            self._knowledge.pool.avoided.update(words[1:2] if words[0] != "hmp" else ())
+        if amount := NOTE_BLAME if fault.is_note else oracle_of(fault.kind).blame:
+            suspects[name] = suspects.get(name, 0) + amount
+            self.knowledge.pool.avoided.update(words[1:2] if words[0] != "hmp" else ())
 
     def _complained(self, finding: HostFinding) -> None:
         guests = ", ".join(map(str, finding.blame.trials)) or "none"
@@ -238,28 +233,29 @@ class Session:
 
     # what is known from the start, and what is kept
 
-    def _learn(self) -> tuple[Any, list[HmpCommand]]:
+    def _learn(self, settings: GeneratorSettings) -> Knowledge:
         """Ask a guest for its schema and its help."""
-        with Rig((self.subject.binary, *self.subject.guests[0]), self.bench.confinement, env=self.bench.env) as rig:
-            schema, commands = ask_schema(rig), []
+        with self.setup.guest(self.target.binary, self.target.guests[0]) as guest:
+            schema, commands = ask_schema(guest), []
             for line in ("help", "help info"):
-                text = rig.ask("human-monitor-command", {"command-line": line}, timeout_s=30.0)
+                text = guest.ask("human-monitor-command", {"command-line": line}, timeout_s=30.0)
                 commands += parse_help(text if isinstance(text, str) else "")
-        return schema, [command for command in commands if command.name != "info"]
+        pool = Pool()
+        hmp = Hmp([command for command in commands if command.name != "info"], pool)
+        return Knowledge(schema, hmp, pool, Reader(schema), Corpus(), Coverage(), settings)
 
     def _keep(self, since: int) -> None:
         """Append what the corpus has gained to its file."""
-        gained = self.corpus.entries[since:]
+        gained = self.knowledge.corpus.entries[since:]
         if gained:
             with store_errors(self._corpus_path), self._corpus_path.open("ab") as file:
-                file.write(b"".join(json.dumps(corpora.to_json(entry)).encode() + b"\n" for entry in gained))
+                file.write(json_lines(map(entry_to_json, gained)))
 
     def _save(self) -> None:
+        corpus = self.knowledge.corpus
         state = {
-            "format": 1, "guests": self.totals.guests, "commands": self.totals.commands,
-            "elapsed_s": self.totals.elapsed_s, "busy_s": self.totals.busy_s, "reducing_s": self.totals.reducing_s,
-            "notes": self.totals.notes, "suspects": self.corpus.suspects, "probed": self.corpus.probed,
-            "coverage": self.coverage.document(),
+            "format": 1, **asdict(self.totals), "suspects": corpus.suspects, "probed": corpus.probed,
+            "coverage": self.knowledge.coverage.document(),
         }  # fmt: skip
         with store_errors(self._folder):
             replace_file(self._folder / "state.json", json.dumps(state).encode())
@@ -277,10 +273,10 @@ class Session:
             state_path = self._folder / "state.json"
             state = state_path.read_bytes() if state_path.exists() else b""
         whole = data[: data.rfind(b"\n") + 1]  # the last line may have been cut by what killed us
-        for made in read_lines(whole, str(self._corpus_path)):
-            entry = corpora.from_json(made)
-            self.corpus.add(entry)
-            self.coverage.keys.add(entry.key)
+        for made in read_json_lines(whole, str(self._corpus_path)):
+            entry = entry_from_json(made)
+            self.knowledge.corpus.add(entry)
+            self.knowledge.coverage.keys.add(entry.key)
         if state:
             try:
                 self._take_over(json.loads(state))
@@ -288,13 +284,10 @@ class Session:
                 raise ConfigError(f"{state_path}: not the state of a fuzzing session: {error!r}") from error
 
     def _take_over(self, state: Mapping[str, Any]) -> None:
-        self.totals = Totals(
-            state["guests"], state["commands"], state["elapsed_s"], state["busy_s"], state["reducing_s"],
-            dict(state["notes"]),
-        )  # fmt: skip
-        self.corpus.suspects.update(state["suspects"])
-        self.corpus.probed.update(state["probed"])
-        self.coverage.restore(state["coverage"])
+        self.totals = SessionTotals(**{each.name: state[each.name] for each in fields(SessionTotals)})
+        self.knowledge.corpus.suspects.update(state["suspects"])
+        self.knowledge.corpus.probed.update(state["probed"])
+        self.knowledge.coverage.restore(state["coverage"])
 
     @property
     def _corpus_path(self) -> Path:

@@ -7,10 +7,9 @@ import shutil
 from functools import cache
 
 from qstress.fuzz.confine import Confinement, confinement
+from qstress.fuzz.executor import Executor
+from qstress.fuzz.fuzzed_guest import FuzzedGuest, GuestSetup, guest_environment
 from qstress.fuzz.ops import Await, Op, Open, Send, To
-from qstress.fuzz.player import Player
-from qstress.fuzz.replay import Bench, environment
-from qstress.fuzz.rig import Rig
 
 QEMU = os.path.realpath(shutil.which("qemu-system-x86_64") or "qemu-system-x86_64")
 ARGUMENTS = (
@@ -35,22 +34,22 @@ def plant(library: str, fault: str) -> tuple[tuple[str, str], ...]:
     return (("LD_PRELOAD", library), ("QSTRESS_PLANT", fault))
 
 
-def bench(env: tuple[tuple[str, str], ...] = ()) -> Bench:
+def guest_setup(env: tuple[tuple[str, str], ...] = ()) -> GuestSetup:
     """What replays need."""
-    return Bench(confinement(QEMU, dict(env)) if env else confined(), environment(env))
+    return GuestSetup(confinement(QEMU, dict(env)) if env else confined(), guest_environment(env))
 
 
-def rig(*more: str) -> Rig:
+def fuzzed_guest(*more: str) -> FuzzedGuest:
     """A guest, to be entered."""
-    return Rig((QEMU, *ARGUMENTS, *more), confined(), env=environment(()))
+    return FuzzedGuest((QEMU, *ARGUMENTS, *more), confined(), env=guest_environment(()))
 
 
-def connected(guest: Rig, *, reply_s: float = 10.0) -> Player:
-    """A player whose monitors are open."""
-    player = Player(guest, reply_s=reply_s)
-    played = player.play(CONNECT)
-    assert all(played.results)
-    return player
+def connected(guest: FuzzedGuest, *, reply_s: float = 10.0) -> Executor:
+    """A executor whose monitors are open."""
+    executor = Executor(guest, reply_s=reply_s)
+    outcome = executor.execute(CONNECT)
+    assert all(outcome.results)
+    return executor
 
 
 def qmp(command: str, ident: str = "q1", arguments: str = "{}") -> Send:

@@ -8,9 +8,10 @@ from typing import Any
 
 from qstress.fuzz.corpus import Corpus
 from qstress.fuzz.coverage import Coverage
-from qstress.fuzz.generator import Exchange, Generator, Knowledge, Settings
+from qstress.fuzz.exchange import Exchange
+from qstress.fuzz.generator import Generator, GeneratorSettings, Knowledge
 from qstress.fuzz.hmp import Hmp, parse_help
-from qstress.fuzz.ops import Await, Footprint, Measure, Open, Result, Send, To
+from qstress.fuzz.ops import Await, Footprint, MeasureFootprint, Open, Result, Send, To
 from qstress.fuzz.pool import Pool
 from qstress.fuzz.protocol import Reader
 from qstress.fuzz.schema import Schema
@@ -91,11 +92,11 @@ def schema() -> Schema:
     return Schema(ENTRIES)
 
 
-def knowledge(settings: Settings | None = None) -> Knowledge:
+def knowledge(settings: GeneratorSettings | None = None) -> Knowledge:
     """What a session knows at its start."""
     made, pool = schema(), Pool()
     hmp = Hmp(parse_help(HELP) + parse_help(HELP_INFO), pool)
-    return Knowledge(made, hmp, pool, Reader(made), Corpus(), Coverage(), settings or Settings(commands=200))
+    return Knowledge(made, hmp, pool, Reader(made), Corpus(), Coverage(), settings or GeneratorSettings(commands=200))
 
 
 def answer(send: Send, rng: Random) -> bytes | None:
@@ -125,7 +126,7 @@ def play(exchange: Exchange, rng: Random) -> tuple[Result, ...]:
                 results.append(answer(op, rng))
             case Open():
                 results.append(b'{"QMP": {"version": {}, "capabilities": []}}')
-            case Measure():
+            case MeasureFootprint():
                 results.append(Footprint(10, 1 << 20))
             case _:
                 results.append(None)

@@ -8,19 +8,19 @@ from random import Random
 import pytest
 
 from qstress.errors import ConfigError
-from qstress.fuzz.corpus import Corpus, Entry, Item, from_json, to_json
+from qstress.fuzz.corpus import Corpus, Entry, Item, entry_from_json, entry_to_json
 
 ENTRY = Entry("stop returned {} running", (Item("blockdev-add", {"driver": "raw"}), Item("info block", None, hmp=True)))
 
 
 def test_an_entry_survives_its_line() -> None:
-    assert from_json(json.loads(json.dumps(to_json(ENTRY)))) == ENTRY
+    assert entry_from_json(json.loads(json.dumps(entry_to_json(ENTRY)))) == ENTRY
 
 
 @pytest.mark.parametrize("made", [{}, {"key": "k"}, {"key": "k", "items": [[1]]}, {"key": "k", "items": None}])
 def test_what_is_no_entry_is_refused(made: dict[str, object]) -> None:
     with pytest.raises(ConfigError, match="not an entry"):
-        from_json(made)
+        entry_from_json(made)
 
 
 def test_the_latest_entries_are_drawn_most_often() -> None:

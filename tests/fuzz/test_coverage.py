@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 
-from qstress.fuzz.coverage import Coverage, share
+from qstress.fuzz.coverage import Coverage, schema_coverage
 from qstress.fuzz.protocol import LOST, Digest, Fate
 from tests.fuzz.samples import schema
 
@@ -16,7 +16,7 @@ def test_commands_are_counted_by_fate_and_members_only_where_the_shape_was_accep
     coverage.count("stop", Digest(Fate.REFUSED))
     coverage.count("cont", Digest(Fate.MISSHAPED, "GenericError: _ is unexpected"))
     coverage.count("quit", LOST)
-    reached = share(coverage, schema(), never=["system_reset"])
+    reached = schema_coverage(coverage, schema(), never=["system_reset"])
     assert (reached.sent, reached.accepted, reached.members_exercised) == (4, 2, 2)
     assert reached.missing["cont"] == "sent 1 times, last refused with: GenericError: _ is unexpected"
     assert reached.missing["quit"] == "sent 1 times, never answered"

@@ -10,18 +10,20 @@ from pathlib import Path
 import pytest
 
 from qstress.errors import ConfigError, RigError
-from qstress.fuzz.findings import Finding, Findings, told_smaller
-from qstress.fuzz.known import Known
-from qstress.fuzz.recording import from_bytes
+from qstress.fuzz.findings import Findings, FuzzFinding, write_reduced_finding
+from qstress.fuzz.known import KnownFinding
+from qstress.fuzz.transcript import from_bytes
 from tests.fuzz.test_recording import SAMPLE
 
-FOUND = Finding(
+FOUND = FuzzFinding(
     "crash: SIGSEGV at stop", "crash", "", 1.5, 3, ("why",), shown=5, tried=5, aliases=["crash: SIGSEGV at cont"]
 )
 
 
-def add(findings: Findings, title: str = FOUND.title) -> Finding:
-    return findings.add(SAMPLE, replace(FOUND, title=title), trace=[{"at_s": 1}], console=b"c", said="words\ud800")
+def add(findings: Findings, title: str = FOUND.title, kind: str = "crash") -> FuzzFinding:
+    return findings.add(
+        SAMPLE, replace(FOUND, title=title, kind=kind), trace=[{"at_s": 1}], console=b"c", said="words\ud800"
+    )
 
 
 def test_a_finding_has_all_that_repeats_it(tmp_path: Path) -> None:
@@ -48,7 +50,7 @@ def test_it_is_found_by_its_title_and_by_earlier_ones(tmp_path: Path) -> None:
 
 def test_a_refusal_that_is_blamed_alone_is_found_among_several(tmp_path: Path) -> None:
     findings = Findings(tmp_path / "f", (), "7.2.22")
-    made = add(findings, "refused chardev-change changed query-chardev")
+    made = add(findings, "refused chardev-change changed query-chardev", "state")
     assert findings.find("refused yank or chardev-change or stop changed query-chardev") is made
     assert findings.find("refused yank or stop changed query-chardev") is None
     assert findings.find("refused chardev-change changed query-status") is None
@@ -60,7 +62,7 @@ def test_one_that_was_made_smaller_later_is_called_what_is_left_of_it(tmp_path: 
     findings = Findings(tmp_path / "f", (), "7.2.22")
     made = add(findings)
     small = replace(SAMPLE, title="crash: SIGSEGV at x", steps=SAMPLE.steps[:2])
-    told_smaller(tmp_path / "f" / made.folder, small, 4, 5, "racy")
+    write_reduced_finding(tmp_path / "f" / made.folder, small, shown=4, tried=5, sure="racy")
     (again,) = Findings(tmp_path / "f", (), "7.2.22").all
     assert (again.title, again.commands, again.repeats, again.sure) == ("crash: SIGSEGV at x", 1, "4/5", "racy")
     assert again.aliases == ["crash: SIGSEGV at cont", "crash: SIGSEGV at stop"]
@@ -68,7 +70,7 @@ def test_one_that_was_made_smaller_later_is_called_what_is_left_of_it(tmp_path: 
 
 def test_counts_survive_the_process_and_what_was_half_written_does_not(tmp_path: Path) -> None:
     findings = Findings(tmp_path / "f", (), "7.2.22")
-    findings.again(add(findings))
+    add(findings).count += 1
     findings.save()
     (tmp_path / "f" / ".new").mkdir()
     (tmp_path / "f" / ".new" / "trace.jsonl").write_text("half")
@@ -79,7 +81,7 @@ def test_counts_survive_the_process_and_what_was_half_written_does_not(tmp_path:
 
 
 def test_known_findings_and_unrepeated_ones_do_not_fail_a_session(tmp_path: Path) -> None:
-    findings = Findings(tmp_path / "f", (Known("crash: SIGSEGV *", "link", "8.0"),), "7.2.22")
+    findings = Findings(tmp_path / "f", (KnownFinding("crash: SIGSEGV *", "link", "8.0"),), "7.2.22")
     assert add(findings).known == "link"
     assert findings.unknown == []
     other = add(findings, "refused stop changed query-status")

@@ -45,8 +45,8 @@ def test_a_session_has_a_folder_that_says_what_it_is(tmp_path: Path) -> None:
     assert (run["kind"], run["name"], run["host"], run["run"]) == ("fuzz", "a b", {"cores": 2}, made.folder.name)
     assert made.folder.name.endswith(made.folder.name.rpartition("-a-b-")[2])
     assert run["qemu"]["binary"] == QEMU
-    assert made.subject.guests[0][-2:] == ("-nodefaults", "-usb")
-    assert made.subject.guests[1][-1] == "-S"
+    assert made.target.guests[0][-2:] == ("-nodefaults", "-usb")
+    assert made.target.guests[1][-1] == "-S"
     assert made.note == "TCG, as configured; NO SANDBOX: what is fuzzed can harm this host"
 
 
@@ -122,5 +122,5 @@ def test_a_session_is_made_of_it(tmp_path: Path) -> None:
     assert "confined by bubblewrap, as " in made.note
     session = job.session(made, lambda line: None)
     assert isinstance(session, Session)
-    assert session.settings.weight("quit") == 0.0
-    assert session.settings.mix == {"qmp": 3.0}
+    assert session.knowledge.settings.weight("quit") == 0.0
+    assert session.knowledge.settings.mix == {"qmp": 3.0}

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from qstress.errors import ConfigError
-from qstress.fuzz.known import Known, covering, load
+from qstress.fuzz.known import KnownFinding, covering, load_known
 
 GOOD = """\
 version: 1
@@ -20,8 +20,8 @@ known:
 def test_a_title_is_covered_until_the_version_that_mends_it(tmp_path: Path) -> None:
     path = tmp_path / "known.yaml"
     path.write_text(GOOD)
-    known = load(path)
-    assert known[1] == Known("not JSON: inf", "see below")
+    known = load_known(path)
+    assert known[1] == KnownFinding("not JSON: inf", "see below")
     assert covering(known, "crash: SIGSEGV at pmemsave", "7.2.22") == known[0]
     assert covering(known, "crash: SIGSEGV at pmemsave", "8.0.0") is None
     assert covering(known, "crash: SIGSEGV at pmemsave", "10.0.13") is None
@@ -47,11 +47,11 @@ def test_a_wrong_file_is_refused_with_line_and_column(tmp_path: Path, text: str,
     path = tmp_path / "known.yaml"
     path.write_text(text)
     with pytest.raises(ConfigError) as caught:
-        load(path)
+        load_known(path)
     assert problem in str(caught.value)
     assert str(caught.value).startswith(str(path))
 
 
 def test_a_missing_file_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="cannot be read"):
-        load(tmp_path / "none.yaml")
+        load_known(tmp_path / "none.yaml")

@@ -5,18 +5,18 @@ from __future__ import annotations
 from random import Random
 
 from qstress.fuzz.corpus import Item
-from qstress.fuzz.lifecycle import qcow2_disk, story
-from qstress.fuzz.ops import Event
+from qstress.fuzz.lifecycle import draw_scenario, qcow2_disk
+from qstress.fuzz.ops import WaitEvent
 from qstress.fuzz.pool import Pool
 
 
-def commands(steps: list[Item | Event]) -> list[str]:
+def commands(steps: list[Item | WaitEvent]) -> list[str]:
     return [step.command for step in steps if isinstance(step, Item)]
 
 
 def test_there_are_stories_of_all_kinds_and_none_begins_with_waiting() -> None:
     pool, rng = Pool(), Random(1)
-    stories = [story(pool, rng) for _ in range(500)]
+    stories = [draw_scenario(pool, rng) for _ in range(500)]
     told = {command.split(" ")[0] for steps in stories for command in commands(steps)}
     assert told >= {
         "stop", "cont", "system_reset", "device_add", "device_del", "blockdev-add", "blockdev-del", "netdev_add",

@@ -10,37 +10,37 @@ from qstress.errors import ConfigError
 from qstress.fuzz.ops import (
     Await,
     Close,
-    End,
-    Event,
-    Measure,
+    MeasureFootprint,
     Op,
     Open,
     Send,
     To,
-    from_json,
-    lines,
-    read_lines,
-    to_json,
+    WaitEvent,
+    WaitExit,
+    json_lines,
+    op_from_json,
+    op_to_json,
+    read_json_lines,
 )
 
 SENDS = st.builds(
     Send, st.sampled_from(To), st.binary(max_size=60), st.sampled_from(Await), st.text(max_size=8), st.text()
 )
 OPS = st.one_of(
-    SENDS, st.builds(Close, st.sampled_from(To)), st.builds(Open, st.sampled_from(To)), st.just(Measure()),
-    st.builds(Event, st.text(), st.floats(0, 100)), st.builds(End, st.floats(0, 100)),
+    SENDS, st.builds(Close, st.sampled_from(To)), st.builds(Open, st.sampled_from(To)), st.just(MeasureFootprint()),
+    st.builds(WaitEvent, st.text(), st.floats(0, 100)), st.builds(WaitExit, st.floats(0, 100)),
 )  # fmt: skip
 
 
 @given(OPS)
 def test_an_op_survives_its_line(op: Op) -> None:
-    (read,) = read_lines(lines([to_json(op)]), "x.jsonl")
-    assert from_json(read) == op
+    (read,) = read_json_lines(json_lines([op_to_json(op)]), "x.jsonl")
+    assert op_from_json(read) == op
 
 
 def test_plain_text_stays_readable() -> None:
-    assert to_json(Send(To.QMP, b'{"execute": "stop"}\n'))["data"] == '{"execute": "stop"}\n'
-    assert "base64" in to_json(Send(To.QMP, b"\xff\n", Await.NOTHING))
+    assert op_to_json(Send(To.QMP, b'{"execute": "stop"}\n'))["data"] == '{"execute": "stop"}\n'
+    assert "base64" in op_to_json(Send(To.QMP, b"\xff\n", Await.NOTHING))
 
 
 @pytest.mark.parametrize(
@@ -50,10 +50,10 @@ def test_plain_text_stays_readable() -> None:
 )  # fmt: skip
 def test_what_is_no_op_is_refused(made: dict[str, object]) -> None:
     with pytest.raises(ConfigError, match="not an op"):
-        from_json(made)
+        op_from_json(made)
 
 
 @pytest.mark.parametrize(("data", "place"), [(b'{}\n{"a"', "x.jsonl:2"), (b"[]\n", "x.jsonl:1: not a JSON object")])
 def test_a_line_that_is_no_object_is_named(data: bytes, place: str) -> None:
     with pytest.raises(ConfigError, match=place):
-        list(read_lines(data, "x.jsonl"))
+        list(read_json_lines(data, "x.jsonl"))

@@ -11,16 +11,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from qstress.fuzz.judge import Fault, Kind
-from qstress.fuzz.ops import Await, Measure, Open, Send, To
-from qstress.fuzz.oracles import STATE_QUERIES
-from qstress.fuzz.recording import Recording, Step
+from qstress.fuzz.exchange import Exchange
+from qstress.fuzz.ops import Await, MeasureFootprint, Open, Send, To
+from qstress.fuzz.oracles.oracle import Fault
+from qstress.fuzz.oracles.state import STATE_QUERIES
+from qstress.fuzz.recording import Recording
 from qstress.fuzz.reduce import LINGER_S, MAX_PLAYS, Reducer, ddmin, grouped, plays_needed, simpler
 from qstress.fuzz.replay import Replayed
 from tests.fuzz.test_recording import SAMPLE, STOP
 
-Play = Callable[[Recording], tuple[Fault | None, Replayed]]
-FAULT = Fault(Kind.CRASH, "crash: SIGSEGV at bad", "bad", ("because",))
+Play = Callable[[Recording], Replayed]
+FAULT = Fault("crash", "crash: SIGSEGV at bad", "bad", ("because",))
 HEAD = SAMPLE.steps[0]
 
 
@@ -29,7 +30,7 @@ def qmp(number: int, command: str = "query-status", **arguments: object) -> Send
     return Send(To.QMP, data, Await.REPLY, f"q{number}", command)
 
 
-def recording(*steps: Step, arguments: tuple[str, ...] = ("-machine", "pc", "-device", "x")) -> Recording:
+def recording(*steps: Exchange, arguments: tuple[str, ...] = ("-machine", "pc", "-device", "x")) -> Recording:
     return replace(SAMPLE, steps=(HEAD, *steps), arguments=arguments)
 
 
@@ -40,13 +41,13 @@ def commands(made: Recording) -> list[str]:
 def needs(*wanted: str, when: Callable[[], bool] = lambda: True) -> Play:
     """A QEMU that crashes once it was sent all of *wanted*, in this order."""
 
-    def play(made: Recording) -> tuple[Fault | None, Replayed]:
+    def play(made: Recording) -> Replayed:
         left = list(wanted)
         for send in made.sends:
             if left and left[0].encode() in send.data:
                 left.pop(0)
         changing = frozenset(send.ident for send in made.sends if not send.command.startswith("query-"))
-        return (None if left or not when() else FAULT), Replayed((), changing)
+        return Replayed(None if left or not when() else FAULT, (), changing)
 
     return play
 
@@ -56,7 +57,7 @@ def life(length: int, **marked: str) -> Recording:
     sends = [
         qmp(number, marked.get(f"n{number}", "query-status" if number % 2 else "resize")) for number in range(length)
     ]
-    steps = [Step("qmp", tuple(sends[at : at + 8])) for at in range(0, length, 8)]
+    steps = [Exchange("qmp", tuple(sends[at : at + 8])) for at in range(0, length, 8)]
     return recording(*steps)
 
 
@@ -78,16 +79,15 @@ def test_what_must_come_before_is_kept_and_so_is_its_order() -> None:
 
 def test_arguments_that_do_not_matter_go() -> None:
     bad = qmp(1, "bad", keep={"deep": ["x", "needle"], "other": 1}, drop=[1, 2], long="y" * 100)
-    made = Reducer(needs('"needle"'), budget_s=60).reduce(recording(Step("qmp", (bad,))))
+    made = Reducer(needs('"needle"'), budget_s=60).reduce(recording(Exchange("qmp", (bad,))))
     assert json.loads(made.recording.sends[0].data)["arguments"] == {"keep": {"deep": ["needle"]}}
 
 
 def test_guest_options_that_do_not_matter_go() -> None:
     base = needs("bad")
 
-    def play(made: Recording) -> tuple[Fault | None, Replayed]:
-        fault, replayed = base(made)
-        return (fault if "x" in made.arguments else None), replayed
+    def play(made: Recording) -> Replayed:
+        return base(made) if "x" in made.arguments else Replayed(None)
 
     made = Reducer(play, budget_s=60).reduce(life(20, n5="bad"))
     assert made.recording.arguments == ("-device", "x")
@@ -111,9 +111,8 @@ def test_what_never_shows_again_is_left_as_it_is() -> None:
 def test_a_crash_that_needs_time_is_waited_for() -> None:
     base = needs("bad")
 
-    def play(made: Recording) -> tuple[Fault | None, Replayed]:
-        fault, replayed = base(made)
-        return (fault if made.linger_s else None), replayed
+    def play(made: Recording) -> Replayed:
+        return base(made) if made.linger_s else Replayed(None)
 
     made = Reducer(play, budget_s=0.5).reduce(life(40, n5="bad"))
     assert made.recording.linger_s > 0
@@ -123,11 +122,11 @@ def test_a_crash_that_needs_time_is_waited_for() -> None:
 def test_a_crash_that_comes_later_does_not_keep_what_only_gave_it_time() -> None:
     """It comes ten commands after what brings it about, or while QEMU is watched."""
 
-    def play(made: Recording) -> tuple[Fault | None, Replayed]:
+    def play(made: Recording) -> Replayed:
         at = next((number for number, send in enumerate(made.sends) if send.command == "bad"), None)
         late = at is not None and (len(made.sends) - at > 10 or made.linger_s >= 0.6)
         watched = at is not None and len(made.sends) - at <= 10
-        return (FAULT if late else None), Replayed((), frozenset(("q300",)), 0.1 if watched else 0.0)
+        return Replayed(FAULT if late else None, (), frozenset(("q300",)), 0.1 if watched else 0.0)
 
     made = Reducer(play, budget_s=60).reduce(life(400, n300="bad"))
     assert commands(made.recording) == ["bad"]
@@ -138,10 +137,9 @@ def test_a_crash_that_comes_later_does_not_keep_what_only_gave_it_time() -> None
 def test_refused_commands_may_matter_where_reading_ones_do_not() -> None:
     base, lengths = needs("closes", "bad"), []
 
-    def play(made: Recording) -> tuple[Fault | None, Replayed]:
+    def play(made: Recording) -> Replayed:
         lengths.append(len(made.sends))
-        fault, replayed = base(made)
-        return fault, replace(replayed, changing=frozenset())
+        return replace(base(made), changing=frozenset())
 
     made = Reducer(play, budget_s=60).reduce(life(2000, n3="closes", n1990="bad"))
     assert commands(made.recording) == ["closes", "bad"]
@@ -152,11 +150,10 @@ def test_a_step_that_lost_it_is_taken_back_and_the_others_are_not() -> None:
     """What shows by chance once without an option of the guest is not left without it."""
     base, lucky = needs("bad"), [True]
 
-    def play(made: Recording) -> tuple[Fault | None, Replayed]:
-        fault, replayed = base(made)
+    def play(made: Recording) -> Replayed:
         if made.arguments == SAMPLE_ARGUMENTS:
-            return fault, replayed
-        return (fault if lucky and lucky.pop() else None), replayed
+            return base(made)
+        return base(made) if lucky and lucky.pop() else Replayed(None)
 
     SAMPLE_ARGUMENTS = ("-machine", "pc", "-device", "x")
     made = Reducer(play, budget_s=60).reduce(life(100, n50="bad"))
@@ -181,11 +178,10 @@ def test_what_is_lost_at_the_end_is_told_as_it_was_before() -> None:
     plays = 0
     base = needs("bad")
 
-    def play(made: Recording) -> tuple[Fault | None, Replayed]:
+    def play(made: Recording) -> Replayed:
         nonlocal plays
         plays += 1
-        fault, replayed = base(made)
-        return (fault if plays < 8 else None), replayed
+        return base(made) if plays < 8 else Replayed(None)
 
     before = life(200, n3="bad")
     made = Reducer(play, budget_s=60).reduce(before)
@@ -201,50 +197,50 @@ def test_it_stops_when_its_time_is_up() -> None:
 
 @pytest.mark.parametrize(("by_itself", "shown"), [(False, 5), (True, 0)])
 def test_a_state_that_changes_without_the_refused_command_is_no_finding(by_itself: bool, shown: int) -> None:
-    fault = Fault(Kind.STATE, "refused resize changed query-status", "resize")
+    fault = Fault("state", "refused resize changed query-status", "resize")
 
-    def play(made: Recording) -> tuple[Fault | None, Replayed]:
+    def play(made: Recording) -> Replayed:
         blamed = any(send.command == ("qstress-placebo" if by_itself else "resize") for send in made.sends)
         begun = any(send.command == "migrate" for send in made.sends)
         shows = begun and (blamed or (by_itself and any(send.command == "resize" for send in made.sends)))
-        return fault if shows else None, Replayed((), frozenset(("q1",)))
+        return Replayed(fault if shows else None, (), frozenset(("q1",)))
 
     look = Send(To.QMP, b"", Await.REPLY, "s3", "query-status")
-    steps = Step("qmp", (qmp(1, "migrate"),)), Step("qmp", (qmp(2, "resize"), look))
-    state = replace(recording(*steps), kind=Kind.STATE, title=fault.title)
+    steps = Exchange("qmp", (qmp(1, "migrate"),)), Exchange("qmp", (qmp(2, "resize"), look))
+    state = replace(recording(*steps), kind="state", title=fault.title)
     made = Reducer(play, budget_s=60).reduce(state)
     assert made.shown == shown
     assert (made.note == "it changes by itself too") is by_itself
 
 
 def test_a_state_is_looked_at_again_right_before_it_changes_so_that_all_else_may_go() -> None:
-    fault = Fault(Kind.STATE, "refused resize changed query-status", "resize")
+    fault = Fault("state", "refused resize changed query-status", "resize")
 
-    def play(made: Recording) -> tuple[Fault | None, Replayed]:
+    def play(made: Recording) -> Replayed:
         known, begun = False, False
         for step in made.steps:
             sends = [op for op in step.ops if isinstance(op, Send)]
             looks = sum(op.ident.startswith("s") for op in sends) == len(STATE_QUERIES)
             begun = begun or any(b"needle" in op.data for op in sends)
             if known and begun and looks and any(op.command == "resize" for op in sends):
-                return fault, Replayed((), frozenset(("q7",)))
+                return Replayed(fault, (), frozenset(("q7",)))
             known = looks
-        return None, Replayed((), frozenset(("q7",)))
+        return Replayed(None, (), frozenset(("q7",)))
 
     look = [Send(To.QMP, b"", Await.REPLY, f"s{number}", name) for number, (name, _) in enumerate(STATE_QUERIES)]
-    first = Step("qmp", (qmp(7, "migrate", a="needle", b=1), *look))
-    last = Step("qmp", (*(qmp(number) for number in range(90, 99)), qmp(99, "resize"), *look))
-    state = replace(recording(first, *life(200).steps[1:], last), kind=Kind.STATE, title=fault.title)
+    first = Exchange("qmp", (qmp(7, "migrate", a="needle", b=1), *look))
+    last = Exchange("qmp", (*(qmp(number) for number in range(90, 99)), qmp(99, "resize"), *look))
+    state = replace(recording(first, *life(200).steps[1:], last), kind="state", title=fault.title)
     made = Reducer(play, budget_s=60).reduce(state)
     assert [send.command for send in made.recording.sends] == ["migrate", "resize"]
     assert made.shown == 5
 
 
 def test_probes_and_pieces_stay_whole() -> None:
-    probe = Step("probe-again", (qmp(1, "bad"), Measure(), qmp(2, "bad"), Measure()))
+    probe = Exchange("probe-again", (qmp(1, "bad"), MeasureFootprint(), qmp(2, "bad"), MeasureFootprint()))
     made = Reducer(needs("bad", "bad"), budget_s=60).reduce(recording(*life(40).steps[1:], probe))
     assert made.recording.steps[1:] == (probe,)
-    cut = Step(
+    cut = Exchange(
         "pieces", (Send(To.QMP, b'{"execute": "ba', Await.NOTHING), Send(To.QMP, b'd"}', Await.REPLY, "q1", "bad"))
     )
     made = Reducer(needs('{"execute": "ba', 'd"}'), budget_s=60).reduce(recording(*life(40).steps[1:], cut))

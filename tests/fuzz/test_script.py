@@ -13,15 +13,15 @@ from pathlib import Path
 
 import pytest
 
-from qstress.fuzz.judge import Kind
-from qstress.fuzz.ops import Await, Close, End, Open, Send, To
-from qstress.fuzz.oracles import STATE_QUERIES
-from qstress.fuzz.recording import Recording, Step
-from qstress.fuzz.script import script, summary_line
+from qstress.fuzz.exchange import Exchange
+from qstress.fuzz.ops import Await, Close, Open, Send, To, WaitExit
+from qstress.fuzz.oracles.state import STATE_QUERIES
+from qstress.fuzz.recording import Recording
+from qstress.fuzz.script import repro_sh, summary_line
 from tests.fuzz.test_recording import CAPABILITIES, SAMPLE, STOP
 
 pytestmark = pytest.mark.timeout(240)
-START = Step("planned", (Open(To.QMP), CAPABILITIES, Open(To.HMP)))
+START = Exchange("planned", (Open(To.QMP), CAPABILITIES, Open(To.HMP)))
 LINE = Send(To.HMP, b"info status\n", Await.PROMPT, "", "info status")
 FAKE = """\
 #!{python}
@@ -50,7 +50,7 @@ def ran(
     fake.write_text(FAKE.format(python=sys.executable, on_qmp=on_qmp))
     fake.chmod(fake.stat().st_mode | stat.S_IXUSR)
     path = tmp_path / "repro.sh"
-    path.write_text(script(replace(recording, binary=str(fake))).replace("tries=100", f"tries={tries}"))
+    path.write_text(repro_sh(replace(recording, binary=str(fake))).replace("tries=100", f"tries={tries}"))
     environment = {**os.environ, "TMPDIR": str(tmp_path)}
     pipe = subprocess.PIPE
     with subprocess.Popen(
@@ -64,7 +64,7 @@ def ran(
     return subprocess.CompletedProcess(process.args, process.returncode, stdout, stderr)
 
 
-CRASH = replace(SAMPLE, steps=(START, Step("hmp", (LINE,)), Step("qmp", (STOP,))))
+CRASH = replace(SAMPLE, steps=(START, Exchange("hmp", (LINE,)), Exchange("qmp", (STOP,))))
 
 
 def test_a_crash_shows_by_its_signal(tmp_path: Path) -> None:
@@ -85,26 +85,26 @@ def test_a_guest_that_lives_is_no_crash(tmp_path: Path) -> None:
 
 
 def test_a_stall_shows_by_silence(tmp_path: Path) -> None:
-    stall = replace(CRASH, kind=Kind.STALL, title="no reply to stop: the main loop is busy")
+    stall = replace(CRASH, kind="stall", title="no reply to stop: the main loop is busy")
     assert ran(tmp_path, stall, "if b'stop' in line: time.sleep(60)", tries=8).returncode == 0
     assert ran(tmp_path, stall).returncode == 1
 
 
 def test_a_quit_that_lingers_shows(tmp_path: Path) -> None:
-    quits = replace(CRASH, kind=Kind.STALL, title="quit: it does not end: QEMU lives on")
-    lingers = replace(quits, steps=(START, Step("quit", (STOP, End(10.0)))))
+    quits = replace(CRASH, kind="stall", title="quit: it does not end: QEMU lives on")
+    lingers = replace(quits, steps=(START, Exchange("quit", (STOP, WaitExit(10.0)))))
     assert ran(tmp_path, lingers, tries=8).returncode == 0
     assert ran(tmp_path, lingers, "if b'stop' in line: os._exit(0)").returncode == 1
 
 
 def test_a_broken_reply_shows_by_its_text(tmp_path: Path) -> None:
-    broken = replace(CRASH, kind=Kind.PROTOCOL, title="not JSON: inf", telling='"id": inf')
+    broken = replace(CRASH, kind="protocol", title="not JSON: inf", telling='"id": inf')
     assert ran(tmp_path, broken, "if b'stop' in line: return b'{\"id\": inf}\\n'", tries=8).returncode == 0
     assert ran(tmp_path, broken).returncode == 1
 
 
 def test_a_second_reply_shows_by_being_there(tmp_path: Path) -> None:
-    twice = replace(CRASH, kind=Kind.PROTOCOL, title="stop: two replies to one command", telling='"id": "q2"')
+    twice = replace(CRASH, kind="protocol", title="stop: two replies to one command", telling='"id": "q2"')
     answer = "if b'q2' in line: return b'{\"id\": \"q2\"}\\n' * 2"
     assert ran(tmp_path, twice, answer, tries=8).returncode == 0
     assert ran(tmp_path, twice, answer.replace("* 2", ""), tries=8).returncode == 1
@@ -116,8 +116,8 @@ def test_a_changed_state_shows_by_the_names_in_two_answers(tmp_path: Path) -> No
          for at, (name, _) in enumerate(STATE_QUERIES)]
         for look in range(2)
     ]  # fmt: skip
-    steps = (START, Step("look", tuple(looks[0])), Step("qmp", (STOP, *looks[1])))
-    state = replace(CRASH, kind=Kind.STATE, title="refused stop changed query-chardev", steps=steps)
+    steps = (START, Exchange("look", tuple(looks[0])), Exchange("qmp", (STOP, *looks[1])))
+    state = replace(CRASH, kind="state", title="refused stop changed query-chardev", steps=steps)
     gone = """\
 if b'stop' in line: globals()['gone'] = True
     names = ['c0'] if 'gone' in globals() else ['c1', 'c0']
@@ -135,8 +135,8 @@ if b'stop' in line: globals()['gone'] = True
 
 
 def test_a_leak_shows_by_what_repeats_cost(tmp_path: Path) -> None:
-    repeats = Step("probe-again", (STOP, replace(STOP, ident="q3", data=STOP.data.replace(b"q2", b"q3"))))
-    leak = replace(CRASH, kind=Kind.LEAK, title="stop leaks memory", steps=(START, repeats))
+    repeats = Exchange("probe-again", (STOP, replace(STOP, ident="q3", data=STOP.data.replace(b"q2", b"q3"))))
+    leak = replace(CRASH, kind="leak", title="stop leaks memory", steps=(START, repeats))
     done = ran(tmp_path, leak, "globals().setdefault('kept', []).append(os.urandom(4096))")
     assert done.returncode == 0, done.stdout + done.stderr
     assert ran(tmp_path, leak).returncode == 1
@@ -146,7 +146,7 @@ def test_a_leak_shows_by_what_repeats_cost(tmp_path: Path) -> None:
 
 def test_bytes_of_all_kinds_arrive_as_they_are(tmp_path: Path) -> None:
     data = bytes(range(256)).replace(b"\n", b"") + b"'\"$`%s\\\n"
-    odd = replace(CRASH, steps=(START, Step("corrupt", (Send(To.QMP, data, Await.NOTHING), STOP))))
+    odd = replace(CRASH, steps=(START, Exchange("corrupt", (Send(To.QMP, data, Await.NOTHING), STOP))))
     keep = f"open('{tmp_path}/got', 'ab').write(line)"
     ran(tmp_path, odd, keep, tries=8)
     assert data in (tmp_path / "got").read_bytes()
@@ -155,13 +155,13 @@ def test_bytes_of_all_kinds_arrive_as_they_are(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "recording",
     [
-        replace(CRASH, steps=(START, Step("reconnect", (Close(To.QMP), Open(To.QMP))))),
-        replace(CRASH, kind=Kind.STATE),
-        replace(CRASH, kind=Kind.PROTOCOL, telling=""),
+        replace(CRASH, steps=(START, Exchange("reconnect", (Close(To.QMP), Open(To.QMP))))),
+        replace(CRASH, kind="state"),
+        replace(CRASH, kind="protocol", telling=""),
     ],
 )
 def test_what_a_shell_cannot_do_is_left_to_qstress(recording: Recording) -> None:
-    text = script(recording)
+    text = repro_sh(recording)
     assert text.splitlines()[-2:] == ['qstress repro --trials 3 "$@" "$(dirname "$0")"', "test $? -eq 1"]
     assert text.splitlines()[1] == f"# {recording.title}"
 
@@ -169,8 +169,10 @@ def test_what_a_shell_cannot_do_is_left_to_qstress(recording: Recording) -> None
 def test_a_summary_shows_the_last_commands() -> None:
     assert summary_line(CRASH) == 'info status; {"execute": "stop"}'
     odd = replace(STOP, data=b'{"execute": "stop", "id": 1e400}', ident="", wait=Await.NOTHING)
-    assert summary_line(replace(CRASH, steps=(START, Step("corrupt", (odd,))))) == '{"execute": "stop", "id": 1e400}'
+    assert (
+        summary_line(replace(CRASH, steps=(START, Exchange("corrupt", (odd,))))) == '{"execute": "stop", "id": 1e400}'
+    )
     deep = replace(odd, data=b'{"a": ' + b"[" * 5000)
-    assert summary_line(replace(CRASH, steps=(START, Step("corrupt", (deep,))))).startswith('{"a": [[')
-    many = replace(CRASH, steps=(START, Step("qmp", (STOP,) * 9)))
+    assert summary_line(replace(CRASH, steps=(START, Exchange("corrupt", (deep,))))).startswith('{"a": [[')
+    many = replace(CRASH, steps=(START, Exchange("qmp", (STOP,) * 9)))
     assert summary_line(many).startswith('… 3 more; {"execute": "stop"}; ')

@@ -13,19 +13,19 @@ import pytest
 from qstress.errors import ConfigError, RigError
 from qstress.fuzz import session as sessions
 from qstress.fuzz.findings import Findings
-from qstress.fuzz.generator import Settings
-from qstress.fuzz.judge import Kind
-from qstress.fuzz.recording import Recording, from_bytes
-from qstress.fuzz.reduce import Shrunk
-from qstress.fuzz.session import Session, Subject
+from qstress.fuzz.generator import GeneratorSettings
+from qstress.fuzz.recording import Recording
+from qstress.fuzz.reduce import Reduced
+from qstress.fuzz.session import Session, Target
+from qstress.fuzz.transcript import from_bytes
 from qstress.observe.hostlog import HostLog
-from tests.fuzz.guests import ARGUMENTS, QEMU, bench, plant
+from tests.fuzz.guests import ARGUMENTS, QEMU, guest_setup, plant
 from tests.hostlog.samples import recorded
 
 pytestmark = [pytest.mark.qemu, pytest.mark.timeout(180)]
-SUBJECT = Subject(QEMU, "7.2", (ARGUMENTS,), ())
+TARGET = Target(QEMU, "7.2", (ARGUMENTS,), ())
 #: Little that harms: the tests are about the session.
-CALM = Settings(
+CALM = GeneratorSettings(
     commands=60, wrong=0.0, mix={"qmp": 1, "corpus": 0, "lifecycle": 0, "hammer": 1, "hmp": 0, "corrupt": 0},
     weights=dict.fromkeys(("quit", "human-monitor-command", "migrate", "netdev_add", "memsave", "pmemsave"), 0),
 )  # fmt: skip
@@ -34,13 +34,13 @@ CALM = Settings(
 def session(
     folder: Path,
     env: tuple[tuple[str, str], ...] = (),
-    shrink: Callable[[Recording], Shrunk] | None = None,
+    reduce: Callable[[Recording], Reduced] | None = None,
     say: Callable[[str], None] = print,
 ) -> Session:
     folder.mkdir(exist_ok=True)
     findings = Findings(folder / "findings", (), "7.2")
-    subject = replace(SUBJECT, env=env)
-    return Session(subject, CALM, bench(env), findings, folder, seed=3, shrink=shrink, say=say)
+    target = replace(TARGET, env=env)
+    return Session(target, CALM, guest_setup(env), findings, folder, seed=3, reduce=reduce, say=say)
 
 
 def test_a_session_keeps_its_corpus_its_counts_and_its_coverage_and_goes_on_with_them(tmp_path: Path) -> None:
@@ -48,22 +48,24 @@ def test_a_session_keeps_its_corpus_its_counts_and_its_coverage_and_goes_on_with
     first.run(duration_s=None, guests=2)
     assert first.totals.guests == 2
     assert first.totals.commands > 120
-    assert len(first.schema.commands) > 150
+    assert len(first.knowledge.schema.commands) > 150
     entries = (tmp_path / "corpus" / "corpus.jsonl").read_bytes()
-    assert entries.count(b"\n") == len(first.corpus.entries) > 20
+    assert entries.count(b"\n") == len(first.knowledge.corpus.entries) > 20
     (tmp_path / "corpus" / "corpus.jsonl").write_bytes(entries + b'{"key": "cut off')
     again = session(tmp_path)
     assert replace(again.totals, elapsed_s=0.0) == replace(first.totals, elapsed_s=0.0)
     assert 0.0 < again.totals.elapsed_s <= first.totals.elapsed_s
-    assert again.corpus.entries == first.corpus.entries
-    assert again.coverage.document() == first.coverage.document()
-    assert again.coverage.keys == first.coverage.keys
+    assert again.knowledge.corpus.entries == first.knowledge.corpus.entries
+    assert again.knowledge.coverage.document() == first.knowledge.coverage.document()
+    assert again.knowledge.coverage.keys == first.knowledge.coverage.keys
     again.run(duration_s=None, guests=3)
     assert again.totals.guests == 3
-    assert len(again.corpus.entries) >= len(first.corpus.entries)
+    assert len(again.knowledge.corpus.entries) >= len(first.knowledge.corpus.entries)
     document = json.loads(json.dumps(again.document()))
     assert document["coverage"]["sent"] == sum(
-        reached.sent > 0 for name, reached in again.coverage.commands.items() if name in again.schema.commands
+        reached.sent > 0
+        for name, reached in again.knowledge.coverage.commands.items()
+        if name in again.knowledge.schema.commands
     )
 
 
@@ -76,23 +78,23 @@ def test_a_crash_is_found_once_written_down_and_its_command_is_sent_less_often(t
     assert found[0].count > 1
     folder = tmp_path / "findings" / found[0].folder
     recording = from_bytes((folder / "repro.jsonl").read_bytes(), "")
-    assert recording.kind is Kind.CRASH
+    assert recording.kind == "crash"
     assert recording.arguments == ARGUMENTS
     last = json.loads((folder / "trace.jsonl").read_bytes().splitlines()[-1])
     assert None in last["results"]
-    assert made.corpus.suspects["query-cpus-fast"] == 4 * found[0].count
+    assert made.knowledge.corpus.suspects["query-cpus-fast"] == 4 * found[0].count
     assert any("SIGSEGV" in line for line in said)
 
 
 def test_a_finding_is_on_disk_at_once_and_made_smaller_later(tmp_path: Path, planted: str) -> None:
     said: list[str] = []
 
-    def shrink(recording: Recording) -> Shrunk:
+    def reduce(recording: Recording) -> Reduced:
         told = [json.loads(path.read_bytes()) for path in tmp_path.glob("findings/*/finding.json")]
         assert recording.title in [each["title"] for each in told if not each["tried"]]
-        return Shrunk(replace(recording, steps=recording.steps[:1]), 5, 5, recording.title, ("why",))
+        return Reduced(replace(recording, steps=recording.steps[:1]), 5, 5, recording.title, ("why",))
 
-    made = session(tmp_path, plant(planted, "crash:query-cpus-fast"), shrink, said.append)
+    made = session(tmp_path, plant(planted, "crash:query-cpus-fast"), reduce, said.append)
     made.run(duration_s=None, guests=3)
     assert made.findings.all
     assert all((found.repeats, found.because) == ("5/5", ("why",)) for found in made.findings.all)
@@ -105,10 +107,10 @@ def test_nothing_is_made_smaller_when_it_is_told_to_stop(tmp_path: Path, planted
     def say(line: str) -> None:
         made.stopping = True
 
-    def shrink(recording: Recording) -> Shrunk:
+    def reduce(recording: Recording) -> Reduced:
         raise AssertionError
 
-    made = session(tmp_path, plant(planted, "crash:query-cpus-fast"), shrink, say)
+    made = session(tmp_path, plant(planted, "crash:query-cpus-fast"), reduce, say)
     made.run(duration_s=None, guests=3)
     assert [found.tried for found in made.findings.all] == [0]
 
@@ -135,7 +137,7 @@ def test_it_stops_when_told(tmp_path: Path) -> None:
 
 def test_a_qemu_that_never_starts_is_our_fault_and_not_a_finding(tmp_path: Path) -> None:
     made = session(tmp_path)
-    made.subject = replace(SUBJECT, guests=(("-machine", "nonsense"),))
+    made.target = replace(TARGET, guests=(("-machine", "nonsense"),))
     with pytest.raises(RigError, match="nonsense|unsupported machine"):
         made.run(duration_s=None, guests=None)
     assert made.findings.all == []

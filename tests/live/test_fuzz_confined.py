@@ -21,10 +21,10 @@ from typing import Any
 
 import pytest
 
+from qstress.fuzz.executor import Executor
+from qstress.fuzz.fuzzed_guest import FuzzedGuest
 from qstress.fuzz.ops import Send, To
-from qstress.fuzz.player import Player
-from qstress.fuzz.rig import Rig
-from tests.fuzz.guests import ARGUMENTS, QEMU, bench, connected, hmp
+from tests.fuzz.guests import ARGUMENTS, QEMU, connected, guest_setup, hmp
 
 pytestmark = [pytest.mark.qemu, pytest.mark.timeout(120)]
 Command = tuple[str, dict[str, Any]] | str
@@ -211,19 +211,21 @@ def qmp(number: int, name: str, arguments: dict[str, Any]) -> Send:
 
 
 def test_every_dangerous_command_leaves_the_host_as_it_was(host: Host) -> None:
-    made, commands, accepted, guests = bench(), dangerous(host), set(), 0
+    made, commands, accepted, guests = guest_setup(), dangerous(host), set(), 0
     while commands:
         guests += 1
-        with Rig((QEMU, *ARGUMENTS, "-netdev", "hubport,id=h0,hubid=0"), made.confinement, env=made.env) as guest:
-            player: Player = connected(guest)
+        with FuzzedGuest(
+            (QEMU, *ARGUMENTS, "-netdev", "hubport,id=h0,hubid=0"), made.confinement, env=made.env
+        ) as guest:
+            executor: Executor = connected(guest)
             while commands:
                 command = commands.pop(0)
                 op = hmp(command) if isinstance(command, str) else qmp(len(commands), *command)
-                played = player.play([op])
-                reply = played.results[0]
+                outcome = executor.execute([op])
+                reply = outcome.results[0]
                 if isinstance(reply, bytes) and b'"return"' in reply:
                     accepted.add(op.command)
-                if played.over:  # an exec: ends 7.2 by SIGSYS
+                if outcome.over:  # an exec: ends 7.2 by SIGSYS
                     break
             assert host.harm() == []  # while that guest lives, or lies as it died
     assert guests < 20
@@ -244,10 +246,12 @@ def test_harm_would_be_seen(host: Host) -> None:
 
 
 def test_what_the_host_keeps_for_itself_cannot_be_read(host: Host) -> None:
-    made = bench()
-    with Rig((QEMU, *ARGUMENTS), made.confinement, env=made.env) as guest:
-        player = connected(guest)
+    made = guest_setup()
+    with FuzzedGuest((QEMU, *ARGUMENTS), made.confinement, env=made.env) as guest:
+        executor = connected(guest)
         for number, path in enumerate(("/etc/passwd", "/etc/hostname", str(host.file), "/root/.profile")):
-            (reply,) = player.play([qmp(number, "object-add", {"qom-type": "secret", "id": "x", "file": path})]).results
+            (reply,) = executor.execute(
+                [qmp(number, "object-add", {"qom-type": "secret", "id": "x", "file": path})]
+            ).results
             assert isinstance(reply, bytes)
             assert b'"error"' in reply

@@ -9,13 +9,13 @@ from pathlib import Path
 import pytest
 
 from qstress.fuzz.findings import Findings
-from qstress.fuzz.generator import Settings
+from qstress.fuzz.generator import GeneratorSettings
 from qstress.fuzz.recording import Recording
-from qstress.fuzz.reduce import Reducer, Shrunk
+from qstress.fuzz.reduce import Reduced, Reducer
 from qstress.fuzz.replay import Replays, ask_schema
-from qstress.fuzz.session import Session, Subject
+from qstress.fuzz.session import Session, Target
 from tests.fuzz.conftest import planted
-from tests.fuzz.guests import ARGUMENTS, QEMU, bench, plant, rig
+from tests.fuzz.guests import ARGUMENTS, QEMU, fuzzed_guest, guest_setup, plant
 
 __all__ = ["planted"]
 pytestmark = [
@@ -40,22 +40,22 @@ COMMAND = "query-acpi-ospm-status"
 )
 def test_a_planted_fault_is_found(tmp_path: Path, planted: str, fault: str, title: str) -> None:
     env = plant(planted, f"{fault}:{COMMAND}")
-    told = replace(bench(env), reply_s=3.0)
+    told = replace(guest_setup(env), reply_s=3.0)
     quick = replace(told, reply_s=0.5)
-    with rig() as guest:
+    with fuzzed_guest() as guest:
         others = [name for name in ask_schema(guest).commands if not name.startswith("query-")]
     mix = dict.fromkeys(("corpus", "lifecycle", "hmp", "corrupt", "interleaved"), 0.0)
-    settings = Settings(commands=300, mix=mix, weights=dict.fromkeys(others, 0.0))
+    settings = GeneratorSettings(commands=300, mix=mix, weights=dict.fromkeys(others, 0.0))
 
-    def shrink(recording: Recording) -> Shrunk:
-        return Reducer(Replays(quick).shows, budget_s=30.0).reduce(recording)
+    def reduce(recording: Recording) -> Reduced:
+        return Reducer(Replays(quick).try_play, budget_s=30.0).reduce(recording)
 
     def stop(line: str) -> None:
         made.stopping = True
 
     findings = Findings(tmp_path / "findings", (), "")
-    subject = Subject(QEMU, "", (ARGUMENTS,), env)
-    made = Session(subject, settings, told, findings, tmp_path, seed=1, shrink=shrink, say=stop)
+    subject = Target(QEMU, "", (ARGUMENTS,), env)
+    made = Session(subject, settings, told, findings, tmp_path, seed=1, reduce=reduce, say=stop)
     made.run(duration_s=50.0, guests=None)
     print(f"{fault}: found after {[found.first_s for found in findings.all]} s, in {made.totals.guests} guests")
     made.stopping = False

@@ -16,16 +16,17 @@ import pytest
 
 from qstress.fuzz.corpus import Corpus
 from qstress.fuzz.coverage import Coverage
+from qstress.fuzz.exchange import Exchange
+from qstress.fuzz.executor import Executor
 from qstress.fuzz.findings import Findings
-from qstress.fuzz.generator import Exchange, Generator, Knowledge, Settings
+from qstress.fuzz.generator import Generator, GeneratorSettings, Knowledge
 from qstress.fuzz.hmp import Hmp
 from qstress.fuzz.ops import Result
-from qstress.fuzz.player import Player
 from qstress.fuzz.pool import Pool
 from qstress.fuzz.protocol import Reader
-from qstress.fuzz.session import Session, Subject
+from qstress.fuzz.session import Session, Target
 from tests.fuzz.conftest import planted
-from tests.fuzz.guests import ARGUMENTS, QEMU, bench, rig
+from tests.fuzz.guests import ARGUMENTS, QEMU, fuzzed_guest, guest_setup
 
 __all__ = ["planted"]
 pytestmark = [pytest.mark.qemu, pytest.mark.timeout(180)]
@@ -115,28 +116,33 @@ def test_the_quick_session_killed_goes_on_with_its_corpus_and_findings(tmp_path:
     assert title in output
 
 
-def learned(session: Session, settings: Settings) -> Knowledge:
+def learned(session: Session, settings: GeneratorSettings) -> Knowledge:
     """What a session knows at its start, once more."""
-    pool, knows = Pool(), session._knowledge
+    pool, knows = Pool(), session.knowledge
     hmp = Hmp(list(knows.hmp.commands.values()), pool)
     return Knowledge(knows.schema, hmp, pool, Reader(knows.schema), Corpus(), Coverage(), settings)
 
 
 def test_the_transcript_of_live_guests_gives_the_same_bytes_whatever_the_timing(tmp_path: Path) -> None:
     session = Session(
-        Subject(QEMU, "", (ARGUMENTS,), ()), Settings(), bench(), Findings(tmp_path / "f", (), ""), tmp_path, seed=1
+        Target(QEMU, "", (ARGUMENTS,), ()),
+        GeneratorSettings(),
+        guest_setup(),
+        Findings(tmp_path / "f", (), ""),
+        tmp_path,
+        seed=1,
     )
-    settings = Settings(commands=400, weights={"quit": 0, "hmp quit": 0})
+    settings = GeneratorSettings(commands=400, weights={"quit": 0, "hmp quit": 0})
     first, lives = learned(session, settings), []
     for life in range(2):
         told: list[tuple[Exchange, tuple[Result, ...]]] = []
-        with rig() as guest:
-            player, generator = Player(guest, reply_s=10.0), Generator(first, 5, life)
+        with fuzzed_guest() as guest:
+            executor, generator = Executor(guest, reply_s=10.0), Generator(first, 5, life)
             while (exchange := generator.next()) is not None:
-                played = player.play(exchange.ops)
-                generator.feed(exchange, played.results)
-                told.append((exchange, played.results))
-                if played.over:  # QEMU crashed: that is the transcript then
+                outcome = executor.execute(exchange.ops)
+                generator.feed(exchange, outcome.results)
+                told.append((exchange, outcome.results))
+                if outcome.over:  # QEMU crashed: that is the transcript then
                     break
         lives.append(told)
     second, same = learned(session, settings), 0

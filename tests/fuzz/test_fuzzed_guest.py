@@ -12,11 +12,12 @@ from pathlib import Path
 import pytest
 
 from qstress.errors import RigError
+from qstress.fuzz.channel import FLOOD_BYTES
 from qstress.fuzz.confine import confinement
+from qstress.fuzz.fuzzed_guest import FuzzedGuest, guest_environment
 from qstress.fuzz.ops import To
-from qstress.fuzz.replay import environment
-from qstress.fuzz.rig import FLOOD_BYTES, Rig
-from tests.fuzz.guests import ARGUMENTS, QEMU, confined, rig
+from qstress.observe import usage
+from tests.fuzz.guests import ARGUMENTS, QEMU, confined, fuzzed_guest
 
 pytestmark = [pytest.mark.qemu, pytest.mark.timeout(60)]
 
@@ -36,7 +37,7 @@ def open_folder(monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
 
 def test_it_is_connected_looked_at_from_outside_and_gone_without_a_trace(open_folder: Path) -> None:
     fds = set(os.listdir("/proc/self/fd"))
-    with rig() as guest:
+    with fuzzed_guest() as guest:
         pid = guest.qemu_pid
         assert os.readlink(f"/proc/{pid}/exe") == QEMU
         assert guest.ask("query-status", timeout_s=30)["status"] == "prelaunch"
@@ -45,20 +46,15 @@ def test_it_is_connected_looked_at_from_outside_and_gone_without_a_trace(open_fo
         looked = guest.footprint()
         assert looked.descriptors > 5
         assert looked.anon_bytes > 1 << 20
-        inner = {cpu["cpu-index"]: cpu["thread-id"] for cpu in guest.ask("query-cpus-fast", timeout_s=30)}
-        outer = guest.threads(inner)
-        assert set(outer) == {0, 1}
-        assert all(Path(f"/proc/{pid}/task/{tid}").exists() for tid in outer.values())
-        assert set(outer.values()).isdisjoint(inner.values())
-        waits = guest.waits()
+        waits = usage.wait_channels(pid)
         assert len(waits) >= 3  # the main loop, the monitors' thread, the vCPUs'
         assert waits[0].startswith("qemu-system-x86: ")
         assert (guest.open(To.QMP, soon()) or b"").startswith(b'{"QMP"')
         assert (guest.open(To.HMP, soon()) or b"").endswith(b"(qemu) ")
-        guest.close(To.QMP)
+        guest.channels[To.QMP].close()
         assert (guest.open(To.QMP, soon()) or b"").startswith(b'{"QMP"')  # it listens again
         guest.ask("cont", timeout_s=30)
-        assert guest.wait(lambda: guest.console.found == 2, soon())
+        assert guest.poller.wait(lambda: b"Found 2 cpu(s)" in guest.console_text, soon())
         assert guest.ended() is None
     assert not Path(f"/proc/{pid}").exists()
     assert set(os.listdir("/proc/self/fd")) == fds
@@ -72,14 +68,14 @@ def test_a_script_that_calls_qemu_is_confined_as_qemu_is() -> None:
         for path in (script, script.parent):
             path.chmod(0o755)
         made = confinement(str(script), {})
-        with Rig((str(script), *ARGUMENTS), made, env=environment(())) as guest:
+        with FuzzedGuest((str(script), *ARGUMENTS), made, env=guest_environment(())) as guest:
             assert os.readlink(f"/proc/{guest.qemu_pid}/exe") == QEMU
             assert guest.ask("query-status", timeout_s=30)["status"] == "prelaunch"
 
 
 def test_our_environment_cannot_be_read_from_inside(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("QSTRESS_TEST_SECRET", "token")
-    with rig() as guest:
+    with fuzzed_guest() as guest:
         pid, told = guest.qemu_pid, b""
         while pid != os.getpid():  # QEMU, process 1 of its namespace, bubblewrap
             told += Path(f"/proc/{pid}/environ").read_bytes()
@@ -89,7 +85,7 @@ def test_our_environment_cannot_be_read_from_inside(monkeypatch: pytest.MonkeyPa
 
 
 def test_a_signal_is_told_as_such() -> None:
-    with rig() as guest:
+    with fuzzed_guest() as guest:
         os.kill(guest.qemu_pid, signal.SIGSEGV)
         ended = guest.ended(within_s=30)
         assert ended is not None
@@ -98,31 +94,34 @@ def test_a_signal_is_told_as_such() -> None:
 
 
 def test_a_guest_that_does_not_start_says_why() -> None:
-    with pytest.raises(RigError, match="ended with status 1: .*unsupported machine type"), rig("-machine", "nonsense"):
+    with (
+        pytest.raises(RigError, match="ended with status 1: .*unsupported machine type"),
+        fuzzed_guest("-machine", "nonsense"),
+    ):
         pass
-    with pytest.raises(RigError, match="ended with status 127"), Rig(("/usr/bin/none",), confined(), env={}):
+    with pytest.raises(RigError, match="ended with status 127"), FuzzedGuest(("/usr/bin/none",), confined(), env={}):
         pass
 
 
 def test_without_a_sandbox_it_runs_in_a_folder_of_its_own() -> None:
-    with Rig((QEMU, *ARGUMENTS), None, env=environment(())) as guest:
+    with FuzzedGuest((QEMU, *ARGUMENTS), None, env=guest_environment(())) as guest:
         assert "qstress-fuzz-" in os.readlink(f"/proc/{guest.qemu_pid}/cwd")
         assert guest.ask("query-status", timeout_s=30)["status"] == "prelaunch"
 
 
 def test_what_it_says_is_kept_from_its_end_however_much_it_is() -> None:
-    with rig("-d", "in_asm,nochain") as guest:
+    with fuzzed_guest("-d", "in_asm,nochain") as guest:
         guest.ask("cont", timeout_s=30)
-        assert guest.wait(lambda: len(guest.said) == 64 * 1024, soon())
+        assert guest.poller.wait(lambda: len(guest.said) == 64 * 1024, soon())
         guest.ask("query-status", timeout_s=30)
         assert len(guest.said) == 64 * 1024
 
 
 def test_a_flood_is_not_kept() -> None:
-    with rig() as guest:
+    with fuzzed_guest() as guest:
         guest.open(To.HMP, soon())
-        guest.send(To.HMP, b"x /4000000xb 0\n", soon())
+        guest.channels[To.HMP].send(b"x /4000000xb 0\n", soon())
         channel = guest.channels[To.HMP]
-        assert guest.wait(lambda: channel.flooded, soon())
-        guest.pump(0.1)
+        assert guest.poller.wait(lambda: channel.flooded, soon())
+        guest.poller.pump(0.1)
         assert len(channel.taken) < FLOOD_BYTES + (1 << 20)

@@ -9,7 +9,7 @@ from typing import Any
 _NAMED = 12
 
 
-def text(document: Mapping[str, Any], folder: str) -> str:
+def summary_text(document: Mapping[str, Any], folder: str) -> str:
     """Return the text for what :meth:`qstress.fuzz.session.Session.document` returned; *folder* is the session's."""
     return "\n".join(_lines(document, folder))
 

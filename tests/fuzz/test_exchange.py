@@ -1,11 +1,11 @@
-"""What the facts of a played exchange say by themselves."""
+"""What the facts of a outcome exchange say by themselves."""
 
 from __future__ import annotations
 
 import pytest
 
+from qstress.fuzz.exchange import ExchangeOutcome, GuestExit, Stall
 from qstress.fuzz.ops import To
-from qstress.fuzz.played import Ended, Played, Stall
 
 
 @pytest.mark.parametrize(
@@ -24,8 +24,8 @@ def test_a_stall_has_a_picture(in_band: bool, out_of_band: bool, busy: float, en
 
 def test_a_guest_is_over_when_it_ended_stalled_hung_up_or_lingers() -> None:
     stall = Stall(None, To.QMP, 10.0, True, True, 0.0)
-    assert not Played(0.0, ()).over
-    assert Played(0.0, (), ended=Ended(0, "")).over
-    assert Played(0.0, (), stall=stall).over
-    assert Played(0.0, (), hung_up=True).over
-    assert Played(0.0, (), lingers=True).over
+    assert not ExchangeOutcome(0.0, ()).over
+    assert ExchangeOutcome(0.0, (), ended=GuestExit(0, "")).over
+    assert ExchangeOutcome(0.0, (), stall=stall).over
+    assert ExchangeOutcome(0.0, (), hung_up=True).over
+    assert ExchangeOutcome(0.0, (), lingers=True).over

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict, replace
 from typing import Any
 
-from qstress.fuzz.text import text
+from qstress.fuzz.summary import summary_text
 from tests.fuzz.test_findings import FOUND
 
 
@@ -25,7 +25,7 @@ def document(**more: Any) -> dict[str, Any]:
 
 
 def test_everything_is_said() -> None:
-    said = text(document(), "runs/x")
+    said = summary_text(document(), "runs/x")
     assert "7 guests, 12,345 commands in 60 s (1,234/s while playing; reducing took 12 s)" in said
     assert "reached 215 of 216 QMP commands, 200 with arguments of an accepted shape, 390 of 400 members; 1 HMP" in said
     assert "  not accepted yet: c0: not drawn yet" in said
@@ -36,14 +36,14 @@ def test_everything_is_said() -> None:
     assert "note, 3x: the sandbox spoke" in said
     assert "host kernel log: 0 complaint(s), 17 records" in said
     closed = {"problem": "/dev/kmsg: Permission denied", "records": 0, "reports": []}
-    assert "host kernel log not read: /dev/kmsg: Permission" in text(document(host_log=closed), "")
+    assert "host kernel log not read: /dev/kmsg: Permission" in summary_text(document(host_log=closed), "")
 
 
 def test_what_counts_comes_first() -> None:
-    said = text(document(), "runs/x")
+    said = summary_text(document(), "runs/x")
     assert said.index(FOUND.title) < said.index("known one")
     assert said.index(FOUND.title) < said.index("unsure one")
 
 
 def test_no_finding_is_said_too() -> None:
-    assert "findings: 0, none" in text(document(findings=[]), "runs/x")
+    assert "findings: 0, none" in summary_text(document(findings=[]), "runs/x")

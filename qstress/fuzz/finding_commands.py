@@ -1,4 +1,4 @@
-"""A finding of a fuzzing session, taken up later from its folder: run again, or made smaller."""
+"""``qstress repro`` and ``qstress reduce`` on the folder of a fuzzing session's finding."""
 
 from __future__ import annotations
 
@@ -11,22 +11,24 @@ from pathlib import Path
 from qstress.config import binary as binaries
 from qstress.errors import ConfigError, RigError
 from qstress.fuzz.confine import confinement
-from qstress.fuzz.findings import told_smaller, write_smaller
-from qstress.fuzz.recording import Recording, from_bytes
+from qstress.fuzz.findings import write_reduced_finding
+from qstress.fuzz.fuzzed_guest import GuestSetup, guest_environment
+from qstress.fuzz.recording import Recording
 from qstress.fuzz.reduce import Reducer
-from qstress.fuzz.replay import Bench, Replays, environment
+from qstress.fuzz.replay import Replays
 from qstress.fuzz.script import summary_line
+from qstress.fuzz.transcript import from_bytes
 from qstress.report.wording import rate
 
 NAME = "repro.jsonl"
 
 
-def is_recorded(evidence: Path) -> bool:
+def is_fuzz_finding(evidence: Path) -> bool:
     """Whether *evidence* is the folder, or the ``repro.jsonl``, of a fuzzing session's finding."""
     return evidence.name == NAME or (evidence / NAME).is_file()
 
 
-def read(evidence: Path, build: str | None) -> Recording:
+def read_recording(evidence: Path, build: str | None) -> Recording:
     """Read a recording; *build* is another QEMU to play it on.
 
     :raises ConfigError: there is none.
@@ -46,15 +48,22 @@ def read(evidence: Path, build: str | None) -> Recording:
     return recording
 
 
-def repeat(
+def replay_finding(
     evidence: Path, trials: int, form: str, *, build: str | None, sandboxed: bool, say: Callable[[str], None]
 ) -> tuple[str, int]:
-    """Run a finding again, *trials* times; return the result as text and the exit code: 1 when it showed, else 0."""
-    recording = read(evidence, build)
-    replays, shown = Replays(bench(recording, sandboxed=sandboxed)), 0
+    """Run a finding again, *trials* times; return the result as text and the exit code: 1 when it showed, else 0.
+
+    :param form: ``json``, or else ``text``.
+    :param build: another QEMU to play it on.
+    :param say: told one line for each trial.
+    :raises ConfigError: there is no recording.
+    :raises RigError: its QEMU is not there or cannot be started, or the host cannot confine it.
+    """
+    recording = read_recording(evidence, build)
+    replays, shown = Replays(guest_setup(recording, sandboxed=sandboxed)), 0
     for number in range(trials):
         replayed = replays.play(recording)
-        fault = next((fault for fault in replayed.faults if recording.shows(fault)), None)
+        fault = replayed.fault
         shown += fault is not None
         others = "; ".join(other.title for other in replayed.faults)
         say(f"trial {number + 1}/{trials}: {fault.title if fault else others or 'nothing wrong'}")
@@ -65,19 +74,21 @@ def repeat(
     return f"{recording.title}: {rate(shown, trials)} on QEMU {recording.version}", code
 
 
-def shrink(evidence: Path, *, budget_s: float, build: str | None, sandboxed: bool) -> tuple[str, int]:
+def reduce_finding(evidence: Path, *, budget_s: float, build: str | None, sandboxed: bool) -> tuple[str, int]:
     """Make a finding's recording smaller, in its folder; the first one is kept as ``repro-full.jsonl``.
 
     :returns: the result as text, and the exit code: 0 when it still shows, 5 when no replay showed it.
+    :raises ConfigError: there is no recording.
+    :raises RigError: its QEMU is not there, or the host refuses to confine it or to write the result.
     """
-    recording = read(evidence, build)
+    recording = read_recording(evidence, build)
     before = recording.commands
-    small = Reducer(Replays(bench(recording, sandboxed=sandboxed)).shows, budget_s=budget_s).reduce(recording)
+    replays = Replays(guest_setup(recording, sandboxed=sandboxed))
+    small = Reducer(replays.try_play, budget_s=budget_s).reduce(recording)
     if not small.shown:
         return f"{recording.title}: 0/{small.tried}: {small.note}; left as it is", 5
     folder = evidence.parent if evidence.name == NAME else evidence
-    write_smaller(folder, small.recording)
-    told_smaller(folder, small.recording, small.shown, small.tried, small.note)
+    write_reduced_finding(folder, small.recording, shown=small.shown, tried=small.tried, sure=small.note)
     lines = [
         f"{small.title}: {before} -> {small.recording.commands} command(s), shown again {small.shown}/{small.tried}",
         *filter(None, (small.note, summary_line(small.recording), f"written to {folder}")),
@@ -85,7 +96,7 @@ def shrink(evidence: Path, *, budget_s: float, build: str | None, sandboxed: boo
     return "\n".join(lines), 0
 
 
-def bench(recording: Recording, *, sandboxed: bool) -> Bench:
+def guest_setup(recording: Recording, *, sandboxed: bool) -> GuestSetup:
     """Return what replays of *recording* need of this host.
 
     :raises RigError: reason ``no-sandbox``.
@@ -94,4 +105,4 @@ def bench(recording: Recording, *, sandboxed: bool) -> Bench:
     bios = [words[at + 1] for at, word in enumerate(words[:-1]) if word == "-bios" and os.path.isabs(words[at + 1])]
     kvm = any(word == "-accel" and words[at + 1].startswith("kvm") for at, word in enumerate(words[:-1]))
     confined = confinement(recording.binary, dict(recording.env), kvm=kvm, files=bios) if sandboxed else None
-    return Bench(confined, environment(recording.env))
+    return GuestSetup(confined, guest_environment(recording.env))

@@ -1,14 +1,32 @@
-"""What came of playing an exchange: values only, for the oracles, which touch no process (pure)."""
+"""What is sent to a guest together, and what came of it: values for the oracles, which touch no process (pure)."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
-from qstress.fuzz.ops import Result, Send, To
+from qstress.fuzz.ops import Op, Result, Send, To
+
+#: The kind of an exchange that repeats one command between looks at the footprint, the second and longer time.
+PROBE_AGAIN = "probe-again"
+#: The kind of an exchange that only looks at the state.
+LOOK = "look"
 
 
 @dataclass(frozen=True, slots=True)
-class Ended:
+class Exchange:
+    """Ops that are executed together; ``kind`` is one of the generator's mix, ``planned``, ``probe`` and the like."""
+
+    kind: str
+    ops: tuple[Op, ...]
+
+    @property
+    def sends(self) -> list[Send]:
+        """The messages among its ops."""
+        return [op for op in self.ops if isinstance(op, Send)]
+
+
+@dataclass(frozen=True, slots=True)
+class GuestExit:
     """How QEMU ended: exit status, negative for a signal, and its last words."""
 
     returncode: int
@@ -48,18 +66,18 @@ class Stall:
 
 
 @dataclass(frozen=True, slots=True)
-class Played:
-    """What came of an exchange: one result an op, lines that nobody had asked for, and how it ended if it did."""
+class ExchangeOutcome:
+    """What came of an exchange: one result an op, lines that nobody had asked for, and how QEMU ended if it did."""
 
     at_s: float
     results: tuple[Result, ...]
     strays: tuple[bytes, ...] = ()
-    ended: Ended | None = None
+    ended: GuestExit | None = None
     stall: Stall | None = None
     hung_up: bool = False  # a monitor's connection ended although QEMU lives
     lingers: bool = False  # it said that it ends, and did not
 
     @property
     def over(self) -> bool:
-        """Whether nothing more can be played on this guest."""
+        """Whether nothing more can be executed on this guest."""
         return self.ended is not None or self.stall is not None or self.hung_up or self.lingers

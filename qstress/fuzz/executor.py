@@ -1,14 +1,16 @@
-"""Plays exchanges on a live QEMU and says what came of each op, and what else happened meanwhile."""
+"""Executes exchanges on a live QEMU and says what came of each op, and what else happened meanwhile."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Sequence
 
-from qstress.fuzz.ops import Await, Close, End, Event, Measure, Op, Open, Result, Send, To
-from qstress.fuzz.played import Ended, Played, Stall
+from qstress.fuzz.confined_process import ENDING_S
+from qstress.fuzz.exchange import ExchangeOutcome, GuestExit, Stall
+from qstress.fuzz.fuzzed_guest import FuzzedGuest
+from qstress.fuzz.ops import Await, Close, MeasureFootprint, Op, Open, Result, Send, To, WaitEvent, WaitExit
 from qstress.fuzz.protocol import ident_of
-from qstress.fuzz.rig import ENDING_S, Rig
+from qstress.observe import usage
 
 #: A second monitor that is asked whether it is still served answers within this long, or is taken not to.
 PROBE_S = 2.0
@@ -16,28 +18,31 @@ PROBE_S = 2.0
 MOST_EXCUSED = 3
 
 
-class Player:
-    """Plays on *rig*. A monitor is stalled that is silent for *reply_s*, not counting what QEMU waits for a core."""
+class Executor:
+    """Executes ops on *guest*.
 
-    def __init__(self, rig: Rig, *, reply_s: float) -> None:
-        self._rig = rig
+    A monitor that is silent for *reply_s* is stalled; what QEMU waits for a core does not count.
+    """
+
+    def __init__(self, guest: FuzzedGuest, *, reply_s: float) -> None:
+        self._guest = guest
         self._reply_s = reply_s
         self._strays: list[bytes] = []
         self._broken: Stall | None = None
         self._hung_up = self._lingers = False
         self._began_s = time.monotonic()
 
-    def play(self, ops: Sequence[Op]) -> Played:
-        """Play *ops* in order; QMP commands that follow each other go out together and are awaited together.
+    def execute(self, ops: Sequence[Op]) -> ExchangeOutcome:
+        """Execute *ops* in order; QMP commands that follow each other go out together and are awaited together.
 
-        After a stall, or when QEMU hung up, the rest is not played: its results are None.
+        After a stall, or when QEMU hung up, the rest is not executed: its results are None.
         """
         at_s = time.monotonic() - self._began_s
         self._strays = []
         results: list[Result] = []
         while len(results) < len(ops) and self._going:
             op = ops[len(results)]
-            if isinstance(op, Event) and _refused(results):
+            if isinstance(op, WaitEvent) and _refused(results):
                 results.append(None)  # nothing was begun, so nothing will be told
             elif isinstance(op, Send) and op.to is To.QMP:
                 group = [op]
@@ -49,15 +54,15 @@ class Player:
             else:
                 results.append(self._other(op))
         results += [None] * (len(ops) - len(results))
-        self._rig.pump(0.0)
-        self._strays += self._rig.channels[To.QMP].lines()
+        self._guest.poller.pump(0.0)
+        self._strays += self._guest.channels[To.QMP].lines()
         # at once, not when that monitor is used next: what closed it is among these ops
-        self._hung_up = self._hung_up or any(channel.lost for channel in self._rig.channels.values())
+        self._hung_up = self._hung_up or any(channel.lost for channel in self._guest.channels.values())
         ended = self._ended()
         if ended is not None:  # why it ended may have reached the control monitor alone
-            self._strays += [line for line in self._rig.control.lines() if b'"event"' in line]
-        return Played(at_s, tuple(results), tuple(self._strays), ended, self._broken, self._hung_up and ended is None,
-                      self._lingers)  # fmt: skip
+            self._strays += [line for line in self._guest.control.lines() if b'"event"' in line]
+        hung_up = self._hung_up and ended is None
+        return ExchangeOutcome(at_s, tuple(results), tuple(self._strays), ended, self._broken, hung_up, self._lingers)
 
     @property
     def _going(self) -> bool:
@@ -68,24 +73,24 @@ class Player:
             case Send():
                 return self._hmp(op)
             case Open():
-                greeting = self._rig.open(op.to, time.monotonic() + self._reply_s)
+                greeting = self._guest.open(op.to, time.monotonic() + self._reply_s)
                 if greeting is None:
                     self._stalled(None, op.to, None)
                 return greeting
             case Close():
-                self._rig.close(op.to)
+                self._guest.channels[op.to].close()
                 return None
-            case Event():
+            case WaitEvent():
                 return self._event(op)
-            case Measure():
-                return self._rig.footprint()
-            case End():
-                self._lingers = self._rig.ended(within_s=op.within_s) is None
+            case MeasureFootprint():
+                return self._guest.footprint()
+            case WaitExit():
+                self._lingers = self._guest.ended(within_s=op.within_s) is None
                 return None
 
     def _qmp(self, group: Sequence[Send]) -> list[Result]:
         """Write all of *group*, then read until each reply has come that is waited for."""
-        channel = self._rig.channels[To.QMP]
+        channel = self._guest.channels[To.QMP]
         if channel.sock is None:
             return [None] * len(group)
         deadline_s = time.monotonic() + self._reply_s
@@ -93,18 +98,18 @@ class Player:
         for send in group:  # what needs no reply is corrupt or a piece: it goes out by itself
             if send.wait is Await.NOTHING:
                 if whole:
-                    self._rig.send(To.QMP, whole, deadline_s)
-                self._rig.send(To.QMP, send.data, deadline_s)
+                    channel.send(whole, deadline_s)
+                channel.send(send.data, deadline_s)
                 whole = b""
             else:
                 whole += send.data
         if whole:
-            self._rig.send(To.QMP, whole, deadline_s)
+            channel.send(whole, deadline_s)
         waiting = {send.ident: send for send in group if send.wait is Await.REPLY}
         replies: dict[str, bytes] = {}
-        silent = _Silence(self._rig, self._reply_s)
+        silent = _Silence(self._guest.qemu_pid, self._reply_s)
         while waiting:
-            self._rig.pump(min(1.0, self._reply_s))
+            self._guest.poller.pump(min(1.0, self._reply_s))
             lines = channel.lines()
             for line in lines:
                 ident = "" if line.startswith(b'{"timestamp"') else ident_of(line)
@@ -124,18 +129,18 @@ class Player:
 
     def _hmp(self, send: Send) -> Result:
         """Type a line; its text is what comes until the next prompt."""
-        channel = self._rig.channels[To.HMP]
+        channel = self._guest.channels[To.HMP]
         if channel.sock is None:
             return None
-        self._rig.pump(0.0)
+        self._guest.poller.pump(0.0)
         channel.taken.clear()
-        self._rig.send(To.HMP, send.data, time.monotonic() + self._reply_s)
+        channel.send(send.data, time.monotonic() + self._reply_s)
         if send.wait is Await.NOTHING:
             return None
-        silent = _Silence(self._rig, self._reply_s)
-        while not self._rig.prompted(channel) or b"\n" not in channel.taken:
+        silent = _Silence(self._guest.qemu_pid, self._reply_s)
+        while not channel.prompted or b"\n" not in channel.taken:
             had = len(channel.taken)
-            self._rig.pump(min(1.0, self._reply_s))
+            self._guest.poller.pump(min(1.0, self._reply_s))
             if channel.lost:
                 self._hung_up = True
                 return None
@@ -146,50 +151,50 @@ class Player:
                 return None
         return bytes(channel.taken)
 
-    def _event(self, op: Event) -> Result:
+    def _event(self, op: WaitEvent) -> Result:
         """Wait for an event; it may have come already."""
         name = f'"event": "{op.name}"'.encode()
-        channel = self._rig.channels[To.QMP]
+        channel = self._guest.channels[To.QMP]
 
         def came() -> bool:
             self._strays += channel.lines()
             return channel.lost or any(name in line for line in self._strays)
 
-        self._rig.wait(came, time.monotonic() + op.within_s)
+        self._guest.poller.wait(came, time.monotonic() + op.within_s)
         return None
 
     def _stalled(self, send: Send | None, to: To, silent: _Silence | None) -> None:
-        rig = self._rig
+        guest, channel = self._guest, self._guest.channels[to]
         waited_s, busy = (silent.waited_s, silent.busy) if silent else (self._reply_s, 0.0)
-        if rig.ended(within_s=0.0) is not None:
+        if guest.ended(within_s=0.0) is not None:
             self._hung_up = True
             return
         probe_s = min(PROBE_S, self._reply_s)
-        in_band = rig.ask("query-status", timeout_s=probe_s) is not None
-        out_of_band = in_band or rig.ask("query-yank", timeout_s=probe_s, oob=True) is not None
-        flooded, waits, unread = rig.channels[to].flooded, rig.waits(), rig.unread(to)
+        in_band = guest.ask("query-status", timeout_s=probe_s) is not None
+        out_of_band = in_band or guest.ask("query-yank", timeout_s=probe_s, oob=True) is not None
+        flooded, waits, unread = channel.flooded, usage.wait_channels(guest.qemu_pid), channel.unread
         self._broken = Stall(send, to, waited_s, in_band, out_of_band, busy, flooded, waits, unread)
 
-    def linger(self, seconds: float) -> Played:
+    def linger(self, seconds: float) -> ExchangeOutcome:
         """Watch QEMU for a while without sending anything."""
-        return Played(time.monotonic() - self._began_s, (), (), self._rig.ended(within_s=seconds))
+        return ExchangeOutcome(time.monotonic() - self._began_s, (), (), self._guest.ended(within_s=seconds))
 
-    def _ended(self) -> Ended | None:
+    def _ended(self) -> GuestExit | None:
         """Return how QEMU ended, given time to be gone where a monitor was hung up on.
 
         One that still serves its control monitor is not about to end: nothing is to be waited for.
         """
-        lost = self._hung_up or any(channel.lost for channel in (*self._rig.channels.values(), self._rig.control))
-        if lost and self._rig.ask("query-status", timeout_s=min(PROBE_S, self._reply_s)) is not None:
+        lost = self._hung_up or any(channel.lost for channel in (*self._guest.channels.values(), self._guest.control))
+        if lost and self._guest.ask("query-status", timeout_s=min(PROBE_S, self._reply_s)) is not None:
             return None
-        return self._rig.ended(within_s=ENDING_S if lost else 0.0)
+        return self._guest.ended(within_s=ENDING_S if lost else 0.0)
 
 
 class _Silence:
     """How long nothing came, not counting what a thread of QEMU waited for a core: our host's load is not a stall."""
 
-    def __init__(self, rig: Rig, limit_s: float) -> None:
-        self._rig = rig
+    def __init__(self, pid: int, limit_s: float) -> None:
+        self._pid = pid
         self._limit_s = limit_s
         self.heard()
 
@@ -206,14 +211,14 @@ class _Silence:
     @property
     def busy(self) -> float:
         """The share of a core that QEMU's main thread used since the silence was first looked at."""
-        ran, _ = self._rig.times_s()
+        ran, _ = usage.run_and_queue_s(self._pid)
         before = self._before or (ran, 0.0)
         return min(1.0, (ran - before[0]) / max(self.waited_s, 1e-9))
 
     @property
     def too_long(self) -> bool:
         """Whether the silence has to be explained."""
-        ran, queued = self._rig.times_s()
+        ran, queued = usage.run_and_queue_s(self._pid)
         if self._before is None:
             self._before = (ran, queued)
         excused_s = min(queued - self._before[1], MOST_EXCUSED * self._limit_s)
