@@ -102,9 +102,7 @@ def limited(argv: Sequence[str]) -> tuple[str, ...]:
     return ("prlimit", *limits, "--", "choom", "-n", "1000", "--", *argv)
 
 
-def _bubblewrap(
-    confinement: Confinement, env: Mapping[str, str], status_fd: int, file_fds: Sequence[int]
-) -> tuple[str, ...]:
+def _bubblewrap(confinement: Confinement, env: Mapping[str, str], status_fd: int, fds: Sequence[int]) -> Sequence[str]:
     arguments = ["bwrap", "--unshare-all", "--unshare-user", "--disable-userns", "--die-with-parent", "--new-session"]
     arguments += ["--cap-drop", "ALL", "--hostname", "qstress", "--clearenv"]
     for name, value in env.items():
@@ -124,20 +122,10 @@ def _bubblewrap(
         arguments += ["--tmpfs", path]
     for path in confinement.folders:
         arguments += ["--ro-bind", path, path]
-    for path, fd in zip(confinement.files, file_fds, strict=True):
+    for path, fd in zip(confinement.files, fds, strict=True):
         arguments += ["--ro-bind-data", str(fd), path]
-    return (
-        *arguments,
-        "--remount-ro",
-        "/dev",
-        "--remount-ro",
-        "/",
-        "--chdir",
-        WORK,
-        "--json-status-fd",
-        str(status_fd),
-        "--",
-    )
+    arguments += ["--remount-ro", "/dev", "--remount-ro", "/", "--chdir", WORK]
+    return (*arguments, "--json-status-fd", str(status_fd), "--")
 
 
 def confinement(binary: str, env: Mapping[str, str], *, kvm: bool = False, files: Sequence[str] = ()) -> Confinement:
@@ -151,14 +139,8 @@ def confinement(binary: str, env: Mapping[str, str], *, kvm: bool = False, files
     preloaded = [path for path in env.get("LD_PRELOAD", "").split(":") if path]
     inside = [path for path in (*preloaded, *files) if not path.startswith("/usr/")]
     trees = folders(binary)
-    made = Confinement(
-        trees,
-        hidden(trees),
-        tuple(inside),
-        UID if root else None,
-        kvm=kvm,
-        kvm_group=kvm_group() if kvm and root else None,
-    )
+    group = kvm_group() if kvm and root else None
+    made = Confinement(trees, hidden(trees), tuple(inside), UID if root else None, kvm=kvm, kvm_group=group)
     if reason := unavailable(made):
         raise RigError(f"no sandbox for the fuzzed QEMU: {reason}; {_REMEDY}", reason="no-sandbox")
     return made

@@ -9,15 +9,14 @@ from dataclasses import replace
 from pathlib import Path
 
 from qstress.config import binary as binaries
-from qstress.errors import ConfigError, RigError
+from qstress.errors import RigError
 from qstress.fuzz.confine import confinement
-from qstress.fuzz.findings import write_reduced_finding
+from qstress.fuzz.findings import load_recording, write_reduced_finding
 from qstress.fuzz.fuzzed_guest import GuestSetup, guest_environment
 from qstress.fuzz.recording import Recording
 from qstress.fuzz.reduce import Reducer
 from qstress.fuzz.replay import Replays
 from qstress.fuzz.script import summary_line
-from qstress.fuzz.transcript import from_bytes
 from qstress.report.wording import rate
 
 NAME = "repro.jsonl"
@@ -28,17 +27,13 @@ def is_fuzz_finding(evidence: Path) -> bool:
     return evidence.name == NAME or (evidence / NAME).is_file()
 
 
-def read_recording(evidence: Path, build: str | None) -> Recording:
+def recording_to_play(evidence: Path, build: str | None) -> Recording:
     """Read a recording; *build* is another QEMU to play it on.
 
     :raises ConfigError: there is none.
     :raises RigError: its QEMU is not there.
     """
-    path = evidence if evidence.name == NAME else evidence / NAME
-    try:
-        recording = from_bytes(path.read_bytes(), str(path))
-    except OSError as error:
-        raise ConfigError(f"{path}: {error.strerror}") from error
+    recording = load_recording(evidence if evidence.name == NAME else evidence / NAME)
     if build is not None:
         found = binaries.find_binary(build, Path.cwd())
         return replace(recording, binary=str(found), version=binaries.qemu_version(found, dict(recording.env)))
@@ -59,7 +54,7 @@ def replay_finding(
     :raises ConfigError: there is no recording.
     :raises RigError: its QEMU is not there or cannot be started, or the host cannot confine it.
     """
-    recording = read_recording(evidence, build)
+    recording = recording_to_play(evidence, build)
     replays, shown = Replays(guest_setup(recording, sandboxed=sandboxed)), 0
     for number in range(trials):
         replayed = replays.play(recording)
@@ -81,19 +76,17 @@ def reduce_finding(evidence: Path, *, budget_s: float, build: str | None, sandbo
     :raises ConfigError: there is no recording.
     :raises RigError: its QEMU is not there, or the host refuses to confine it or to write the result.
     """
-    recording = read_recording(evidence, build)
+    recording = recording_to_play(evidence, build)
     before = recording.commands
     replays = Replays(guest_setup(recording, sandboxed=sandboxed))
     small = Reducer(replays.try_play, budget_s=budget_s).reduce(recording)
     if not small.shown:
         return f"{recording.title}: 0/{small.tried}: {small.note}; left as it is", 5
     folder = evidence.parent if evidence.name == NAME else evidence
-    write_reduced_finding(folder, small.recording, shown=small.shown, tried=small.tried, sure=small.note)
-    lines = [
-        f"{small.title}: {before} -> {small.recording.commands} command(s), shown again {small.shown}/{small.tried}",
-        *filter(None, (small.note, summary_line(small.recording), f"written to {folder}")),
-    ]
-    return "\n".join(lines), 0
+    write_reduced_finding(folder, small)
+    made = small.recording
+    first = f"{made.title}: {before} -> {made.commands} command(s), shown again {small.shown}/{small.tried}"
+    return "\n".join(filter(None, (first, small.note, summary_line(made), f"written to {folder}"))), 0
 
 
 def guest_setup(recording: Recording, *, sandboxed: bool) -> GuestSetup:

@@ -15,9 +15,13 @@ from qstress.fuzz.judge import oracle_of
 from qstress.fuzz.known import KnownFinding, covering
 from qstress.fuzz.ops import json_lines
 from qstress.fuzz.recording import Recording
+from qstress.fuzz.reduce import Reduced
 from qstress.fuzz.script import repro_sh, summary_line
 from qstress.fuzz.transcript import from_bytes, to_bytes
 from qstress.store.files import replace_file, store_errors, sync_folder, write_file
+
+NOT_YET = "not counted: no replay has shown it yet"
+NEVER = "not counted: most replays did not show it again"
 
 
 @dataclass(slots=True)
@@ -117,32 +121,33 @@ class Findings:
 
         :raises ConfigError: it is not there any more.
         """
-        path = self._folder / finding.folder / "repro.jsonl"
-        try:
-            return from_bytes(path.read_bytes(), str(path))
-        except OSError as error:
-            raise ConfigError(f"{path}: {error.strerror}") from error
+        return load_recording(self._folder / finding.folder / "repro.jsonl")
 
-    def take_reduced(self, finding: FuzzFinding, recording: Recording) -> None:
-        """Write down that *finding* is repeated by *recording*, and what else is new of it.
+    def take(self, finding: FuzzFinding, reduced: Reduced) -> None:
+        """Write down what came of making *finding* smaller.
 
         Only now may it be seen to be the same as another one: then it is counted there, and its folder goes.
 
         :raises RigError: the host refuses.
         """
-        same = next((other for other in self.all if other is not finding and _called(other, recording.title)), None)
+        finding.shown, finding.tried, finding.sure = reduced.shown, reduced.tried, reduced.note
+        doubtful = oracle_of(finding.kind).must_repeat and 2 * reduced.shown <= reduced.tried
+        finding.note = NEVER if doubtful else ""
+        if not reduced.shown:
+            return self.save()
+        finding.because = reduced.because
+        title = reduced.recording.title
+        same = next((other for other in self.all if other is not finding and _called(other, title)), None)
         if same is not None:
             same.count += finding.count
             same.aliases += [title for title in (finding.title, *finding.aliases) if title not in same.aliases]
             self.all.remove(finding)
             self.save()
-            shutil.rmtree(self._folder / finding.folder, ignore_errors=True)
-            return
-        if recording.title != finding.title:
-            finding.known = self._known_as(recording.title)
-        finding.take(recording)
-        write_reduced(self._folder / finding.folder, recording)
-        self.save()
+            return shutil.rmtree(self._folder / finding.folder, ignore_errors=True)
+        finding.known = self._known_as(title)
+        finding.take(reduced.recording)
+        write_reduced(self._folder / finding.folder, reduced.recording)
+        return self.save()
 
     def save(self) -> None:
         """Write the counts down.
@@ -165,9 +170,25 @@ class Findings:
         return 1 + max((int(found.folder[:3]) for found in self.all), default=0)
 
     @property
+    def waiting(self) -> list[FuzzFinding]:
+        """Those that were not made smaller yet, oldest first: each is on disk already as it was found."""
+        return [finding for finding in self.all if not finding.tried]
+
+    @property
     def unknown(self) -> list[FuzzFinding]:
         """Those that fail the session: neither known nor left without a repeat where one is needed."""
         return [finding for finding in self.all if not finding.known and not finding.note]
+
+
+def load_recording(path: Path) -> Recording:
+    """Return the recording at *path*.
+
+    :raises ConfigError: there is none.
+    """
+    try:
+        return from_bytes(path.read_bytes(), str(path))
+    except OSError as error:
+        raise ConfigError(f"{path}: {error.strerror}") from error
 
 
 def write_reduced(folder: Path, recording: Recording) -> None:
@@ -183,18 +204,18 @@ def write_reduced(folder: Path, recording: Recording) -> None:
         write_file(folder / "repro.sh", repro_sh(recording).encode(), mode=0o700)
 
 
-def write_reduced_finding(folder: Path, recording: Recording, *, shown: int, tried: int, sure: str) -> None:
+def write_reduced_finding(folder: Path, reduced: Reduced) -> None:
     """As :func:`write_reduced`, and let ``finding.json`` in *folder*, where there is one, say so.
 
     :raises ConfigError: it is no finding.
     :raises RigError: the host refuses.
     """
-    write_reduced(folder, recording)
+    write_reduced(folder, reduced.recording)
     path = folder / "finding.json"
     if path.exists():
         made = _read(path)
-        made.shown, made.tried, made.sure, made.note = shown, tried, sure, ""
-        made.take(recording)
+        made.shown, made.tried, made.sure, made.note = reduced.shown, reduced.tried, reduced.note, ""
+        made.take(reduced.recording)
         with store_errors(folder):
             replace_file(path, _content(made))
 

@@ -44,8 +44,7 @@ class Reduced:
     recording: Recording
     shown: int
     tried: int
-    title: str
-    because: tuple[str, ...]
+    because: tuple[str, ...] = ()
     note: str = ""
 
 
@@ -56,11 +55,7 @@ class Reducer:
     """
 
     def __init__(
-        self,
-        play: Callable[[Recording], Replayed],
-        *,
-        budget_s: float,
-        over: Callable[[], bool] = lambda: False,
+        self, play: Callable[[Recording], Replayed], *, budget_s: float, over: Callable[[], bool] = lambda: False
     ) -> None:
         self._play = play
         self._over = over
@@ -80,7 +75,7 @@ class Reducer:
                 first = recording = patient
                 shown = tried = 1
         if not shown:
-            return Reduced(recording, 0, tried, recording.title, (), note="no replay showed it again")
+            return Reduced(recording, 0, tried, note="no replay showed it again")
         self._plays = plays_needed(shown, tried)
         small = self._no_longer(recording)
         for smaller in (
@@ -89,15 +84,15 @@ class Reducer:
             small = self._sure(smaller, small)
         if not (confirmed := sum(self._shows_once(small) for _ in range(CONFIRM))):
             lost = "racy: the last steps of making it smaller lost it, so this is what showed before"
-            return Reduced(first, shown, tried, recording.title, (), lost)
+            return Reduced(first, shown, tried, note=lost)
         fault = self._shown.fault
         assert fault is not None
         if (placebo := oracle.placebo(small)) is not None and self._shows(placebo):
-            return Reduced(recording, 0, CONFIRM, recording.title, (), note="it changes by itself too")
+            return Reduced(recording, 0, CONFIRM, note="it changes by itself too")
         small = replace(small, title=fault.title, telling=fault.telling)
         racy = f"racy: a command that matters was dropped with a chance of at most {ERROR:.0%}"
         sure = "" if confirmed == CONFIRM else racy
-        return Reduced(small, confirmed, CONFIRM, fault.title, fault.because, sure)
+        return Reduced(small, confirmed, CONFIRM, fault.because, sure)
 
     def _tail(self, recording: Recording) -> Recording:
         """Return the last few exchanges if they alone show it at once, which most faults do: the whole life is long."""

@@ -73,8 +73,9 @@ def repro_sh(recording: Recording) -> str:
     title, oracle = " ".join(recording.title.split()), oracle_of(recording.kind)
     ops = [op for step in recording.steps for op in step.ops]
     again = any(isinstance(op, Close) or (isinstance(op, Open) and op in ops[:at]) for at, op in enumerate(ops))
-    why = "It hangs up on a monitor and comes back, which a shell cannot." if again else oracle.shell_refusal(recording)
-    if why:
+    verdict = list(oracle.shell_verdict(recording))
+    if again or not verdict:
+        why = "It hangs up on a monitor and comes back, which a shell cannot." if again else oracle.shell_refusal
         return _CALL_QSTRESS.format(title=title, why=why)
     environment = "".join(f"{name}={quote(value)} " for name, value in recording.env)
     head = _HEAD.format(
@@ -83,7 +84,7 @@ def repro_sh(recording: Recording) -> str:
         patience_s=_PATIENCE // 10, names=NAMES.decode().replace("?:", ""),
     )  # fmt: skip
     steps = _steps([step for step in recording.steps if not oracle.shell_replaces(step)])
-    return head + "\n".join([*steps, *oracle.shell_verdict(recording), ""])
+    return head + "\n".join([*steps, *verdict, ""])
 
 
 def _steps(steps: Sequence[Exchange]) -> Iterator[str]:

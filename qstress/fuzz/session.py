@@ -19,7 +19,7 @@ from qstress.fuzz.corpus import Corpus, entry_from_json, entry_to_json
 from qstress.fuzz.coverage import Coverage, SchemaCoverage, schema_coverage
 from qstress.fuzz.exchange import Exchange, ExchangeOutcome
 from qstress.fuzz.executor import Executor
-from qstress.fuzz.findings import Findings, FuzzFinding
+from qstress.fuzz.findings import NOT_YET, Findings, FuzzFinding
 from qstress.fuzz.fuzzed_guest import FuzzedGuest, GuestSetup
 from qstress.fuzz.generator import Generator, GeneratorSettings, Knowledge
 from qstress.fuzz.hmp import Hmp, parse_help
@@ -30,7 +30,6 @@ from qstress.fuzz.pool import Pool
 from qstress.fuzz.protocol import Reader
 from qstress.fuzz.recording import Recording
 from qstress.fuzz.reduce import Reduced
-from qstress.fuzz.reduction_queue import NOT_YET, SHARE, ReductionQueue
 from qstress.fuzz.replay import ask_schema
 from qstress.fuzz.transcript import trace_line
 from qstress.hostlog.findings import HostFinding
@@ -38,6 +37,9 @@ from qstress.observe.hostlog import HostLog
 from qstress.observe.usage import memory_bytes
 from qstress.store.files import replace_file, store_errors
 
+#: The share of a session's time that making findings smaller may take while it lasts: nothing new is found by it. What
+#: is left over is done at the end.
+REDUCING_SHARE = 0.4
 #: How much less often the suspect of a note is drawn.
 NOTE_BLAME = 2
 #: Guests that cannot be started in a row, after which the host is to blame.
@@ -86,7 +88,7 @@ class Session:
     ) -> None:  # fmt: skip
         self.target, self.setup, self.findings = target, setup, findings
         self._folder, self._seed, self._say = folder, seed, say
-        self._queue = ReductionQueue(findings, reduce, say, lambda: self.stopping)
+        self._reduce_recording = reduce
         self.totals = SessionTotals()
         self.stopping = False
         self.host_log: HostLog | None = None
@@ -125,7 +127,7 @@ class Session:
                     raise
             self.totals.guests += 1
             self._save()
-            self._reduce(lambda: not over() and self.totals.reducing_s < SHARE * self.totals.elapsed_s)
+            self._reduce(lambda: not over() and self.totals.reducing_s < REDUCING_SHARE * self.totals.elapsed_s)
         self._reduce(lambda: not self.stopping)
         self.totals.elapsed_s = before_s + time.monotonic() - began_s
         self._save()
@@ -153,9 +155,13 @@ class Session:
         return schema_coverage(known.coverage, known.schema, never)
 
     def _reduce(self, go_on: Callable[[], bool]) -> None:
-        while self._queue.waiting and go_on():
-            began_s = time.monotonic()
-            self._queue.next()
+        """Make findings smaller, oldest first; what is left waits, and one that is cut short goes on waiting."""
+        while self._reduce_recording and (waiting := self.findings.waiting) and go_on():
+            finding, began_s = waiting[0], time.monotonic()
+            reduced = self._reduce_recording(self.findings.recording(finding))
+            if not self.stopping:
+                self.findings.take(finding, reduced)
+                self._say(f"{finding.title} [{finding.folder}]: {_told(finding, reduced)}")
             self.totals.reducing_s += time.monotonic() - began_s
 
     # one guest
@@ -292,3 +298,9 @@ class Session:
     @property
     def _corpus_path(self) -> Path:
         return self._folder / "corpus" / "corpus.jsonl"
+
+
+def _told(finding: FuzzFinding, reduced: Reduced) -> str:
+    if not reduced.shown:
+        return f"{reduced.note}, {finding.repeats}"
+    return f"shown again {finding.repeats}, {finding.commands} command(s): {finding.what[:200]}"

@@ -70,9 +70,9 @@ def test_what_does_not_show_is_left_as_it_is(tmp_path: Path, planted: str) -> No
 
 def test_what_is_missing_is_said(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"repro\.jsonl: No such file"):
-        finding_commands.read_recording(tmp_path, None)
+        finding_commands.recording_to_play(tmp_path, None)
     gone = replace(crashing(""), binary="/nowhere/qemu")
     with pytest.raises(RigError, match="name one with --build"):
-        finding_commands.read_recording(folder(tmp_path, gone), None)
+        finding_commands.recording_to_play(folder(tmp_path, gone), None)
     with pytest.raises(RigError, match="no executable"):
-        finding_commands.read_recording(tmp_path, "no-such-qemu")
+        finding_commands.recording_to_play(tmp_path, "no-such-qemu")

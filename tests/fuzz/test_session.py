@@ -92,7 +92,7 @@ def test_a_finding_is_on_disk_at_once_and_made_smaller_later(tmp_path: Path, pla
     def reduce(recording: Recording) -> Reduced:
         told = [json.loads(path.read_bytes()) for path in tmp_path.glob("findings/*/finding.json")]
         assert recording.title in [each["title"] for each in told if not each["tried"]]
-        return Reduced(replace(recording, steps=recording.steps[:1]), 5, 5, recording.title, ("why",))
+        return Reduced(replace(recording, steps=recording.steps[:1]), 5, 5, ("why",))
 
     made = session(tmp_path, plant(planted, "crash:query-cpus-fast"), reduce, said.append)
     made.run(duration_s=None, guests=3)
@@ -113,6 +113,17 @@ def test_nothing_is_made_smaller_when_it_is_told_to_stop(tmp_path: Path, planted
     made = session(tmp_path, plant(planted, "crash:query-cpus-fast"), reduce, say)
     made.run(duration_s=None, guests=3)
     assert [found.tried for found in made.findings.all] == [0]
+
+
+def test_what_was_cut_short_goes_on_waiting(tmp_path: Path, planted: str) -> None:
+    def reduce(recording: Recording) -> Reduced:
+        made.stopping = True
+        return Reduced(replace(recording, steps=()), 5, 5)
+
+    made = session(tmp_path, plant(planted, "crash:query-cpus-fast"), reduce)
+    made.run(duration_s=None, guests=1)
+    assert made.findings.waiting == made.findings.all != []
+    assert not list(tmp_path.glob("findings/*/repro-full.jsonl"))
 
 
 def test_what_the_hosts_kernel_says_meanwhile_is_noted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -58,11 +58,6 @@ class CrashOracle(Oracle):
         return title.partition(" at ")[0]
 
     @classmethod
-    def shell_refusal(cls, recording: Recording) -> str:
-        """A shell sees an exit status."""
-        return ""
-
-    @classmethod
     def shell_verdict(cls, recording: Recording) -> Iterator[str]:
         """It shows when QEMU ends with the same status."""
         name = cls.signature(recording.title).removeprefix("crash: ").partition(":")[0]

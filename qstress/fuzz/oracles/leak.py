@@ -64,11 +64,6 @@ class LeakOracle(Oracle):
         return [Fault(self.kind, f"{at} leaks {what}", at, (each, f"answered with: {answers[-1].digest.label}"))]
 
     @classmethod
-    def shell_refusal(cls, recording: Recording) -> str:
-        """A shell sees a process's size."""
-        return ""
-
-    @classmethod
     def shell_replaces(cls, step: Exchange) -> bool:
         """The repeats are a loop."""
         return step.kind == PROBE_AGAIN

@@ -82,10 +82,8 @@ class Oracle:
 
     # how repro.sh sees it
 
-    @classmethod
-    def shell_refusal(cls, recording: Recording) -> str:
-        """Return why a shell cannot show it; empty when it can."""
-        return "What shows it takes more than a shell to see."
+    #: Why a shell cannot show it, where :meth:`shell_verdict` has no lines.
+    shell_refusal: ClassVar[str] = "What shows it takes more than a shell to see."
 
     @classmethod
     def shell_replaces(cls, step: Exchange) -> bool:
@@ -95,7 +93,7 @@ class Oracle:
     @classmethod
     def shell_verdict(cls, recording: Recording) -> Iterator[str]:
         """Yield the lines that decide whether it showed; the last one's exit status is 0 when it did."""
-        raise NotImplementedError
+        yield from ()
 
 
 def unanswered_label(answers: Sequence[Answered]) -> str:

@@ -40,11 +40,6 @@ class StallOracle(Oracle):
         return title.rpartition(": ")[2]
 
     @classmethod
-    def shell_refusal(cls, recording: Recording) -> str:
-        """A shell sees silence."""
-        return ""
-
-    @classmethod
     def shell_verdict(cls, recording: Recording) -> Iterator[str]:
         """It shows when an answer did not come in time and QEMU lives."""
         yield 'if test -n "$silent"; then echo "silent, and it lives"; else echo "all was answered"; fi'

@@ -119,13 +119,10 @@ class StateOracle(Oracle):
         return replace(recording, steps=(*steps, replace(last, ops=ops)))
 
     @classmethod
-    def shell_refusal(cls, recording: Recording) -> str:
-        """A shell sees it where what changed was queried twice."""
-        return "" if _looks(recording) else super().shell_refusal(recording)
-
-    @classmethod
     def shell_verdict(cls, recording: Recording) -> Iterator[str]:
-        """It shows when the names in the last two answers differ."""
+        """It shows when the names in the last two answers differ; a state that was queried once shows nothing."""
+        if not _looks(recording):
+            return
         yield "changed="
         for before, after in _looks(recording):
             yield f"names {before} >before && names {after} >after && {{ diff before after || changed=yes; }}"

@@ -23,5 +23,6 @@ def test_a_new_oracle_needs_nothing_but_a_kind_and_what_it_judges() -> None:
     assert not Oracle.blames_among_others("a", "a")
     assert Oracle.before_reduction(SAMPLE) is SAMPLE
     assert Oracle.placebo(SAMPLE) is None
-    assert Oracle.shell_refusal(SAMPLE) == "What shows it takes more than a shell to see."
+    assert Oracle.shell_refusal == "What shows it takes more than a shell to see."
+    assert list(Oracle.shell_verdict(SAMPLE)) == []
     assert not any(map(Oracle.shell_replaces, SAMPLE.steps))
