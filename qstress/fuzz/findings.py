@@ -14,10 +14,9 @@ from qstress.errors import ConfigError
 from qstress.fuzz.judge import oracle_of
 from qstress.fuzz.known import KnownFinding, covering
 from qstress.fuzz.ops import json_lines
-from qstress.fuzz.recording import Recording
+from qstress.fuzz.recording import Recording, from_bytes, to_bytes
 from qstress.fuzz.reduce import Reduced
 from qstress.fuzz.script import repro_sh, summary_line
-from qstress.fuzz.transcript import from_bytes, to_bytes
 from qstress.store.files import replace_file, store_errors, sync_folder, write_file
 
 NOT_YET = "not counted: no replay has shown it yet"
@@ -183,12 +182,16 @@ class Findings:
 def load_recording(path: Path) -> Recording:
     """Return the recording at *path*.
 
-    :raises ConfigError: there is none.
+    :raises ConfigError: there is none, or no oracle knows its kind.
     """
     try:
-        return from_bytes(path.read_bytes(), str(path))
+        recording = from_bytes(path.read_bytes(), str(path))
+        oracle_of(recording.kind)
     except OSError as error:
         raise ConfigError(f"{path}: {error.strerror}") from error
+    except ValueError as error:
+        raise ConfigError(f"{path}: {error}") from error
+    return recording
 
 
 def write_reduced(folder: Path, recording: Recording) -> None:

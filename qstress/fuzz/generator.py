@@ -12,7 +12,6 @@ from dataclasses import dataclass, field
 from random import Random
 from typing import Any
 
-from qstress.fuzz.commands import command_label, only_reads
 from qstress.fuzz.corpus import Corpus, Entry, Item
 from qstress.fuzz.corrupt import RESET, corrupt, pieces
 from qstress.fuzz.coverage import Coverage
@@ -21,7 +20,7 @@ from qstress.fuzz.grammar import Grammar
 from qstress.fuzz.hmp import Hmp
 from qstress.fuzz.lifecycle import Step, draw_scenario, qcow2_disk
 from qstress.fuzz.messages import Draft, Messages, cut_message
-from qstress.fuzz.ops import Await, Close, Open, Result, Send, To, WaitEvent, WaitExit
+from qstress.fuzz.ops import Await, Close, Open, Result, Send, To, WaitEvent, WaitExit, only_reads
 from qstress.fuzz.pool import Pool, Weighted, pick
 from qstress.fuzz.probes import Probes
 from qstress.fuzz.protocol import Answered, Digest, Fate, Reader, runstate
@@ -155,7 +154,7 @@ class Generator:
         name = f"hmp {send.command}" if item.hmp else send.command
         self._k.coverage.count(name, digest, arguments)
         if send.command == "human-monitor-command":  # it also counts as the HMP command that it carries
-            self._k.coverage.count(command_label(send), digest)
+            self._k.coverage.count(send.label, digest)
         if key := self._k.coverage.new(name, digest, self.runstate):
             self._k.corpus.add(Entry(key, (*self._recent, item)))
         if returned and not only_reads(send.command):

@@ -9,7 +9,7 @@ from qstress.fuzz.oracles.conformance import ConformanceOracle
 from qstress.fuzz.oracles.crash import CrashOracle
 from qstress.fuzz.oracles.hang_up import HangUpOracle
 from qstress.fuzz.oracles.leak import LeakOracle
-from qstress.fuzz.oracles.oracle import Fault, Oracle
+from qstress.fuzz.oracles.oracle import Fault, Observed, Oracle
 from qstress.fuzz.oracles.stall import StallOracle
 from qstress.fuzz.oracles.state import StateOracle
 from qstress.fuzz.protocol import Answered, Reader
@@ -19,10 +19,10 @@ from qstress.fuzz.recording import Recording
 ORACLES: tuple[type[Oracle], ...] = (
     CrashOracle, StallOracle, HangUpOracle, ConformanceOracle, LeakOracle, StateOracle,
 )  # fmt: skip
-_BY_KIND = {oracle.kind: oracle for oracle in ORACLES}
+_BY_KIND = {oracle.kind: oracle() for oracle in ORACLES}
 
 
-def oracle_of(kind: str) -> type[Oracle]:
+def oracle_of(kind: str) -> Oracle:
     """Return the oracle whose faults are of *kind*.
 
     :raises ValueError: there is none.
@@ -41,12 +41,14 @@ def shows(recording: Recording, fault: Fault) -> bool:
 class Judge:
     """Judges the exchanges of one guest, in order.
 
-    :param host_bytes: this host's memory, see :class:`qstress.fuzz.oracles.oracle.Oracle`.
+    :param host_bytes: this host's memory.
     """
 
     def __init__(self, reader: Reader, *, host_bytes: int) -> None:
-        self._oracles = [oracle(reader, host_bytes=host_bytes) for oracle in ORACLES]
+        self._reader, self._host_bytes = reader, host_bytes
+        self._oracles = [oracle() for oracle in ORACLES]
 
     def judge(self, exchange: Exchange, outcome: ExchangeOutcome, answers: Sequence[Answered]) -> list[Fault]:
         """Return what is wrong with what came of *exchange*, worst first."""
-        return [fault for oracle in self._oracles for fault in oracle.judge(exchange, outcome, answers)]
+        seen = Observed(exchange, outcome, answers, self._reader, self._host_bytes)
+        return [fault for oracle in self._oracles for fault in oracle.judge(seen)]

@@ -7,6 +7,7 @@ time, so that a trace means the same at any speed.
 from __future__ import annotations
 
 import json
+import re
 from base64 import b64decode, b64encode
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -14,6 +15,20 @@ from enum import StrEnum
 from typing import Any
 
 from qstress.errors import ConfigError
+
+_READERS = ("query-", "x-query-", "qom-list", "qom-get", "device-list-properties", "trace-event-get-state", "info ",
+            "help")  # fmt: skip
+#: The member of a command's arguments that says what it is about.
+_OBJECT_MEMBER = {
+    "human-monitor-command": "command-line", "device_add": "driver", "object-add": "qom-type", "blockdev-add": "driver",
+    "netdev_add": "type", "qom-set": "property", "qom-get": "property", "chardev-add": "type",
+    "device-list-properties": "typename",
+}  # fmt: skip
+
+
+def only_reads(command: str) -> bool:
+    """Whether *command* (``info …`` for HMP) is documented to change nothing."""
+    return command.startswith(_READERS)
 
 
 class To(StrEnum):
@@ -43,6 +58,26 @@ class Send:
     wait: Await = Await.REPLY
     ident: str = ""
     command: str = ""
+
+    @property
+    def label(self) -> str:
+        """The command with what it is about, in a word or two: ``device_add nvme``, ``hmp info block``."""
+        if self.to is To.HMP:
+            return f"hmp {self.command}"
+        if member := _OBJECT_MEMBER.get(self.command):
+            found = re.search(rf'"{member}": ?"([^"]{{1,60}})"', self.data.decode(errors="replace"))
+            if found and self.command == "human-monitor-command":
+                words = found.group(1).split()
+                return f"hmp {' '.join(words[: 2 if words[:1] == ['info'] else 1])}"
+            if found:
+                return f"{self.command} {found.group(1)}"
+        return self.command or "corrupt bytes"
+
+    @property
+    def bare_label(self) -> str:
+        """The command without what it is about, which does not tell two stalls or leaks apart."""
+        is_plain_qmp = self.to is To.QMP and self.command != "human-monitor-command"
+        return self.command if is_plain_qmp else self.label
 
     @property
     def is_state_query(self) -> bool:

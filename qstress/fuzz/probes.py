@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 
-from qstress.fuzz.commands import command_label, only_reads
 from qstress.fuzz.exchange import PROBE_AGAIN, Exchange
 from qstress.fuzz.messages import Messages
-from qstress.fuzz.ops import Await, Footprint, MeasureFootprint, Op, Result, Send, To
+from qstress.fuzz.ops import Await, Footprint, MeasureFootprint, Op, Result, Send, To, only_reads
 from qstress.fuzz.oracles.leak import REPEATS, REPEATS_AGAIN, ROUNDS, growth
 from qstress.fuzz.protocol import Digest, Fate
 
@@ -32,7 +31,7 @@ class Probes:
 
     def consider(self, send: Send, answer: bytes, digest: Digest) -> None:
         """Remember a command that should leave nothing behind: it was refused, or only reads."""
-        about = command_label(send)
+        about = send.label
         reads = only_reads(about.removeprefix("hmp "))
         if send.to is To.QMP and len(answer) < PROBED_BYTES and (digest.fate is not Fate.RETURNED or reads):
             self._candidates[about] = send

@@ -15,10 +15,9 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
-from qstress.fuzz.commands import only_reads
 from qstress.fuzz.exchange import LOOK, PROBE_AGAIN, Exchange
 from qstress.fuzz.judge import oracle_of
-from qstress.fuzz.ops import Await, MeasureFootprint, Op, Send, To
+from qstress.fuzz.ops import Await, MeasureFootprint, Op, Send, To, only_reads
 from qstress.fuzz.recording import Recording
 from qstress.fuzz.replay import Replayed
 

@@ -6,11 +6,11 @@ import time
 from dataclasses import dataclass
 
 from qstress.errors import RigError
-from qstress.fuzz.commands import only_reads
 from qstress.fuzz.exchange import Exchange
 from qstress.fuzz.executor import Executor
 from qstress.fuzz.fuzzed_guest import FuzzedGuest, GuestSetup
 from qstress.fuzz.judge import Judge, oracle_of, shows
+from qstress.fuzz.ops import only_reads
 from qstress.fuzz.oracles.oracle import Fault
 from qstress.fuzz.protocol import Answered, Fate, Reader
 from qstress.fuzz.recording import Recording

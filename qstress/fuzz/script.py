@@ -13,9 +13,9 @@ from shlex import quote
 from qstress.fuzz.exchange import Exchange
 from qstress.fuzz.judge import oracle_of
 from qstress.fuzz.ops import Await, Close, MeasureFootprint, Open, Send, To, WaitEvent, WaitExit
+from qstress.fuzz.oracles.oracle import printf_b
 from qstress.fuzz.oracles.state import NAMES
 from qstress.fuzz.recording import Recording
-from qstress.fuzz.shell import printf_b
 
 #: Tenths of a second that the script waits for an answer.
 _PATIENCE = 100

@@ -28,10 +28,9 @@ from qstress.fuzz.ops import json_lines, read_json_lines
 from qstress.fuzz.oracles.oracle import Fault
 from qstress.fuzz.pool import Pool
 from qstress.fuzz.protocol import Reader
-from qstress.fuzz.recording import Recording
+from qstress.fuzz.recording import Recording, trace_line
 from qstress.fuzz.reduce import Reduced
 from qstress.fuzz.replay import ask_schema
-from qstress.fuzz.transcript import trace_line
 from qstress.hostlog.findings import HostFinding
 from qstress.observe.hostlog import HostLog
 from qstress.observe.usage import memory_bytes

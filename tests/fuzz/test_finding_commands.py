@@ -11,8 +11,7 @@ import pytest
 from qstress.errors import ConfigError, RigError
 from qstress.fuzz import finding_commands
 from qstress.fuzz.exchange import Exchange
-from qstress.fuzz.recording import Recording
-from qstress.fuzz.transcript import from_bytes, to_bytes
+from qstress.fuzz.recording import Recording, from_bytes, to_bytes
 from tests.fuzz.guests import QEMU, qmp
 from tests.fuzz.test_replay import crashing
 

@@ -11,11 +11,10 @@ from pathlib import Path
 import pytest
 
 from qstress.errors import ConfigError, RigError
-from qstress.fuzz.findings import NEVER, NOT_YET, Findings, FuzzFinding, write_reduced_finding
+from qstress.fuzz.findings import NEVER, NOT_YET, Findings, FuzzFinding, load_recording, write_reduced_finding
 from qstress.fuzz.known import KnownFinding
-from qstress.fuzz.recording import Recording
+from qstress.fuzz.recording import Recording, from_bytes, to_bytes
 from qstress.fuzz.reduce import Reduced
-from qstress.fuzz.transcript import from_bytes
 from tests.fuzz.test_recording import SAMPLE
 
 FOUND = FuzzFinding(
@@ -101,6 +100,14 @@ def test_a_folder_that_is_no_finding_is_named(tmp_path: Path) -> None:
     (tmp_path / "f" / "001-x" / "finding.json").write_text(json.dumps({"format": 1, "title": "x"}))
     with pytest.raises(ConfigError, match="001-x"):
         Findings(tmp_path / "f", (), "7.2.22")
+
+
+def test_what_is_no_recording_of_ours_is_named(tmp_path: Path) -> None:
+    path = tmp_path / "repro.jsonl"
+    for data, problem in ((to_bytes(replace(SAMPLE, kind="bogus")), "no oracle finds 'bogus'"), (b"[", "1: ")):
+        path.write_bytes(data)
+        with pytest.raises(ConfigError, match=problem):
+            load_recording(path)
 
 
 def test_a_full_disk_is_a_rig_error(tmp_path: Path) -> None:

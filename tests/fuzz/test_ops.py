@@ -18,6 +18,7 @@ from qstress.fuzz.ops import (
     WaitEvent,
     WaitExit,
     json_lines,
+    only_reads,
     op_from_json,
     op_to_json,
     read_json_lines,
@@ -57,3 +58,31 @@ def test_what_is_no_op_is_refused(made: dict[str, object]) -> None:
 def test_a_line_that_is_no_object_is_named(data: bytes, place: str) -> None:
     with pytest.raises(ConfigError, match=place):
         list(read_json_lines(data, "x.jsonl"))
+
+
+@pytest.mark.parametrize(
+    ("send", "words"),
+    [
+        (Send(To.HMP, b"info block -v\n", command="info block"), "hmp info block"),
+        (Send(To.QMP, b'{"arguments": {"driver": "nvme"}}', command="device_add"), "device_add nvme"),
+        (Send(To.QMP, b'{"arguments": {"command-line": "info block d0"}}', command="human-monitor-command"),
+         "hmp info block"),
+        (Send(To.QMP, b'{"arguments": {"command-line": "sum 0 1"}}', command="human-monitor-command"), "hmp sum"),
+        (Send(To.QMP, b'{"execute": "stop"}', command="stop"), "stop"),
+        (Send(To.QMP, b"\xff", command=""), "corrupt bytes"),
+    ],
+)  # fmt: skip
+def test_what_a_command_was_about(send: Send, words: str) -> None:
+    assert send.label == words
+
+
+def test_a_stall_is_at_a_command_whatever_it_was_about() -> None:
+    plug = Send(To.QMP, b'{"execute": "device_add", "arguments": {"driver": "nvme"}}', command="device_add")
+    assert (plug.bare_label, plug.label) == ("device_add", "device_add nvme")
+    line = b'{"execute": "human-monitor-command", "arguments": {"command-line": "savevm x"}}'
+    assert Send(To.QMP, line, command="human-monitor-command").bare_label == "hmp savevm"
+
+
+def test_commands_that_only_read() -> None:
+    assert all(map(only_reads, ("query-status", "x-query-irq", "qom-get", "qom-list-types", "info block", "help")))
+    assert not any(map(only_reads, ("stop", "qom-set", "blockdev-add", "information")))

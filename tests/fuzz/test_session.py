@@ -14,10 +14,9 @@ from qstress.errors import ConfigError, RigError
 from qstress.fuzz import session as sessions
 from qstress.fuzz.findings import Findings
 from qstress.fuzz.generator import GeneratorSettings
-from qstress.fuzz.recording import Recording
+from qstress.fuzz.recording import Recording, from_bytes
 from qstress.fuzz.reduce import Reduced
 from qstress.fuzz.session import Session, Target
-from qstress.fuzz.transcript import from_bytes
 from qstress.observe.hostlog import HostLog
 from tests.fuzz.guests import ARGUMENTS, QEMU, guest_setup, plant
 from tests.hostlog.samples import recorded

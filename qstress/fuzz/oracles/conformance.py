@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from shlex import quote
 
-from qstress.fuzz.commands import command_label
-from qstress.fuzz.exchange import Exchange, ExchangeOutcome
 from qstress.fuzz.ops import Await, Send, To
-from qstress.fuzz.oracles.oracle import Fault, Oracle
-from qstress.fuzz.protocol import TWICE, Answered, Reader, ident_of, telling
+from qstress.fuzz.oracles.oracle import Fault, Observed, Oracle
+from qstress.fuzz.protocol import TWICE, ident_of, telling
 from qstress.fuzz.recording import Recording
 
 
@@ -21,35 +19,34 @@ class ConformanceOracle(Oracle):
     #: A second reply comes before the next one.
     coda = (Send(To.QMP, b'{"execute": "query-yank", "id": "r0"}\n', Await.REPLY, "r0", "query-yank"),)
 
-    def __init__(self, reader: Reader, *, host_bytes: int) -> None:
-        super().__init__(reader, host_bytes=host_bytes)
+    def __init__(self) -> None:
         self._last_sends: list[Send] = []
 
-    def judge(self, exchange: Exchange, outcome: ExchangeOutcome, answers: Sequence[Answered]) -> list[Fault]:
+    def judge(self, seen: Observed) -> list[Fault]:
         """Return what is wrong with the answers, then with stray lines."""
         faults = []
-        for each in answers:
+        for each in seen.answers:
             if each.digest.fault:
-                about = command_label(each.send)
+                about = each.send.label
                 faults.append(Fault(self.kind, f"{about}: {each.digest.fault}", about))
-        faults += self._strays(exchange.sends, outcome)
-        self._last_sends = exchange.sends
+        faults += self._strays(seen)
+        self._last_sends = seen.exchange.sends
         return faults
 
-    def _strays(self, sends: Sequence[Send], outcome: ExchangeOutcome) -> Iterator[Fault]:
+    def _strays(self, seen: Observed) -> Iterator[Fault]:
+        sends, outcome = seen.exchange.sends, seen.outcome
         corrupt = any(send.wait is Await.NOTHING for send in sends)
         outstanding = [send.ident for send in sends] if outcome.stall else ()
         for line in outcome.strays:
-            if wrong := self._reader.stray(line, garbage=corrupt, outstanding=outstanding):
+            if wrong := seen.reader.stray(line, garbage=corrupt, outstanding=outstanding):
                 ident = ident_of(line)
                 known = [send for send in (*sends, *self._last_sends) if ident and send.ident == ident]
                 named = known or (sends if len(sends) == 1 else [])
-                at = command_label(named[0]) if named else ""
+                at = named[0].label if named else ""
                 text = line[:200].decode(errors="replace").strip()
                 yield Fault(self.kind, f"{at}: {wrong}" if at else wrong, at, (text,), telling(line, wrong))
 
-    @classmethod
-    def shell_verdict(cls, recording: Recording) -> Iterator[str]:
+    def shell_verdict(self, recording: Recording) -> Iterator[str]:
         """It shows when QMP said the telling part, or said it twice."""
         if not recording.telling:
             return

@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import re
 import signal
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 
-from qstress.fuzz.exchange import Exchange, ExchangeOutcome
 from qstress.fuzz.ops import Send, To
-from qstress.fuzz.oracles.oracle import Fault, Oracle, unanswered_label
-from qstress.fuzz.protocol import Answered, Reader
+from qstress.fuzz.oracles.oracle import Fault, Observed, Oracle
 from qstress.fuzz.recording import Recording
 from qstress.verdict.crash import crash_title
 
@@ -34,33 +32,30 @@ class CrashOracle(Oracle):
     blame = 4
     comes_late = True
 
-    def __init__(self, reader: Reader, *, host_bytes: int) -> None:
-        super().__init__(reader, host_bytes=host_bytes)
+    def __init__(self) -> None:
         self._asked_to_end = False
 
-    def judge(self, exchange: Exchange, outcome: ExchangeOutcome, answers: Sequence[Answered]) -> list[Fault]:
+    def judge(self, seen: Observed) -> list[Fault]:
         """Return the crash; a note where the sandbox or a limit of ours ended QEMU."""
-        self._asked_to_end = self._asked_to_end or any(map(_may_end, exchange.sends))
-        if outcome.ended is None:
+        self._asked_to_end = self._asked_to_end or any(map(_may_end, seen.exchange.sends))
+        if (ended := seen.outcome.ended) is None:
             return []
-        code, said, at = outcome.ended.returncode, outcome.ended.said, unanswered_label(answers)
-        announced = any(b'"event": "SHUTDOWN"' in line for line in outcome.strays)
+        code, said, at = ended.returncode, ended.said, seen.unanswered
+        announced = any(b'"event": "SHUTDOWN"' in line for line in seen.outcome.strays)
         if code == 0 and (self._asked_to_end or announced):
             return []
         because = (f"QEMU ended with status {code} at {at}", *said.splitlines()[-3:])
-        if note := excuse(code, said, suspect=at, host_bytes=self._host_bytes):
+        if note := excuse(code, said, suspect=at, host_bytes=seen.host_bytes):
             return [Fault(self.kind, note, at, because, is_note=True)]
         return [Fault(self.kind, exit_title(code, said, suspect=at), at, because)]
 
-    @classmethod
-    def signature(cls, title: str) -> str:
+    def signature(self, title: str) -> str:
         """Without the command: a QEMU that ended without a word may have been at a neighbour of it in a batch."""
         return title.partition(" at ")[0]
 
-    @classmethod
-    def shell_verdict(cls, recording: Recording) -> Iterator[str]:
+    def shell_verdict(self, recording: Recording) -> Iterator[str]:
         """It shows when QEMU ends with the same status."""
-        name = cls.signature(recording.title).removeprefix("crash: ").partition(":")[0]
+        name = self.signature(recording.title).removeprefix("crash: ").partition(":")[0]
         known = name in signal.Signals.__members__
         status = str(128 + signal.Signals[name]) if known else name.removeprefix("exit status ")
         yield "await false  # until QEMU is gone"

@@ -5,13 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from qstress.fuzz.commands import command_name
-from qstress.fuzz.exchange import PROBE_AGAIN, Exchange, ExchangeOutcome
+from qstress.fuzz.exchange import PROBE_AGAIN, Exchange
 from qstress.fuzz.ops import Footprint, Send
-from qstress.fuzz.oracles.oracle import Fault, Oracle
-from qstress.fuzz.protocol import Answered
+from qstress.fuzz.oracles.oracle import Fault, Observed, Oracle, printf_b
 from qstress.fuzz.recording import Recording
-from qstress.fuzz.shell import printf_b
 
 #: Repeats between two looks at the footprint, few for a first look at many commands, more where it seemed to grow; and
 #: how many rounds of them there are.
@@ -53,25 +50,23 @@ class LeakOracle(Oracle):
     kind = "leak"
     must_repeat = True
 
-    def judge(self, exchange: Exchange, outcome: ExchangeOutcome, answers: Sequence[Answered]) -> list[Fault]:
+    def judge(self, seen: Observed) -> list[Fault]:
         """Return the leak, named by the command that was repeated."""
-        looks = [result for result in outcome.results if isinstance(result, Footprint)]
-        if exchange.kind != PROBE_AGAIN or (grown := growth(looks, REPEATS_AGAIN)) is None:
+        looks = [result for result in seen.outcome.results if isinstance(result, Footprint)]
+        if seen.exchange.kind != PROBE_AGAIN or (grown := growth(looks, REPEATS_AGAIN)) is None:
             return []
-        at = command_name(answers[-1].send)
+        at = seen.answers[-1].send.bare_label
         what = "descriptors" if grown.descriptors_each else "memory"
         each = f"each costs {grown.bytes_each:.0f} bytes and {grown.descriptors_each:.2f} descriptors, in every round"
-        return [Fault(self.kind, f"{at} leaks {what}", at, (each, f"answered with: {answers[-1].digest.label}"))]
+        return [Fault(self.kind, f"{at} leaks {what}", at, (each, f"answered with: {seen.answers[-1].digest.label}"))]
 
-    @classmethod
-    def shell_replaces(cls, step: Exchange) -> bool:
+    def shell_replaces(self, step: Exchange) -> bool:
         """The repeats are a loop."""
         return step.kind == PROBE_AGAIN
 
-    @classmethod
-    def shell_verdict(cls, recording: Recording) -> Iterator[str]:
+    def shell_verdict(self, recording: Recording) -> Iterator[str]:
         """Yield the repeats of the last probed command, with two looks at QEMU; it shows when QEMU grew."""
-        if probed := [send for step in recording.steps if cls.shell_replaces(step) for send in step.sends]:
+        if probed := [send for step in recording.steps if self.shell_replaces(step) for send in step.sends]:
             yield from _repeated(probed[-1])
         yield "kib=$((after - before)) fds=$((after_fds - before_fds))"
         yield f'echo "{REPEATS_AGAIN} repeats: $kib KiB, $fds descriptors"'

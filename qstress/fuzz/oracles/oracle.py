@@ -7,9 +7,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from shlex import quote
 from typing import ClassVar
 
-from qstress.fuzz.commands import command_label
 from qstress.fuzz.exchange import Exchange, ExchangeOutcome
 from qstress.fuzz.ops import Op
 from qstress.fuzz.protocol import Answered, Fate, Reader
@@ -32,12 +32,29 @@ class Fault:
     is_note: bool = False
 
 
-class Oracle:
-    """One kind of fault. The class describes the kind; an object of it judges the exchanges of one guest, in order.
+@dataclass(frozen=True, slots=True)
+class Observed:
+    """An exchange, what came of it, and its commands with their answers, judged by ``reader``.
 
-    :param reader: judges stray lines.
-    :param host_bytes: this host's memory: an allocation beyond it fails with and without our limits.
+    ``host_bytes`` is this host's memory: an allocation beyond it fails with and without our limits.
     """
+
+    exchange: Exchange
+    outcome: ExchangeOutcome
+    answers: Sequence[Answered]
+    reader: Reader
+    host_bytes: int
+
+    @property
+    def unanswered(self) -> str:
+        """What QEMU was at: the first command without an answer, or the last one of all."""
+        lost = [each.send for each in self.answers if each.digest.fate is Fate.LOST]
+        sends = lost[:1] or [each.send for each in self.answers][-1:]
+        return sends[0].label if sends else "corrupt bytes"
+
+
+class Oracle:
+    """One kind of fault. An object of it judges the exchanges of one guest, in order; all else holds for the kind."""
 
     #: As it is written in ``finding.json`` and ``repro.jsonl``.
     kind: ClassVar[str]
@@ -52,31 +69,23 @@ class Oracle:
     #: What a replay sends after the recording, to see the fault.
     coda: ClassVar[tuple[Op, ...]] = ()
 
-    def __init__(self, reader: Reader, *, host_bytes: int) -> None:
-        self._reader = reader
-        self._host_bytes = host_bytes
-
-    def judge(self, exchange: Exchange, outcome: ExchangeOutcome, answers: Sequence[Answered]) -> list[Fault]:
-        """Return what is wrong with what came of *exchange*; *answers* are its commands with their answers, judged."""
+    def judge(self, seen: Observed) -> list[Fault]:
+        """Return what is wrong with what came of the exchange."""
         raise NotImplementedError
 
-    @classmethod
-    def signature(cls, title: str) -> str:
+    def signature(self, title: str) -> str:
         """Return what of a title tells two faults apart while the commands around them are still being taken away."""
         return title
 
-    @classmethod
-    def blames_among_others(cls, title: str, other: str) -> bool:
+    def blames_among_others(self, title: str, other: str) -> bool:
         """Whether a fault called *other* blames, among others, what one called *title* blames alone."""
         return False
 
-    @classmethod
-    def before_reduction(cls, recording: Recording) -> Recording:
+    def before_reduction(self, recording: Recording) -> Recording:
         """Return *recording* with what its reduction needs: the steps added are kept with the last one."""
         return recording
 
-    @classmethod
-    def placebo(cls, recording: Recording) -> Recording | None:
+    def placebo(self, recording: Recording) -> Recording | None:
         """Return *recording* without the commands that are blamed: no fault of theirs if that shows too."""
         return None
 
@@ -85,19 +94,19 @@ class Oracle:
     #: Why a shell cannot show it, where :meth:`shell_verdict` has no lines.
     shell_refusal: ClassVar[str] = "What shows it takes more than a shell to see."
 
-    @classmethod
-    def shell_replaces(cls, step: Exchange) -> bool:
+    def shell_replaces(self, step: Exchange) -> bool:
         """Whether :meth:`shell_verdict` does *step* in its own way."""
         return False
 
-    @classmethod
-    def shell_verdict(cls, recording: Recording) -> Iterator[str]:
+    def shell_verdict(self, recording: Recording) -> Iterator[str]:
         """Yield the lines that decide whether it showed; the last one's exit status is 0 when it did."""
         yield from ()
 
 
-def unanswered_label(answers: Sequence[Answered]) -> str:
-    """Return what QEMU was at: the first command without an answer, or the last one of all."""
-    lost = [each.send for each in answers if each.digest.fate is Fate.LOST]
-    sends = lost[:1] or [each.send for each in answers][-1:]
-    return command_label(sends[0]) if sends else "corrupt bytes"
+def printf_b(data: bytes) -> str:
+    """Return *data* as an argument of ``printf %b``: octal for what is no plain character (POSIX: printf, "%b")."""
+    text = "".join(
+        chr(byte) if 0x20 <= byte < 0x7F and byte != 0x5C else "\\n" if byte == 0x0A else f"\\0{byte:03o}"
+        for byte in data
+    )
+    return quote(text)

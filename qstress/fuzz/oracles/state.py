@@ -7,11 +7,10 @@ import re
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
-from qstress.fuzz.commands import command_label, only_reads
 from qstress.fuzz.exchange import LOOK, Exchange, ExchangeOutcome
-from qstress.fuzz.ops import Await, Op, Send, To, WaitEvent
-from qstress.fuzz.oracles.oracle import Fault, Oracle
-from qstress.fuzz.protocol import Answered, Fate, Reader
+from qstress.fuzz.ops import Await, Op, Send, To, WaitEvent, only_reads
+from qstress.fuzz.oracles.oracle import Fault, Observed, Oracle
+from qstress.fuzz.protocol import Fate
 from qstress.fuzz.recording import Recording
 
 #: The queries whose answers make up the state that a refused command must not change.
@@ -48,26 +47,25 @@ class StateOracle(Oracle):
     must_repeat = True
     last_exchange_whole = True
 
-    def __init__(self, reader: Reader, *, host_bytes: int) -> None:
-        super().__init__(reader, host_bytes=host_bytes)
+    def __init__(self) -> None:
         self._state: GuestState | None = None
         self._goes_on = False  # something was begun that changes the run state by itself
 
-    def judge(self, exchange: Exchange, outcome: ExchangeOutcome, answers: Sequence[Answered]) -> list[Fault]:
+    def judge(self, seen: Observed) -> list[Fault]:
         """Return the change, blamed on all commands of the exchange that do not only read."""
-        before, self._state = self._state, self._state_after(exchange, outcome)
-        after = self._state
+        before, self._state = self._state, self._state_after(seen.exchange, seen.outcome)
+        after, answers = self._state, seen.answers
         self._goes_on = self._goes_on or any(
             each.digest.fate is not Fate.REFUSED and _GOES_ON.search(each.send.data) for each in answers
         )
         blamed = [each for each in answers if not each.send.is_state_query and not only_reads(each.send.command)]
         refused = all(each.digest.fate is not Fate.RETURNED for each in blamed)
-        quiet = exchange.kind in ("qmp", "corpus") and not outcome.strays and blamed
+        quiet = seen.exchange.kind in ("qmp", "corpus") and not seen.outcome.strays and blamed
         if before is None or after is None or before == after or not (refused and quiet):
             return []
         if self._goes_on and before[1:] == after[1:]:
             return []
-        names = _OR.join(dict.fromkeys(command_label(each.send) for each in blamed))
+        names = _OR.join(dict.fromkeys(each.send.label for each in blamed))
         changed = [(query, old ^ new) for (query, _), old, new in zip(STATE_QUERIES, before, after, strict=True)
                    if old != new]  # fmt: skip
         title = f"{_REFUSED}{names}{_CHANGED}{', '.join(query for query, _ in changed)}"
@@ -84,20 +82,17 @@ class StateOracle(Oracle):
         reads = all(isinstance(op, Send) and op.to is To.QMP and only_reads(op.command) for op in exchange.ops)
         return self._state if reads else None
 
-    @classmethod
-    def signature(cls, title: str) -> str:
+    def signature(self, title: str) -> str:
         """What changed: the commands that are blamed become fewer."""
         return title.rpartition(_CHANGED)[2]
 
-    @classmethod
-    def blames_among_others(cls, title: str, other: str) -> bool:
+    def blames_among_others(self, title: str, other: str) -> bool:
         """``refused A or B changed X``: once one made smaller blames A alone, it is one of all that blame A too."""
         few, _, same = title.removeprefix(_REFUSED).rpartition(_CHANGED)
         many, _, changed = other.removeprefix(_REFUSED).rpartition(_CHANGED)
         return other.startswith(_REFUSED) and changed == same and set(few.split(_OR)) <= set(many.split(_OR))
 
-    @classmethod
-    def before_reduction(cls, recording: Recording) -> Recording:
+    def before_reduction(self, recording: Recording) -> Recording:
         """Return *recording* with a look at the state right before its last step, so that all others may go."""
         *steps, last = recording.steps
         look = []
@@ -106,8 +101,7 @@ class StateOracle(Oracle):
             look.append(Send(To.QMP, json.dumps(message).encode() + b"\n", Await.REPLY, f"s0{number}", command))
         return replace(recording, steps=(*steps, Exchange(LOOK, tuple(look)), last))
 
-    @classmethod
-    def placebo(cls, recording: Recording) -> Recording:
+    def placebo(self, recording: Recording) -> Recording:
         """Return *recording* with a command that QEMU does not have in the place of those that it refused last.
 
         What was begun before them (a migration, a job) then has :data:`PLACEBO_S` to change the state without them.
@@ -118,8 +112,7 @@ class StateOracle(Oracle):
         ops: tuple[Op, ...] = (WaitEvent("none of that name", PLACEBO_S), refused, *looks)
         return replace(recording, steps=(*steps, replace(last, ops=ops)))
 
-    @classmethod
-    def shell_verdict(cls, recording: Recording) -> Iterator[str]:
+    def shell_verdict(self, recording: Recording) -> Iterator[str]:
         """It shows when the names in the last two answers differ; a state that was queried once shows nothing."""
         if not _looks(recording):
             return
@@ -134,5 +127,5 @@ def _looks(recording: Recording) -> list[tuple[str, str]]:
     queries = [name for name, _ in STATE_QUERIES]
     idents = [send.ident for step in recording.steps for send in step.sends if send.is_state_query]
     before, after = idents[-2 * len(queries) : -len(queries)], idents[-len(queries) :]
-    changed = StateOracle.signature(recording.title).split(", ")
+    changed = StateOracle().signature(recording.title).split(", ")
     return [(old, new) for name, old, new in zip(queries, before, after, strict=False) if name in changed]

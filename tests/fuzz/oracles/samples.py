@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from qstress.fuzz.exchange import Exchange, ExchangeOutcome
 from qstress.fuzz.ops import Await, Op, Result, Send, To
-from qstress.fuzz.oracles.oracle import Fault, Oracle
+from qstress.fuzz.oracles.oracle import Fault, Observed, Oracle
 from qstress.fuzz.oracles.state import STATE_QUERIES
 from qstress.fuzz.protocol import Reader
 from tests.fuzz.samples import reply, schema
@@ -21,12 +21,13 @@ class Judged:
 
     def __init__(self, oracle: type[Oracle]) -> None:
         self.reader = Reader(schema())
-        self.oracle = oracle(self.reader, host_bytes=1 << 30)
+        self.oracle = oracle()
 
     def faults(self, ops: list[Op], results: list[Result], kind: str = "qmp", **outcome: object) -> list[Fault]:
         exchange = Exchange(kind, tuple(ops))
         made = replace(ExchangeOutcome(0.0, tuple(results)), **outcome)  # type: ignore[arg-type]
-        return list(self.oracle.judge(exchange, made, self.reader.answers(exchange, made)))
+        seen = Observed(exchange, made, self.reader.answers(exchange, made), self.reader, host_bytes=1 << 30)
+        return self.oracle.judge(seen)
 
 
 def send(command: str, ident: str = "q1", **arguments: object) -> Send:

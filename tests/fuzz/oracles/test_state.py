@@ -66,7 +66,7 @@ def test_the_state_is_forgotten_when_something_unseen_may_have_changed_it() -> N
 
 def test_what_blames_one_command_is_among_what_blames_several() -> None:
     alone, several = "refused b changed query-chardev", "refused a or b or c changed query-chardev"
-    assert StateOracle.blames_among_others(alone, several)
-    assert not StateOracle.blames_among_others(several, alone)
-    assert not StateOracle.blames_among_others(alone, "refused a or c changed query-chardev")
-    assert not StateOracle.blames_among_others(alone, "refused b changed query-status")
+    assert StateOracle().blames_among_others(alone, several)
+    assert not StateOracle().blames_among_others(several, alone)
+    assert not StateOracle().blames_among_others(alone, "refused a or c changed query-chardev")
+    assert not StateOracle().blames_among_others(alone, "refused b changed query-status")
