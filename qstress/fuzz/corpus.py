@@ -39,10 +39,6 @@ class Corpus:
         self.suspects: dict[str, int] = {}
         self.probed: dict[str, int] = {}  # how often a command was probed for growth
 
-    def add(self, entry: Entry) -> None:
-        """Keep *entry*."""
-        self.entries.append(entry)
-
     def draw(self, rng: Random) -> Entry | None:
         """Return one of the latest sequences, the newest most often; None when there is none."""
         latest = self.entries[-DRAWN_FROM:]

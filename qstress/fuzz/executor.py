@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
+from itertools import takewhile
 
 from qstress.fuzz.confined_process import ENDING_S
 from qstress.fuzz.exchange import ExchangeOutcome, GuestExit, Stall
@@ -44,13 +45,9 @@ class Executor:
             op = ops[len(results)]
             if isinstance(op, WaitEvent) and _refused(results):
                 results.append(None)  # nothing was begun, so nothing will be told
-            elif isinstance(op, Send) and op.to is To.QMP:
-                group = [op]
-                for other in ops[len(results) + 1 :]:
-                    if not isinstance(other, Send) or other.to is not To.QMP:
-                        break
-                    group.append(other)
-                results += self._qmp(group)
+            elif _is_qmp(op):
+                rest = ops[len(results) :]
+                results += self._qmp([op for op in takewhile(_is_qmp, rest) if isinstance(op, Send)])
             else:
                 results.append(self._other(op))
         results += [None] * (len(ops) - len(results))
@@ -223,6 +220,10 @@ class _Silence:
             self._before = (ran, queued)
         excused_s = min(queued - self._before[1], MOST_EXCUSED * self._limit_s)
         return self.waited_s - excused_s >= self._limit_s
+
+
+def _is_qmp(op: Op) -> bool:
+    return isinstance(op, Send) and op.to is To.QMP
 
 
 def _refused(results: Sequence[Result]) -> bool:

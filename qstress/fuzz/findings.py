@@ -69,35 +69,26 @@ class Findings:
     """
 
     def __init__(self, folder: Path, known: tuple[KnownFinding, ...], version: str) -> None:
-        self._folder = folder
-        self._known = known
-        self._version = version
-        self.all: list[FuzzFinding] = []
+        self._folder, self._known, self._version = folder, known, version
         with store_errors(folder):
             folder.mkdir(mode=0o700, exist_ok=True)
-            for path in sorted(folder.glob("*/finding.json")):
-                self.all.append(_read(path))
+            self.all = [_read(path) for path in sorted(folder.glob("*/finding.json"))]
 
     def find(self, title: str) -> FuzzFinding | None:
         """Return the finding that is or once was called *title*."""
         return next((found for found in self.all if _called(found, title)), None)
 
     def add(
-        self,
-        recording: Recording,
-        finding: FuzzFinding,
-        *,
-        trace: Iterable[Mapping[str, Any]],
-        console: bytes,
-        said: str,
+        self, recording: Recording, found: FuzzFinding, *, trace: Iterable[Mapping[str, Any]], console: bytes, said: str
     ) -> FuzzFinding:
         """Write a new finding down; its folder and whether it is known are settled here.
 
         :raises RigError: the host refuses.
         """
-        slug = re.sub(r"[^a-z0-9]+", "-", finding.title.lower()).strip("-")[:60]
+        slug = re.sub(r"[^a-z0-9]+", "-", found.title.lower()).strip("-")[:60]
+        number = 1 + max((int(other.folder[:3]) for other in self.all), default=0)
         made = replace(
-            finding, folder=f"{self._next_number():03d}-{slug}", known=self._known_as(finding.title),
+            found, folder=f"{number:03d}-{slug}", known=self._known_as(found.title),
             commands=recording.commands, what=summary_line(recording),
         )  # fmt: skip
         path, final = self._folder / ".new", self._folder / made.folder
@@ -164,9 +155,6 @@ class Findings:
     def _known_as(self, title: str) -> str:
         known = covering(self._known, title, self._version)
         return known.link if known else ""
-
-    def _next_number(self) -> int:
-        return 1 + max((int(found.folder[:3]) for found in self.all), default=0)
 
     @property
     def waiting(self) -> list[FuzzFinding]:
@@ -237,6 +225,7 @@ def _read(path: Path) -> FuzzFinding:
     try:
         made = json.loads(path.read_bytes())
         del made["format"]
+        oracle_of(made["kind"])
         return FuzzFinding(**{**made, "because": tuple(made["because"])})
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise ConfigError(f"{path}: not a finding of a fuzzing session: {error}") from error

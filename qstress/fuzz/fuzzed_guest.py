@@ -37,7 +37,10 @@ def guest_environment(added: Sequence[tuple[str, str]]) -> dict[str, str]:
 
 @dataclass(frozen=True, slots=True)
 class GuestSetup:
-    """How guests run on this host: how they are confined, their environment, and the deadline of a reply."""
+    """How guests run on this host: how they are confined, their environment, and the deadline of a reply.
+
+    Without ``confinement`` QEMU runs without bubblewrap, in a folder of its own; ``env`` is its whole environment.
+    """
 
     confinement: Confinement | None
     env: Mapping[str, str]
@@ -45,21 +48,17 @@ class GuestSetup:
 
     def guest(self, binary: str, arguments: Sequence[str]) -> FuzzedGuest:
         """Return a guest of *binary*, to be entered."""
-        return FuzzedGuest((binary, *arguments), self.confinement, env=self.env)
+        return FuzzedGuest((binary, *arguments), self)
 
 
 class FuzzedGuest:
     """One live QEMU, paused; use as a context manager.
 
     :param argv: binary and arguments that define the guest (:func:`qstress.guest.argv.guest_arguments`).
-    :param confinement: None runs it without bubblewrap, in a folder of its own.
-    :param env: QEMU's whole environment.
     """
 
-    def __init__(self, argv: Sequence[str], confinement: Confinement | None, *, env: Mapping[str, str]) -> None:
-        self._argv = tuple(argv)
-        self._confinement = confinement
-        self._env = dict(env)
+    def __init__(self, argv: Sequence[str], setup: GuestSetup) -> None:
+        self._argv, self._setup = tuple(argv), setup
         self._stack = ExitStack()
         self._listeners: dict[To, int] = {}
         self._asked = 0
@@ -179,8 +178,9 @@ class FuzzedGuest:
             arguments += ["-device", f"isa-debugcon,iobase={DEBUG_PORT:#x},chardev={OURS}console"]
             arguments += ["-S", "-sandbox", SECCOMP]
             self._process = ConfinedProcess(
-                arguments, self._confinement, env=self._env, pass_fds=inherited, output_fd=self._output.write_fd
-            )
+                arguments, self._setup.confinement, env=self._setup.env, pass_fds=inherited,
+                output_fd=self._output.write_fd,
+            )  # fmt: skip
             self._stack.callback(self._process.close)
         self._greet()
         self.qemu_pid = self._process.find_qemu()

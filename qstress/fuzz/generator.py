@@ -156,7 +156,7 @@ class Generator:
         if send.command == "human-monitor-command":  # it also counts as the HMP command that it carries
             self._k.coverage.count(send.label, digest)
         if key := self._k.coverage.new(name, digest, self.runstate):
-            self._k.corpus.add(Entry(key, (*self._recent, item)))
+            self._k.corpus.entries.append(Entry(key, (*self._recent, item)))
         if returned and not only_reads(send.command):
             self._recent.append(item)
         return digest

@@ -25,15 +25,13 @@ def draw_scenario(pool: Pool, rng: Random) -> list[Step]:
 
 def qcow2_disk(name: str) -> list[Step]:
     """Make a qcow2 image out of nothing but QMP, and plug it in: what ``savevm`` needs."""
+    options = {"driver": "qcow2", "file": f"{name}-file", "size": 1 << 20}
     return [
         _do("blockdev-create", **{"job-id": "make0", "options": {"driver": "file", "filename": name, "size": 0}}),
         WaitEvent("JOB_STATUS_CHANGE", EVENT_S),
         _do("job-dismiss", id="make0"),
         _do("blockdev-add", **{"driver": "file", "node-name": f"{name}-file", "filename": name}),
-        _do(
-            "blockdev-create",
-            **{"job-id": "make1", "options": {"driver": "qcow2", "file": f"{name}-file", "size": 1 << 20}},
-        ),
+        _do("blockdev-create", **{"job-id": "make1", "options": options}),
         WaitEvent("JOB_STATUS_CHANGE", EVENT_S),
         _do("job-dismiss", id="make1"),
         _do("blockdev-add", **{"driver": "qcow2", "node-name": name, "file": f"{name}-file"}),

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
+from contextlib import closing
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from random import Random
@@ -87,6 +88,7 @@ class Session:
     ) -> None:  # fmt: skip
         self.target, self.setup, self.findings = target, setup, findings
         self._folder, self._seed, self._say = folder, seed, say
+        self._corpus_path = folder / "corpus" / "corpus.jsonl"
         self._reduce_recording = reduce
         self.totals = SessionTotals()
         self.stopping = False
@@ -102,10 +104,8 @@ class Session:
         :raises RigError: QEMU cannot be started, or the disk is full.
         """
         self.host_log = HostLog(self._complained)
-        try:
+        with closing(self.host_log):
             self._run(duration_s, guests)
-        finally:
-            self.host_log.close()
 
     def _run(self, duration_s: float | None, guests: int | None) -> None:
         before_s, began_s, failed = self.totals.elapsed_s, time.monotonic(), 0
@@ -133,13 +133,11 @@ class Session:
 
     def document(self) -> dict[str, Any]:
         """Return what ``summary.json`` says of the session."""
+        totals = self.totals
         return {
-            "guests": self.totals.guests,
-            "commands": self.totals.commands,
-            "elapsed_s": round(self.totals.elapsed_s, 3),
-            "commands_per_s": round(self.totals.commands / self.totals.busy_s, 1) if self.totals.busy_s else 0.0,
-            "reducing_s": round(self.totals.reducing_s, 3),
-            "notes": self.totals.notes,
+            "guests": totals.guests, "commands": totals.commands, "elapsed_s": round(totals.elapsed_s, 3),
+            "commands_per_s": round(totals.commands / totals.busy_s, 1) if totals.busy_s else 0.0,
+            "reducing_s": round(totals.reducing_s, 3), "notes": totals.notes,
             "host_log": self.host_log.document() if self.host_log else None,
             "corpus": len(self.knowledge.corpus.entries),
             "coverage": {**asdict(self.reached), "by_command": self.knowledge.coverage.document()},
@@ -274,29 +272,24 @@ class Session:
         with store_errors(self._folder):
             self._corpus_path.parent.mkdir(mode=0o700, exist_ok=True)
             self._corpus_path.touch(mode=0o600)
-            data = self._corpus_path.read_bytes()
+            entries = self._corpus_path.read_bytes()
             state_path = self._folder / "state.json"
-            state = state_path.read_bytes() if state_path.exists() else b""
-        whole = data[: data.rfind(b"\n") + 1]  # the last line may have been cut by what killed us
+            data = state_path.read_bytes() if state_path.exists() else b""
+        whole = entries[: entries.rfind(b"\n") + 1]  # the last line may have been cut by what killed us
         for made in read_json_lines(whole, str(self._corpus_path)):
             entry = entry_from_json(made)
-            self.knowledge.corpus.add(entry)
+            self.knowledge.corpus.entries.append(entry)
             self.knowledge.coverage.keys.add(entry.key)
-        if state:
-            try:
-                self._take_over(json.loads(state))
-            except (ValueError, KeyError, TypeError, AttributeError) as error:
-                raise ConfigError(f"{state_path}: not the state of a fuzzing session: {error!r}") from error
-
-    def _take_over(self, state: Mapping[str, Any]) -> None:
-        self.totals = SessionTotals(**{each.name: state[each.name] for each in fields(SessionTotals)})
-        self.knowledge.corpus.suspects.update(state["suspects"])
-        self.knowledge.corpus.probed.update(state["probed"])
-        self.knowledge.coverage.restore(state["coverage"])
-
-    @property
-    def _corpus_path(self) -> Path:
-        return self._folder / "corpus" / "corpus.jsonl"
+        if not data:
+            return
+        try:
+            state = json.loads(data)
+            self.totals = SessionTotals(**{each.name: state[each.name] for each in fields(SessionTotals)})
+            self.knowledge.corpus.suspects.update(state["suspects"])
+            self.knowledge.corpus.probed.update(state["probed"])
+            self.knowledge.coverage.restore(state["coverage"])
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            raise ConfigError(f"{state_path}: not the state of a fuzzing session: {error!r}") from error
 
 
 def _told(finding: FuzzFinding, reduced: Reduced) -> str:

@@ -41,7 +41,7 @@ def guest_setup(env: tuple[tuple[str, str], ...] = ()) -> GuestSetup:
 
 def fuzzed_guest(*more: str) -> FuzzedGuest:
     """A guest, to be entered."""
-    return FuzzedGuest((QEMU, *ARGUMENTS, *more), confined(), env=guest_environment(()))
+    return guest_setup().guest(QEMU, (*ARGUMENTS, *more))
 
 
 def connected(guest: FuzzedGuest, *, reply_s: float = 10.0) -> Executor:

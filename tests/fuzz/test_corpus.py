@@ -27,7 +27,7 @@ def test_the_latest_entries_are_drawn_most_often() -> None:
     corpus, rng = Corpus(), Random(1)
     assert corpus.draw(rng) is None
     for number in range(100):
-        corpus.add(Entry(str(number), ()))
+        corpus.entries.append(Entry(str(number), ()))
     drawn = [int(entry.key) for entry in (corpus.draw(rng) for _ in range(2000)) if entry]
     assert sum(number >= 50 for number in drawn) > 1300
     assert min(drawn) < 10
@@ -36,7 +36,7 @@ def test_the_latest_entries_are_drawn_most_often() -> None:
 def test_mutations_drop_double_swap_and_splice() -> None:
     corpus, rng = Corpus(), Random(2)
     other = Item("other", {})
-    corpus.add(Entry("x", (other,)))
+    corpus.entries.append(Entry("x", (other,)))
     entry = Entry("y", tuple(Item(name, {}) for name in "abc"))
     made = {"".join(item.command for item in corpus.mutated(entry, rng)) for _ in range(300)}
     assert {"abc", "bc", "aabc", "bac", "abcother"} <= made

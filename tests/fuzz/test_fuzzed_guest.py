@@ -14,7 +14,7 @@ import pytest
 from qstress.errors import RigError
 from qstress.fuzz.channel import FLOOD_BYTES
 from qstress.fuzz.confine import confinement
-from qstress.fuzz.fuzzed_guest import FuzzedGuest, guest_environment
+from qstress.fuzz.fuzzed_guest import GuestSetup, guest_environment
 from qstress.fuzz.ops import To
 from qstress.observe import usage
 from tests.fuzz.guests import ARGUMENTS, QEMU, confined, fuzzed_guest
@@ -68,7 +68,7 @@ def test_a_script_that_calls_qemu_is_confined_as_qemu_is() -> None:
         for path in (script, script.parent):
             path.chmod(0o755)
         made = confinement(str(script), {})
-        with FuzzedGuest((str(script), *ARGUMENTS), made, env=guest_environment(())) as guest:
+        with GuestSetup(made, guest_environment(())).guest(str(script), ARGUMENTS) as guest:
             assert os.readlink(f"/proc/{guest.qemu_pid}/exe") == QEMU
             assert guest.ask("query-status", timeout_s=30)["status"] == "prelaunch"
 
@@ -99,12 +99,12 @@ def test_a_guest_that_does_not_start_says_why() -> None:
         fuzzed_guest("-machine", "nonsense"),
     ):
         pass
-    with pytest.raises(RigError, match="ended with status 127"), FuzzedGuest(("/usr/bin/none",), confined(), env={}):
+    with pytest.raises(RigError, match="ended with status 127"), GuestSetup(confined(), {}).guest("/usr/bin/none", ()):
         pass
 
 
 def test_without_a_sandbox_it_runs_in_a_folder_of_its_own() -> None:
-    with FuzzedGuest((QEMU, *ARGUMENTS), None, env=guest_environment(())) as guest:
+    with GuestSetup(None, guest_environment(())).guest(QEMU, ARGUMENTS) as guest:
         assert "qstress-fuzz-" in os.readlink(f"/proc/{guest.qemu_pid}/cwd")
         assert guest.ask("query-status", timeout_s=30)["status"] == "prelaunch"
 

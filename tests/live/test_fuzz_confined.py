@@ -22,7 +22,6 @@ from typing import Any
 import pytest
 
 from qstress.fuzz.executor import Executor
-from qstress.fuzz.fuzzed_guest import FuzzedGuest
 from qstress.fuzz.ops import Send, To
 from tests.fuzz.guests import ARGUMENTS, QEMU, connected, guest_setup, hmp
 
@@ -214,9 +213,7 @@ def test_every_dangerous_command_leaves_the_host_as_it_was(host: Host) -> None:
     made, commands, accepted, guests = guest_setup(), dangerous(host), set(), 0
     while commands:
         guests += 1
-        with FuzzedGuest(
-            (QEMU, *ARGUMENTS, "-netdev", "hubport,id=h0,hubid=0"), made.confinement, env=made.env
-        ) as guest:
+        with made.guest(QEMU, (*ARGUMENTS, "-netdev", "hubport,id=h0,hubid=0")) as guest:
             executor: Executor = connected(guest)
             while commands:
                 command = commands.pop(0)
@@ -246,12 +243,10 @@ def test_harm_would_be_seen(host: Host) -> None:
 
 
 def test_what_the_host_keeps_for_itself_cannot_be_read(host: Host) -> None:
-    made = guest_setup()
-    with FuzzedGuest((QEMU, *ARGUMENTS), made.confinement, env=made.env) as guest:
+    with guest_setup().guest(QEMU, ARGUMENTS) as guest:
         executor = connected(guest)
         for number, path in enumerate(("/etc/passwd", "/etc/hostname", str(host.file), "/root/.profile")):
-            (reply,) = executor.execute(
-                [qmp(number, "object-add", {"qom-type": "secret", "id": "x", "file": path})]
-            ).results
+            secret = {"qom-type": "secret", "id": "x", "file": path}
+            (reply,) = executor.execute([qmp(number, "object-add", secret)]).results
             assert isinstance(reply, bytes)
             assert b'"error"' in reply

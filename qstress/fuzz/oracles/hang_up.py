@@ -13,8 +13,10 @@ class HangUpOracle(Oracle):
 
     def judge(self, seen: Observed) -> list[Fault]:
         """Return the fault, blamed on the first command without an answer."""
+        if not seen.outcome.hung_up:
+            return []
         at = seen.unanswered
-        return [Fault(self.kind, f"QEMU hung up on a monitor at {at} and lives", at)] if seen.outcome.hung_up else []
+        return [Fault(self.kind, f"QEMU hung up on a monitor at {at} and lives", at)]
 
     def signature(self, title: str) -> str:
         """Without the command: in a batch that may be a neighbour."""
