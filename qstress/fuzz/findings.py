@@ -28,7 +28,8 @@ class FuzzFinding:
     """One kind of fault: ``shown`` of ``tried`` replays showed it again, ``commands`` are left after reduction.
 
     ``tried`` is 0 until it was made smaller. ``aliases`` are the titles that it had before. ``sure`` says how sure the
-    reduction is where that is not plain; ``note`` why it does not count.
+    reduction is where that is not plain; ``note`` why it does not count. All of these are the members of
+    ``finding.json``, which is why there are fifteen.
     """
 
     title: str

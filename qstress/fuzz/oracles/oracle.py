@@ -5,6 +5,7 @@ Add one by a module in this package with a subclass, and its name in :data:`qstr
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from shlex import quote
@@ -53,7 +54,7 @@ class Observed:
         return sends[0].label if sends else "corrupt bytes"
 
 
-class Oracle:
+class Oracle(ABC):
     """One kind of fault. An object of it judges the exchanges of one guest, in order; all else holds for the kind."""
 
     #: As it is written in ``finding.json`` and ``repro.jsonl``.
@@ -69,9 +70,9 @@ class Oracle:
     #: What a replay sends after the recording, to see the fault.
     coda: ClassVar[tuple[Op, ...]] = ()
 
+    @abstractmethod
     def judge(self, seen: Observed) -> list[Fault]:
         """Return what is wrong with what came of the exchange."""
-        raise NotImplementedError
 
     def signature(self, title: str) -> str:
         """Return what of a title tells two faults apart while the commands around them are still being taken away."""

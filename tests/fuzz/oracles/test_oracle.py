@@ -6,7 +6,7 @@ import subprocess
 
 from qstress.fuzz.exchange import Exchange, ExchangeOutcome
 from qstress.fuzz.ops import Await, Send, To
-from qstress.fuzz.oracles.oracle import Observed, Oracle, printf_b
+from qstress.fuzz.oracles.oracle import Fault, Observed, Oracle, printf_b
 from qstress.fuzz.protocol import LOST, Answered, Digest, Fate, Reader
 from tests.fuzz.oracles.samples import send
 from tests.fuzz.samples import schema
@@ -27,6 +27,9 @@ def test_qemu_was_at_the_first_command_without_an_answer_or_at_the_last() -> Non
 def test_a_new_oracle_needs_nothing_but_a_kind_and_what_it_judges() -> None:
     class Minimal(Oracle):
         kind = "minimal"
+
+        def judge(self, seen: Observed) -> list[Fault]:
+            return []
 
     oracle = Minimal()
     assert (oracle.blame, oracle.must_repeat, oracle.comes_late, oracle.coda) == (0, False, False, ())
