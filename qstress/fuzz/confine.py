@@ -1,9 +1,10 @@
-"""QEMU behind bubblewrap: what it may see, and nothing to harm.
+"""QEMU behind bubblewrap: what it may see of the host, and nothing that it could harm.
 
 A fuzzed QEMU is asked to write any file, run any program and open any socket. So it gets: the system's programs and
 libraries read-only, a small tmpfs to write to, no network but its own loopback, its own process, IPC and user namespace
 in which no further one can be made, no capabilities, a user of its own where we are root, limits on memory and
-processes, the first place in the kernel's out-of-memory order, and QEMU's seccomp filter. It dies with us.
+processes, the first place in the kernel's out-of-memory order, and QEMU's seccomp filter. It is killed when
+qstress ends.
 
 What it inherits are the monitors' listening sockets, the console's and stderr's pipes: nothing of it is a path.
 """
@@ -43,8 +44,8 @@ _TEST_TIMEOUT_S = 20.0
 @dataclass(frozen=True, slots=True)
 class Confinement:
     """How a guest is confined. ``folders`` are those beyond the system's that QEMU reads, ``files`` single files that
-    are handed in as copies, whoever may read them; ``hidden`` are folders of the system's that are empty inside;
-    ``uid`` is None where we are not root and stay who we are."""
+    are handed in as copies, so that their modes do not matter; ``hidden`` are folders of the system's that are empty
+    inside; ``uid`` is None where we are not root and stay who we are."""
 
     folders: tuple[str, ...] = ()
     hidden: tuple[str, ...] = ()

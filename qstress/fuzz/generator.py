@@ -34,7 +34,7 @@ MIX: dict[str, float] = {
 #: How often a command is drawn, where that is not 1: what ends the guest seldom, what has a long reply seldom, the one
 #: that opens all of HMP often. HMP's as ``hmp NAME``. ``device_add`` has much to vary and is still drawn no more
 #: than the rest, because a refused one waits for RCU (``drain_call_rcu``), 60 ms where 150 other commands take as long;
-#: stories (:mod:`qstress.fuzz.lifecycle`) plug devices too.
+#: scenarios (:mod:`qstress.fuzz.lifecycle`) plug devices too.
 WEIGHTS: dict[str, float] = {
     "human-monitor-command": 6, "quit": 0.02, "hmp quit": 0.02, "system_powerdown": 0.2, "hmp system_powerdown": 0.2,
     "query-qmp-schema": 0.1, "query-command-line-options": 0.2, "qom-list-types": 0.3, "query-commands": 0.2,
@@ -267,7 +267,7 @@ class Generator:
         return Exchange(kind, tuple(op for op, _ in made))
 
     def _steps(self, steps: Sequence[Step]) -> list[list[Draft]]:
-        """Return a story as exchanges, one a step: an event is waited for behind the command before it."""
+        """Return a scenario as exchanges, one a step: an event is waited for behind the command before it."""
         made: list[list[Draft]] = []
         for step in steps:
             if isinstance(step, WaitEvent):

@@ -61,20 +61,14 @@ def covering(known: tuple[KnownFinding, ...], title: str, version: str) -> Known
 
 
 def _read(root: Node) -> tuple[list[KnownFinding], list[Problem]]:
-    problems: list[Problem] = []
-    entries: list[KnownFinding] = []
     top = root.value if isinstance(root.value, dict) else {}
     if set(top) != {"version", "known"} or top["version"].value != 1:
         return [], [Problem(root.place, "file", "must have  version: 1  and  known:  with a list, and nothing else")]
     listed = top["known"].value
     if not isinstance(listed, tuple):
         return [], [Problem(top["known"].place, "known", f"{display(listed)} is not a list")]
-    for index, node in enumerate(listed):
-        made, wrong = _entry(node, f"known[{index}]")
-        problems += wrong
-        if made is not None:
-            entries.append(made)
-    return entries, problems
+    read = [_entry(node, f"known[{index}]") for index, node in enumerate(listed)]
+    return [made for made, _ in read if made], [problem for _, wrong in read for problem in wrong]
 
 
 def _entry(node: Node, at: str) -> tuple[KnownFinding | None, list[Problem]]:

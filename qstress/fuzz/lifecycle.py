@@ -1,4 +1,4 @@
-"""Short stories of a guest's life that a random walk would hardly tell: plug and unplug, migrate, snapshot (pure).
+"""Scenarios that random commands would seldom reach: plug and unplug, migrate, take a snapshot (pure).
 
 Each is a list of commands and of events to wait for; names come from the pool, so that later commands meet them.
 """
@@ -19,7 +19,7 @@ EVENT_S = 0.5
 
 
 def draw_scenario(pool: Pool, rng: Random) -> list[Step]:
-    """Return one of the stories."""
+    """Return one of the scenarios."""
     return pick(rng, _SCENARIOS)(pool, rng)
 
 

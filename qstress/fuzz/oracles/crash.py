@@ -50,7 +50,7 @@ class CrashOracle(Oracle):
         return [Fault(self.kind, exit_title(code, said, suspect=at), at, because)]
 
     def signature(self, title: str) -> str:
-        """Without the command: a QEMU that ended without a word may have been at a neighbour of it in a batch."""
+        """The title without the command: in a batch, another one may have caused it."""
         return title.partition(" at ")[0]
 
     def shell_verdict(self, recording: Recording) -> Iterator[str]:

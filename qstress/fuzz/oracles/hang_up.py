@@ -19,5 +19,5 @@ class HangUpOracle(Oracle):
         return [Fault(self.kind, f"QEMU hung up on a monitor at {at} and lives", at)]
 
     def signature(self, title: str) -> str:
-        """Without the command: in a batch that may be a neighbour."""
+        """The title without the command: in a batch, another one may have caused it."""
         return title.partition(" at ")[0]

@@ -21,7 +21,7 @@ LEAK_BYTES = 256
 
 @dataclass(frozen=True, slots=True)
 class Growth:
-    """What one command costs, for ever: bytes and descriptors, the least of all rounds."""
+    """What one command costs for good: bytes and descriptors, the least of all rounds."""
 
     bytes_each: float
     descriptors_each: float

@@ -19,7 +19,7 @@ from qstress.fuzz.recording import Recording
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """One thing that is wrong. Equal faults have equal titles; ``suspect`` is the command that gets the blame.
+    """One thing that is wrong. Equal faults have equal titles; ``suspect`` is the command that is blamed.
 
     ``kind`` is that of its oracle. ``telling`` is a part of what a monitor said that shows it, where that does not
     change from run to run. ``is_note``: no finding; the sandbox or a limit of ours spoke.

@@ -34,7 +34,7 @@ class StallOracle(Oracle):
         return Fault(self.kind, f"{what} {at}: {stall.picture}", at, (because, *stall.waits))
 
     def signature(self, title: str) -> str:
-        """The picture alone: a stall is blamed on the oldest command of a batch, which may be a neighbour."""
+        """What was silent: the oldest command of a batch is blamed, and another one may have caused it."""
         return title.rpartition(": ")[2]
 
     def shell_verdict(self, recording: Recording) -> Iterator[str]:

@@ -83,7 +83,7 @@ class StateOracle(Oracle):
         return self._state if reads else None
 
     def signature(self, title: str) -> str:
-        """What changed: the commands that are blamed become fewer."""
+        """What changed, without the commands: fewer and fewer of them are blamed."""
         return title.rpartition(_CHANGED)[2]
 
     def blames_among_others(self, title: str, other: str) -> bool:
