@@ -49,7 +49,7 @@ def examine_host(builds: Sequence[str] = (), *, places: HostPaths | None = None)
         Check("python", "ok", platform.python_version()),
         *checks.qemus(list(dict.fromkeys((DEFAULT_QEMU, *builds)))),
         checks.setpriv(),
-        checks.compiler(kvm),
+        checks.interposer(kvm),
         *checks.kvm(kvm),
         *checks.resource_limits(),
         checks.cores(places.loadavg),

@@ -1,9 +1,16 @@
-"""Builds the interposer on first use, and says how a QEMU gets it: environment variables, and a log (see ``log``)."""
+"""The interposer's library, and how a QEMU gets it: environment variables, and a log (see ``log``).
+
+The library is committed for x86-64, as smpscan is, so that no host needs a compiler: it is linked against no libc at
+all, so that its undefined symbols are those of whichever libc the QEMU has (glibc from 2.17 on, musl).
+``python -m tools.prebuild_interposer`` makes it. Where the source is another one than it was made of, or the dynamic
+loader could not load it from where it lies, it is compiled on first use.
+"""
 
 from __future__ import annotations
 
 import hashlib
 import os
+import platform
 import subprocess
 import tempfile
 from contextlib import suppress
@@ -15,6 +22,10 @@ from qstress.interposer.log import LOG_VARIABLE
 from qstress.model import Build, Smm, SmmWriteback
 
 SOURCE = Path(__file__).with_name("interpose.c")
+
+#: The committed library and the checksums of it and of its source.
+PREBUILT = SOURCE.with_name("prebuilt") / "interpose-x86_64.so"
+SUMS = PREBUILT.with_name("SHA256SUMS")
 
 _COMPILE = ("cc", "-shared", "-fPIC", "-O2", "-Wall", "-Wextra", "-Werror")
 _COMPILE_TIMEOUT_S = 120.0
@@ -64,14 +75,16 @@ def environment(build: Build, log_fd: int | None = None, hold: Hold | None = Non
 
 
 def library() -> Path:
-    """Return the built interposer, compiling it unless this source and compiler have been here before.
+    """Return the library: the committed one, else one that is compiled unless it has been before.
 
-    It lies in ``$XDG_CACHE_HOME/qstress`` (``~/.cache`` without one), a folder of mode 0700. Two processes may build
-    at once: each renames its own result into place.
+    A compiled one lies in ``$XDG_CACHE_HOME/qstress`` (``~/.cache`` without one), a folder of mode 0700. Two processes
+    may build at once: each renames its own result into place.
 
     :raises RigError: reason ``no-compiler``; ``compile``, with the compiler's words; or ``cache`` when the folder
         cannot be used.
     """
+    if _prebuilt_fits():
+        return PREBUILT
     key = hashlib.sha256(SOURCE.read_bytes() + " ".join(_COMPILE).encode() + _run("cc", "--version").encode())
     try:
         folder = _cache_folder()
@@ -81,6 +94,27 @@ def library() -> Path:
     except OSError as error:
         raise RigError(f"no place for the interposer: {error}; set XDG_CACHE_HOME", reason="cache") from error
     return path
+
+
+def _prebuilt_fits() -> bool:
+    """Whether the committed library is of this source and processor, intact, and can be preloaded from its place."""
+    try:
+        sums = {name: sha256 for sha256, name in map(str.split, SUMS.read_text().splitlines())}
+        intact = all(
+            sums.get(path.name) == hashlib.sha256(path.read_bytes()).hexdigest() for path in (SOURCE, PREBUILT)
+        )
+    except (OSError, ValueError):
+        return False
+    return intact and platform.machine() == "x86_64" and _loadable_from(PREBUILT.parent)
+
+
+def _loadable_from(folder: Path) -> bool:
+    return not _unnameable(folder) and not os.statvfs(folder).f_flag & os.ST_NOEXEC
+
+
+def _unnameable(folder: Path) -> bool:
+    """Whether LD_PRELOAD cannot name a file there: it splits at spaces and colons, and expands dollar signs."""
+    return any(character in str(folder) for character in " :$")
 
 
 def _compile(folder: Path, path: Path) -> None:
@@ -100,7 +134,7 @@ def _cache_folder() -> Path:
     if not os.path.isabs(base):  # to be ignored then: XDG Base Directory Specification
         base = os.path.expanduser("~/.cache")
     folder = Path(base) / "qstress"
-    if any(character in str(folder) for character in " :$"):
+    if _unnameable(folder):
         raise OSError(f"LD_PRELOAD cannot name a file in {str(folder)!r} (space, colon or dollar sign)")
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     folder.chmod(0o700)  # raises unless it is ours: nobody else may put a library there

@@ -13,6 +13,7 @@ import pytest
 from qstress.config.kvm import KvmFacts
 from qstress.host import checks
 from qstress.host.checks import Check
+from qstress.interposer.build import PREBUILT
 from tests.host import hosts
 
 KVM = KvmFacts(
@@ -81,29 +82,39 @@ def test_setpriv(programs: Path) -> None:
     assert checks.setpriv() == Check("setpriv", "ok", str(path))
 
 
+@pytest.fixture
+def nothing_prebuilt(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A host on which the committed interposer does not fit."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    monkeypatch.setattr("qstress.interposer.build.PREBUILT", tmp_path / "nothing")
+
+
+@pytest.mark.usefixtures("nothing_prebuilt")
 def test_no_compiler_matters_where_kvm_does(programs: Path) -> None:
     for facts, status in ((KVM, "fail"), (NO_KVM, "warn")):
-        check = checks.compiler(facts)
+        check = checks.interposer(facts)
         assert check.status == status
         assert check.remedy.endswith("packages gcc and libc6-dev")
 
 
-def test_a_compiler_that_cannot_compile_is_quoted_in_one_line(
-    programs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+@pytest.mark.usefixtures("nothing_prebuilt")
+def test_a_compiler_that_cannot_compile_is_quoted_in_one_line(programs: Path) -> None:
     hosts.program(programs, "cc", 'test "$1" = --version || { echo first; echo second; exit 1; }')
-    check = checks.compiler(KVM)
+    check = checks.interposer(KVM)
     assert check.status == "fail"
     assert check.detail.endswith("first | second")
 
 
+@pytest.mark.usefixtures("nothing_prebuilt")
 @pytest.mark.skipif(shutil.which("cc") is None, reason="no C compiler")
-def test_a_compiler_is_shown_by_its_work(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-    check = checks.compiler(KVM)
+def test_a_compiler_is_shown_by_its_work(tmp_path: Path) -> None:
+    check = checks.interposer(KVM)
     assert check.status == "ok"
-    assert len(list((tmp_path / "qstress").iterdir())) == 1
+    assert check.detail == str(*(tmp_path / "cache" / "qstress").iterdir())
+
+
+def test_the_committed_interposer_needs_no_compiler(programs: Path) -> None:
+    assert checks.interposer(KVM) == Check("interposer", "ok", str(PREBUILT))
 
 
 def test_kvm_with_everything() -> None:

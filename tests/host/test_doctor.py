@@ -51,7 +51,7 @@ def test_a_host_with_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     assert not report.can_run
     assert {check.name for check in report.checks if check.status == "fail"} == {"qemu", "setpriv"}
     names = {check.name for check in report.checks}
-    assert {"python", "compiler", "kvm", "limits", "cores", "kernel log"} <= names
+    assert {"python", "interposer", "kvm", "limits", "cores", "kernel log"} <= names
 
 
 def test_a_host_with_just_enough(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

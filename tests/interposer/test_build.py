@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import shutil
 import stat
@@ -13,19 +14,95 @@ import pytest
 
 from qstress.errors import RigError
 from qstress.interposer import build as interposer
-from qstress.interposer.build import Hold, environment, library
+from qstress.interposer.build import PREBUILT, Hold, environment, library
 from qstress.interposer.log import Counters, open_log, read_counters
 from qstress.interposer.windows import LOG_BYTES
 from qstress.model import Smm, SmmWriteback
 from tests.interposer.fake import calls
 from tests.samples import build
+from tools import prebuild_interposer
 
 needs_compiler = pytest.mark.skipif(shutil.which("cc") is None, reason="no C compiler")
 PRETENDING = build(smm=Smm.PRETENDED)
 FIXED = build(smm=Smm.PRETENDED, smm_writeback=SmmWriteback.RESET_ONLY)
 
 
+@pytest.fixture
+def compiled(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """The committed library does not fit."""
+    monkeypatch.setattr(interposer, "PREBUILT", tmp_path / "nothing.so")
+
+
+class TestPrebuilt:
+    def test_is_taken_without_a_compiler_and_a_cache(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setenv("PATH", str(tmp_path))
+        monkeypatch.setenv("XDG_CACHE_HOME", "/dev/null")
+        assert library() == PREBUILT
+
+    @needs_compiler
+    def test_is_built_again_byte_for_byte(self, tmp_path: Path) -> None:
+        said = subprocess.run(["cc", "--version"], capture_output=True, text=True, check=True).stdout.split("\n")[0]
+        compiler = said.partition(" ")[2].encode()
+        if b"GCC: " + compiler not in PREBUILT.read_bytes():
+            pytest.skip(f"made by another compiler than {said}: NOT shown that it is the source's")
+        assert prebuild_interposer.build(tmp_path / "again.so").read_bytes() == PREBUILT.read_bytes()
+
+    @needs_compiler
+    @pytest.mark.parametrize("changed", ["interpose.c", "interpose-x86_64.so", "SHA256SUMS"])
+    def test_another_source_or_library_is_compiled(
+        self, changed: str, cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        for name, path in (("SOURCE", interposer.SOURCE), ("PREBUILT", PREBUILT), ("SUMS", interposer.SUMS)):
+            copy = tmp_path / path.name
+            copy.write_bytes(path.read_bytes() + (b"\n" if path.name == changed else b""))
+            monkeypatch.setattr(interposer, name, copy)
+        if changed == "SHA256SUMS":
+            interposer.SUMS.write_text("nonsense\n")
+        assert library().parent == cache
+
+    @needs_compiler
+    def test_is_compiled_where_it_cannot_be_named(
+        self, cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        folder = tmp_path / "a b"
+        folder.mkdir()
+        shutil.copy(PREBUILT, folder)
+        monkeypatch.setattr(interposer, "PREBUILT", folder / PREBUILT.name)
+        assert library().parent == cache
+
+    @pytest.mark.parametrize("compiler", ["cc", "musl-gcc"])
+    def test_serves_glibc_and_musl(self, compiler: str, tmp_path: Path) -> None:
+        if shutil.which(compiler) is None:
+            pytest.skip(f"no {compiler}: NOT shown under its libc")
+        source = tmp_path / "who.c"
+        source.write_text(WHOSE_IOCTL)
+        subprocess.run([compiler, "-o", str(tmp_path / "who"), str(source), "-ldl"], check=True)
+        done = subprocess.run(
+            [str(tmp_path / "who")], env={"LD_PRELOAD": str(PREBUILT)}, capture_output=True, text=True, check=True
+        )
+        assert done.stdout == f"{PREBUILT} {errno.ENOTTY}\n"
+
+
+#: Prints which library ioctl() is of, and what it makes of a request that /dev/null does not know.
+WHOSE_IOCTL = """
+#define _GNU_SOURCE
+#include <dlfcn.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <sys/ioctl.h>
+int main(void)
+{
+    Dl_info about;
+    if (!dladdr((void *)ioctl, &about) || ioctl(open("/dev/null", O_RDWR), 0xae00, 0) != -1)
+        return 1;
+    return printf("%s %d\\n", about.dli_fname, errno) < 0;
+}
+"""
+
+
 @needs_compiler
+@pytest.mark.usefixtures("compiled")
 class TestLibrary:
     def test_is_built_once_into_a_private_folder(self, cache: Path) -> None:
         path = library()
@@ -91,6 +168,7 @@ class TestLibrary:
             library()
 
 
+@pytest.mark.usefixtures("compiled")
 def test_no_compiler_names_the_packages(cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(RigError, match="packages gcc and libc6-dev") as caught:
@@ -103,7 +181,6 @@ def test_a_build_that_needs_no_interposer_needs_no_compiler(tmp_path: Path, monk
     assert environment(build()) == {}
 
 
-@needs_compiler
 def test_environment(cache: Path) -> None:
     path = str(library())
     assert environment(PRETENDING) == {"LD_PRELOAD": path, "QSTRESS_INTERPOSE_SMM": "pretend"}
@@ -114,7 +191,6 @@ def test_environment(cache: Path) -> None:
     assert environment(build(), log_fd=9) == {"LD_PRELOAD": path, "QSTRESS_INTERPOSE_LOG_FD": "9"}
 
 
-@needs_compiler
 def test_what_is_preloaded_already_stays_in_front(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("LD_PRELOAD", "/inherited.so")
     assert environment(PRETENDING)["LD_PRELOAD"] == f"/inherited.so:{library()}"
@@ -122,7 +198,6 @@ def test_what_is_preloaded_already_stays_in_front(cache: Path, monkeypatch: pyte
     assert environment(own)["LD_PRELOAD"] == f"/sanitizer.so:{library()}"
 
 
-@needs_compiler
 def test_a_hold_is_given_in_nanoseconds_and_needs_no_log(cache: Path) -> None:
     path = str(library())
     assert environment(build(), hold=Hold()) == {}
