@@ -26,7 +26,11 @@ if TYPE_CHECKING:
 
 EXIT_USAGE, EXIT_INTERNAL, EXIT_ENVIRONMENT = 2, 3, 4
 
-config_option = click.option("-c", "--config", type=click.Path(path_type=Path), required=True, help="the YAML file")
+file_argument = click.argument("file", type=click.Path(path_type=Path), required=False)
+file_option = click.option(
+    "-c", "--config", "option", type=click.Path(path_type=Path),
+    help="the YAML file, or the name of a shipped one (qstress config list); the same as FILE",
+)  # fmt: skip
 set_option = click.option("--set", "overrides", multiple=True, metavar="KEY.PATH=VALUE", help="override one setting")
 format_option = click.option("--format", "form", type=click.Choice(["text", "json"]), default="text")
 report_option = click.option("--format", "form", type=click.Choice(["text", "json", "github"]), default="text")
@@ -67,7 +71,8 @@ def cli() -> None:
 
 
 @cli.command()
-@config_option
+@file_argument
+@file_option
 @set_option
 @click.option("--seed", type=int, help="the seed of the plan")
 @click.option("--lanes", help="guests at once, or auto")
@@ -78,10 +83,12 @@ def cli() -> None:
 @click.option("-v", "--verbose", is_flag=True, help="a line for each trial")
 @click.option("--no-progress", is_flag=True, help="no live panel")
 def soak(
-    config: Path, overrides: tuple[str, ...], resume: Path | None, form: str, quiet: bool, verbose: bool,
-    no_progress: bool, **options: object,
+    file: Path | None, option: Path | None, overrides: tuple[str, ...], resume: Path | None, form: str, quiet: bool,
+    verbose: bool, no_progress: bool, **options: object,
 ) -> int:  # fmt: skip
-    """Boot guests, hammer their monitors, judge, record, compare."""
+    """Boot guests as FILE says, hammer their monitors, judge, record, compare.
+
+    FILE is a configuration, or the name of one that qstress ships."""
     import json
     from contextlib import ExitStack
 
@@ -91,7 +98,7 @@ def soak(
     from qstress.run import soak as job
     from qstress.run.screen import Screen
 
-    settings, kvm = _settings(config, overrides, options)
+    settings, kvm = _settings(_one(file, option), overrides, options)
     screen = Screen(quiet=quiet, verbose=verbose, panel=not no_progress)
     screen.say(f"qstress {__version__}: {settings.name}: {settings.accel_note}")
     with ExitStack() as stack:
@@ -205,7 +212,8 @@ def repro(evidence: Path, trials: int, build: str | None, unsafe: bool, form: st
 
 
 @cli.command()
-@config_option
+@file_argument
+@file_option
 @set_option
 @click.option("--seed", type=int, help="the seed of everything random")
 @click.option("--runs-dir", help="where sessions are recorded")
@@ -214,10 +222,10 @@ def repro(evidence: Path, trials: int, build: str | None, unsafe: bool, form: st
 @format_option
 @click.option("-q", "--quiet", is_flag=True, help="no progress")
 def fuzz(
-    config: Path, overrides: tuple[str, ...], resume: Path | None, unsafe: bool, form: str, quiet: bool,
-    **options: object,
+    file: Path | None, option: Path | None, overrides: tuple[str, ...], resume: Path | None, unsafe: bool, form: str,
+    quiet: bool, **options: object,
 ) -> int:  # fmt: skip
-    """Fuzz the monitors of live, confined guests."""
+    """Fuzz the monitors of live, confined guests as FILE says."""
     import json
     import os
 
@@ -232,6 +240,7 @@ def fuzz(
         if not quiet:
             click.echo(line, err=True)
 
+    config = _one(file, option)
     loaded, kvm, base = _loaded(config, overrides, options), probe(), config.absolute().parent
     loaded = job.for_confined(loaded, sandboxed=not unsafe)
     how = fuzz_settings(loaded, base)
@@ -355,15 +364,33 @@ def config() -> None:
     """Check, show or describe a configuration."""
 
 
-file_argument = click.argument("file", type=click.Path(path_type=Path), required=False)
-file_option = click.option("-c", "--config", "option", type=click.Path(path_type=Path), help="the same as FILE")
+@config.command(name="list")
+def list_configs() -> int:
+    """Print each shipped configuration: its name, and what it is for."""
+    from qstress.config.shipped import about, shipped
+
+    for name, path in shipped().items():
+        click.echo(f"{name:16} {about(path)}")
+    return 0
 
 
-def _one(file: Path | None, option: Path | None) -> Path:
-    """Return the one configuration that was named, as an argument or with -c."""
-    if (path := file or option) is None or (file and option):
-        raise click.UsageError("name one configuration: FILE, or -c FILE")
-    return path
+@config.command()
+@click.argument("name")
+def init(name: str) -> int:
+    """Copy the shipped configuration NAME into the working directory, to be changed."""
+    from qstress.config.shipped import find_config
+
+    source = find_config(Path(name))
+    copy = Path(source.name)
+    try:
+        with copy.open("x") as file:
+            file.write(source.read_text())
+    except FileExistsError:
+        raise ConfigError(f"{copy}: is there already; it is left as it is") from None
+    except OSError as error:
+        raise RigError(f"{copy}: cannot be written: {error.strerror}", reason="config-init") from error
+    click.echo(str(copy))
+    return 0
 
 
 @config.command(name="check")
@@ -438,6 +465,15 @@ def _tell_github(run: Recorded) -> None:
     click.echo(printed(run, "github"), nl=False)
     if path := os.environ.get("GITHUB_STEP_SUMMARY"):
         add_step_summary(run, Path(path))
+
+
+def _one(file: Path | None, option: Path | None) -> Path:
+    """Return the one configuration that was named, as an argument or with -c: a file, or a shipped one."""
+    from qstress.config.shipped import find_config
+
+    if (path := file or option) is None or (file and option):
+        raise click.UsageError("name one configuration: FILE, or -c FILE")
+    return find_config(path)
 
 
 def _loaded(path: Path, overrides: tuple[str, ...], options: Mapping[str, object]) -> Any:

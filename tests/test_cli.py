@@ -16,10 +16,10 @@ from tests.stats.samples import LOST, OK
 ROOT = Path(__file__).parent.parent
 
 
-def qstress(*arguments: str, **env: str) -> subprocess.CompletedProcess[str]:
+def qstress(*arguments: str, cwd: Path = ROOT, **env: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [sys.executable, "-m", "qstress", *arguments], capture_output=True, text=True, check=False, cwd=ROOT,
-        env={**os.environ, **env},
+        [sys.executable, "-m", "qstress", *arguments], capture_output=True, text=True, check=False, cwd=cwd,
+        env={**os.environ, "PYTHONPATH": str(ROOT), **env},
     )  # fmt: skip
 
 
@@ -114,3 +114,21 @@ def test_github_gets_errors_and_a_step_summary(tmp_path: Path) -> None:
     assert "\n::error title=gate better_than::" in done.stdout
     assert summary.read_text().startswith("### qstress nightly")
     assert "::error" in qstress("report", str(run), "--format", "github", GITHUB_STEP_SUMMARY="").stdout
+
+
+def test_shipped_configurations_are_listed_by_name() -> None:
+    done = qstress("config", "list")
+    assert done.returncode == 0
+    assert all(len(line) > 40 for line in done.stdout.splitlines())
+    assert [line.split()[0] for line in done.stdout.splitlines()] == [
+        path.stem for path in sorted((ROOT / "configs").glob("*.yaml"))
+    ]
+
+
+def test_a_shipped_configuration_is_copied_once(tmp_path: Path) -> None:
+    assert qstress("config", "init", "smp64", cwd=tmp_path).stdout == "smp64.yaml\n"
+    assert (tmp_path / "smp64.yaml").read_text() == (ROOT / "configs/smp64.yaml").read_text()
+    (tmp_path / "smp64.yaml").write_text("mine\n")
+    again = qstress("config", "init", "smp64.yaml", cwd=tmp_path)
+    assert (again.returncode, "left as it is" in again.stderr) == (2, True)
+    assert (tmp_path / "smp64.yaml").read_text() == "mine\n"
