@@ -72,8 +72,8 @@ def sentences(accuracy: Accuracy) -> Iterator[str]:
             f"({100 * CONFIDENCE:.0f} % upper bound)"
         )
     yield (
-        f"measured by make accuracy on {accuracy.date}, revision {', '.join(accuracy.revisions)}, on the host of "
-        "docs/measured.md; on another host and under another firmware nothing is known"
+        f"measured by make accuracy on {accuracy.date}, on the host of docs/measured.md; on another host and under "
+        "another firmware nothing is known"
     )
 
 

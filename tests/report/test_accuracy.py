@@ -19,7 +19,8 @@ def test_the_rate_is_told_with_its_bound_and_its_measurement() -> None:
         "so at most 0.0030 % (95 % upper bound)"
     )
     assert "at most 0.048 %" in second  # 1 in n: 4.74/n
-    assert "make accuracy on 2026-11-29, revision abc123" in source
+    assert "make accuracy on 2026-11-29, on the host" in source
+    assert "abc123" not in source  # revisions are for accuracy.json, not for readers
 
 
 def test_figures_come_back_as_they_went() -> None:
