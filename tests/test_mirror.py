@@ -7,7 +7,7 @@ from pathlib import Path
 ROOT = Path(__file__).parent.parent
 
 #: Tests of what is no module of qstress: live guests, and what lies beside the package under the same name.
-ELSEWHERE = ("live", "tools", "dashboards", "packaging")
+ELSEWHERE = ("live", "tools", "dashboards", "docs", "packaging")
 #: Not tested by themselves yet.
 UNTESTED = {Path("trial/context.py")}
 
