@@ -28,7 +28,8 @@ def sources() -> Iterator[Path]:
     yield from (ROOT / "Makefile", ROOT / "Containerfile", ROOT / "pyproject.toml")
     for folder in FOLDERS:
         for path in sorted((ROOT / folder).rglob("*")):
-            if path.is_file() and path.suffix in SUFFIXES and "__pycache__" not in path.parts and path != Path(__file__):
+            ours = path.is_file() and path.suffix in SUFFIXES and "__pycache__" not in path.parts
+            if ours and path != Path(__file__):
                 yield path
 
 
@@ -42,10 +43,9 @@ def wrong(text: str) -> list[str]:
     found = [match[0] for match in ELSEWHERE.finditer(joined(text))]
     for match in CITATION.finditer(joined(text)):
         document, heading = match.groups()
-        path = ROOT / document
-        if not path.is_file() or (heading is None and document.startswith(LONG)):
-            found.append(match[0])
-        elif heading is not None and heading not in headings(path.read_text()):
+        there = headings((ROOT / document).read_text()) if (ROOT / document).is_file() else None
+        enough = not document.startswith(LONG) if heading is None else there is not None and heading in there
+        if there is None or not enough:
             found.append(match[0])
     return found
 

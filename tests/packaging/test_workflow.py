@@ -1,7 +1,8 @@
-"""The nightly workflow: GitHub's schema takes it, and its steps are what the docs promise."""
+"""The workflows: GitHub's schema takes them, and their steps are what the docs promise."""
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -11,8 +12,28 @@ import pytest
 import yaml
 
 ROOT = Path(__file__).parents[2]
-WORKFLOW = ROOT / ".github/workflows/nightly.yml"
-STEPS: list[dict[str, Any]] = yaml.safe_load(WORKFLOW.read_text())["jobs"]["soak"]["steps"]
+WORKFLOWS = sorted((ROOT / ".github/workflows").glob("*.yml"))
+#: What GitHub's Ubuntu image brings, and installing again would be of no use.
+PREINSTALLED = {"chromium", "python3"}
+
+
+def job(name: str) -> dict[str, Any]:
+    """Return the one job of a workflow."""
+    ((_, only),) = yaml.safe_load((ROOT / f".github/workflows/{name}.yml").read_text())["jobs"].items()
+    return dict(only)
+
+
+def steps(name: str) -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = job(name)["steps"]
+    return found
+
+
+SCRIPTS = [
+    pytest.param(step["run"], id=f"{path.stem}: {step['name']}")
+    for path in WORKFLOWS
+    for step in steps(path.stem)
+    if "run" in step
+]
 
 
 def check_jsonschema(*arguments: str | Path) -> None:
@@ -22,23 +43,57 @@ def check_jsonschema(*arguments: str | Path) -> None:
     assert done.returncode == 0, done.stdout + done.stderr
 
 
-def test_github_takes_it() -> None:
-    check_jsonschema("--builtin-schema", "vendor.github-workflows", WORKFLOW)
-    check_jsonschema("--builtin-schema", "custom.github-workflows-require-timeout", WORKFLOW)
+def test_github_takes_them() -> None:
+    assert [path.stem for path in WORKFLOWS] == ["check", "nightly"]
+    check_jsonschema("--builtin-schema", "vendor.github-workflows", *WORKFLOWS)
+    check_jsonschema("--builtin-schema", "custom.github-workflows-require-timeout", *WORKFLOWS)
 
 
-@pytest.mark.parametrize("step", [step for step in STEPS if "run" in step], ids=lambda step: str(step.get("name")))
-def test_its_scripts_are_shell(step: dict[str, Any]) -> None:
-    done = subprocess.run(["bash", "-n"], input=step["run"], capture_output=True, text=True, check=False)
+def test_github_takes_the_issue_forms() -> None:
+    folder = ROOT / ".github/ISSUE_TEMPLATE"
+    forms = sorted(folder.iterdir())
+    assert [path.stem for path in forms] == ["bug", "false_alarm", "feature"]
+    check_jsonschema("--builtin-schema", "vendor.github-issue-forms", *forms)
+
+
+@pytest.mark.parametrize("path", WORKFLOWS, ids=lambda path: path.stem)
+def test_they_may_only_read_and_their_actions_are_pinned(path: Path) -> None:
+    workflow = yaml.safe_load(path.read_text())
+    assert workflow["permissions"] == {"contents": "read"}
+    assert "permissions" not in job(path.stem)
+    actions = [step["uses"] for step in steps(path.stem) if "uses" in step]
+    assert all(re.fullmatch(r"actions/[\w/-]+@v\d+", action) for action in actions), actions
+
+
+@pytest.mark.parametrize("script", SCRIPTS)
+def test_their_scripts_are_shell(script: str) -> None:
+    done = subprocess.run(["bash", "-n"], input=script, capture_output=True, text=True, check=False)
     assert (done.returncode, done.stderr) == (0, "")
-    assert "${{" not in step["run"], "an expression in a script is an injection"
+    assert "${{" not in script, "an expression in a script is an injection"
 
 
-def test_what_it_found_is_kept_also_when_the_gate_fails() -> None:
-    after = STEPS[next(i for i, step in enumerate(STEPS) if "packaging/nightly.py" in step.get("run", "")) + 1 :]
+@pytest.mark.parametrize("path", WORKFLOWS, ids=lambda path: path.stem)
+def test_everybody_may_use_kvm(path: Path) -> None:
+    runs = [step.get("run", "") for step in steps(path.stem)]
+    assert any('KERNEL=="kvm"' in run and 'MODE="0666"' in run for run in runs)
+
+
+def test_every_push_and_pull_request_runs_the_gate() -> None:
+    workflow = yaml.safe_load((ROOT / ".github/workflows/check.yml").read_text())
+    assert {"push", "pull_request"} <= set(workflow[True])  # YAML 1.1 reads the key `on` as true
+    assert steps("check")[-1]["run"] == "bash .ci/run"
+
+
+def test_the_gate_finds_what_it_asks_for() -> None:
+    asked = re.findall(r"^\s*need \S+ (\S+)", (ROOT / ".ci/host").read_text(), re.MULTILINE)
+    asked += re.findall(r'missing="\$missing ([\w.-]+)"', (ROOT / ".ci/host").read_text())
+    install = next(step["run"] for step in steps("check") if "apt-get install" in step.get("run", ""))
+    assert "seabios" in asked
+    assert set(asked) - set(install.split()) <= PREINSTALLED
+
+
+def test_what_a_night_found_is_kept_also_when_the_gate_fails() -> None:
+    nightly = steps("nightly")
+    after = nightly[next(i for i, step in enumerate(nightly) if "packaging/nightly.py" in step.get("run", "")) + 1 :]
     assert [step["uses"].partition("@")[0] for step in after] == ["actions/cache/save", "actions/upload-artifact"]
     assert all(step["if"] == "${{ !cancelled() }}" for step in after)
-
-
-def test_everybody_may_use_kvm() -> None:
-    assert any('KERNEL=="kvm"' in step.get("run", "") and 'MODE="0666"' in step["run"] for step in STEPS)
