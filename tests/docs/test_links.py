@@ -11,6 +11,10 @@ import pytest
 from tests.docs import markdown
 from tests.docs.markdown import DOCUMENTS, ROOT, anchors, code, links, prose
 
+#: Folders whose paths a document may name.
+OURS = ("qstress", "tests", "tools", "docs", "configs", "dashboards", "packaging")
+#: They say what was, under the names of that day.
+HISTORY = [ROOT / "CHANGES.md", ROOT / "docs/measured-log.md"]
 #: They tell a stranger where to look.
 GUIDES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", ROOT / "docs/architecture.md"]
 
@@ -54,3 +58,10 @@ def test_files_that_guides_name_exist(document: Path) -> None:
     assert files, "a guide names files"
     missing = [word for word in files if not ((ROOT / word).exists() or (ROOT / "qstress" / word).exists())]
     assert missing == []
+
+
+@pytest.mark.parametrize("document", [each for each in DOCUMENTS if each not in HISTORY], ids=name)
+def test_paths_of_the_repository_exist(document: Path) -> None:
+    words = {word for span in code(prose(document.read_text())) for word in span.split()}
+    paths = {word.rstrip("/") for word in words if re.fullmatch(rf"({'|'.join(OURS)})/[\w./-]+", word)}
+    assert sorted(path for path in paths if not (ROOT / path).exists()) == []
