@@ -120,4 +120,4 @@ def test_every_key_of_the_summary() -> None:
 
 
 def test_every_verdict_of_explain() -> None:
-    assert {str(answer) for answer in Answer} <= set(code(section(TEXT, "JSON of other commands")))
+    assert {str(answer) for answer in Answer} <= set(code(section(TEXT, "Explanations as JSON")))
