@@ -8,10 +8,10 @@ from tools.draw_layers import contract
 TEXT = (ROOT / "docs/architecture.md").read_text()
 
 
-def test_every_room_has_its_line_in_the_order_of_the_contract() -> None:
+def test_every_room_of_the_contract_has_its_line() -> None:
     layers, _ = contract((ROOT / "pyproject.toml").read_text())
     named = [row[0].strip("`") for row in rows(section(TEXT, "The rooms"))]
-    assert named == [name for layer in layers for name in layer]
+    assert sorted(named) == sorted(name for layer in layers for name in layer)
 
 
 def test_twelve_changes_and_more_say_where() -> None:
