@@ -338,6 +338,24 @@ def explain(file: BinaryIO | None, qmp_socket: str | None, dump: bool, form: str
     return 0
 
 
+def _preview_patches(source: Path, files: tuple[Path, ...], form: str) -> int:
+    import json
+
+    from qstress.qemu_build.patches import preview
+
+    patches, refused = preview(files, source)
+    if form == "json":
+        said = [{"subject": each.subject, "author": each.author, "files": list(each.files)} for each in patches]
+        click.echo(json.dumps({"applies": not refused, "patches": said, "refused": refused or None}, indent=1))
+        return 2 if refused else 0
+    for patch in patches:
+        click.echo(patch.described)
+    if refused:
+        raise ConfigError(refused)
+    click.echo("would be applied; nothing is built" if patches else "no patch")
+    return 0
+
+
 @cli.command(name="build")
 @click.option("--source", type=click.Path(path_type=Path), required=True, help="a QEMU tree; it stays as it is")
 @click.option(
@@ -348,11 +366,19 @@ def explain(file: BinaryIO | None, qmp_socket: str | None, dump: bool, form: str
     metavar="FILE|MBOX",
     help="a patch mail, an mbox or a diff; repeatable",
 )
-@click.option("--out", type=click.Path(path_type=Path), required=True, help="gets bin/NAME, its provenance, its ROMs")
+@click.option("--out", type=click.Path(path_type=Path), help="gets bin/NAME, its provenance, its ROMs")
 @click.option("--name", default="qemu-system-x86_64", show_default=True, help="what the binary is called")
 @click.option("-q", "--quiet", is_flag=True, help="no progress")
-def build_qemu(source: Path, patches: tuple[Path, ...], out: Path, name: str, quiet: bool) -> int:
+@click.option("--dry-run", is_flag=True, help="say what would be applied, and from whom; build nothing")
+@format_option
+def build_qemu(
+    source: Path, patches: tuple[Path, ...], out: Path | None, name: str, quiet: bool, dry_run: bool, form: str
+) -> int:
     """Build a QEMU from a tree and patch mails, for a soak; print the binary's path."""
+    if dry_run:
+        return _preview_patches(source, patches, form)
+    if out is None:
+        raise click.UsageError("--out is missing, or --dry-run")
     from qstress.qemu_build.build import build
 
     click.echo(build(source, patches, out, name, lambda line: None if quiet else click.echo(line, err=True)))

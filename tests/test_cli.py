@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.host.trees import diff, mail, tree
 from tests.recorded.samples import recorded
 from tests.stats.samples import LOST, OK
 
@@ -54,6 +55,30 @@ def test_bad_usage_is_2_and_starts_nothing(arguments: tuple[str, ...]) -> None:
     assert done.returncode == 2
     assert done.stdout == ""
     assert done.stderr
+
+
+def test_a_dry_run_says_what_would_be_applied_and_from_whom(tmp_path: Path) -> None:
+    source, path = tree(tmp_path / "source"), tmp_path / "x.patch"
+    path.write_bytes(mail("[PATCH v2] kvm: five", diff(5, "five")))
+    arguments = ("build", "--dry-run", "--source", str(source), "--patch", str(path))
+    done = qstress(*arguments)
+    assert done.stdout.splitlines() == [
+        "x.patch ('kvm: five') by 'Ann Uthor <a@example.org>': 'target/kvm.c'",
+        "would be applied; nothing is built",
+    ]
+    said = {"subject": "kvm: five", "author": "Ann Uthor <a@example.org>", "files": ["target/kvm.c"]}
+    done = qstress(*arguments, "--format", "json")
+    assert (done.returncode, json.loads(done.stdout)) == (0, {"applies": True, "patches": [said], "refused": None})
+    (source / "target/kvm.c").write_text("another\n")
+    done = qstress(*arguments, "--format", "json")
+    refused = "x.patch ('kvm: five') does not apply: target/kvm.c: hunk at line 4"
+    assert (done.returncode, json.loads(done.stdout)) == (2, {"applies": False, "patches": [said], "refused": refused})
+    assert (done := qstress(*arguments)).returncode == 2
+    assert refused in done.stderr
+    assert "line 4" not in done.stdout
+    assert set(tmp_path.iterdir()) == {source, path}
+    done = qstress(*arguments, PATH=str(tmp_path))
+    assert (done.returncode, "install the Debian package git" in done.stderr) == (4, True)
 
 
 def test_a_configuration_is_refused_with_its_place(tmp_path: Path) -> None:

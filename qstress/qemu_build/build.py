@@ -27,7 +27,7 @@ from qstress import __version__
 from qstress.config.binary import provenance_path, qemu_version, sha256_of
 from qstress.errors import ConfigError, QstressError, RigError
 from qstress.host.needs import missing_package
-from qstress.qemu_build.patches import Patch, apply_patch, read_patches
+from qstress.qemu_build.patches import Patch, apply_patches, read_patches
 from qstress.qemu_build.sources import Source, describe, mirror
 
 TARGET = "qemu-system-x86_64"
@@ -105,7 +105,7 @@ def build(source: Path, patch_files: Sequence[Path], out: Path, name: str, say: 
             mirror(source, work.tree)
             for patch in patches:
                 say(f"applying {patch.label}")
-                apply_patch(patch, work.tree)
+            apply_patches(patches, work.tree)
             binary = _make(work, tree, patches, name, say)
     except OSError as error:
         raise RigError(f"cannot build in {work.out}: {error}", reason="build-disk") from error
@@ -129,7 +129,9 @@ def _make(work: _Work, tree: Source, patches: Sequence[Patch], name: str, say: S
         "sha256": sha256_of(binary),
         "version": qemu_version(binary, {}),
         "source": asdict(tree),
-        "patches": [{key: value for key, value in asdict(patch).items() if key != "diff"} for patch in patches],
+        "patches": [
+            {key: value for key, value in asdict(patch).items() if key not in ("diff", "files")} for patch in patches
+        ],
         "configure": line,
         "compiler": compiler,
         "built": datetime.now(UTC).isoformat(timespec="seconds"),

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from qstress.errors import ConfigError, RigError
-from qstress.qemu_build.patches import Patch, apply_patch, read_patches
+from qstress.qemu_build.patches import Patch, apply_patches, preview, read_patches
 from tests.host.trees import SOURCE, diff, hunk, mail, mbox, tree
 
 OURS = Path(__file__).parents[2] / "docs/smi-writeback.patch"
@@ -27,18 +27,18 @@ def kvm_c(folder: Path, *patches: Patch) -> str:
     """What the fake tree's file is after *patches*."""
     copy = tree(folder / "tree")
     for patch in patches:
-        apply_patch(patch, copy)
+        apply_patches([patch], copy)
     return (copy / "target/kvm.c").read_text()
 
 
 def refused(patch: Patch, folder: Path) -> str:
     with pytest.raises(ConfigError) as caught:
-        apply_patch(patch, folder)
+        apply_patches([patch], folder)
     return str(caught.value)
 
 
-def bare(text: str) -> Patch:
-    return Patch("x.patch", "", "", "", text.encode())
+def bare(text: str, *files: str) -> Patch:
+    return Patch("x.patch", "", "", "", text.encode(), files or ("target/kvm.c",))
 
 
 def test_the_mail_that_the_docs_start_from() -> None:
@@ -60,10 +60,11 @@ def test_a_mail_in_any_transfer_encoding(tmp_path: Path, encoding: str) -> None:
     assert kvm_c(tmp_path, patch) == SOURCE.replace("line 5\n", "fünf = 5  \n")
 
 
-def test_a_mail_in_another_character_set_becomes_utf_8(tmp_path: Path) -> None:
+def test_a_diff_in_another_character_set_stays_in_it_as_with_git_am(tmp_path: Path) -> None:
     head = b"Subject: x\nContent-Type: text/plain; charset=iso-8859-1\nContent-Transfer-Encoding: 8bit\n\n"
     (patch,) = read(tmp_path, head + diff(5, "fünf").encode("latin-1"))
-    assert kvm_c(tmp_path, patch) == SOURCE.replace("line 5\n", "fünf\n")
+    apply_patches([patch], tree(tmp_path))
+    assert "fünf\n".encode("latin-1") in (tmp_path / "target/kvm.c").read_bytes()
 
 
 @pytest.mark.parametrize("data", [diff(5, "five"), diff(5, "five").partition("\n")[2]])
@@ -125,7 +126,7 @@ def test_line_ends_of_another_system_inside_an_encoding(tmp_path: Path) -> None:
     assert kvm_c(tmp_path, patch) == SOURCE.replace("line 5\n", "five = 5\n")
 
 
-@pytest.mark.parametrize("subject", [b"=?no-such-set?q?a?=", b"=?utf-8?b?a?=", b"=?utf-8?q?=ff?=", b"\xff"])
+@pytest.mark.parametrize("subject", [b"=?no-such-set?q?a?=", b"=?utf-8?q?=ff?=", b"\xff"])
 def test_a_wrongly_encoded_subject_stands_as_it_is(tmp_path: Path, subject: bytes) -> None:
     (patch,) = read(tmp_path, b"Subject: " + subject + b"\n\n" + diff(5, "five").encode())
     assert patch.subject
@@ -161,36 +162,36 @@ def test_no_file_is_an_internal_error(tmp_path_factory: pytest.TempPathFactory, 
 
 
 def test_a_patch_that_does_not_apply_is_told_by_file_and_hunk(tmp_path: Path) -> None:
-    one = diff(5, "five") + hunk(30, "x", old="other")
+    one = diff(5, "x", old="other") + hunk(30, "x")
     two = diff(7, "x", file="target/gone.c")
     (tree(tmp_path) / "target/tcg.c").write_text("line 1\n")
     three = diff(9, "x", file="target/tcg.c")
-    assert refused(bare(one + two + three), tmp_path) == (
-        "x.patch does not apply: target/kvm.c: hunk 2 (line 29); target/gone.c: there is no such file in the tree; "
-        "target/tcg.c: hunk 1 (line 8)"
+    assert refused(bare(one + two + three, "target/kvm.c", "target/gone.c", "target/tcg.c"), tmp_path) == (
+        "x.patch does not apply: target/kvm.c: hunk at line 4; target/gone.c: there is no such file in the tree; "
+        "target/tcg.c: hunk at line 8"
     )
 
 
 def test_a_hunk_may_have_moved_but_not_changed(tmp_path: Path) -> None:
     copy = tree(tmp_path)
     (copy / "target/kvm.c").write_text("first\n" + SOURCE)
-    apply_patch(bare(diff(5, "five")), copy)
+    apply_patches([bare(diff(5, "five"))], copy)
     assert (copy / "target/kvm.c").read_text() == "first\n" + SOURCE.replace("line 5\n", "five\n")
     (copy / "target/kvm.c").write_text(SOURCE.replace("line 4\n", "line four\n"))
-    assert "target/kvm.c: hunk 1 (line 4)" in refused(bare(diff(5, "five")), copy)
+    assert "target/kvm.c: hunk at line 4" in refused(bare(diff(5, "five")), copy)
 
 
 def test_a_patch_that_is_already_there(tmp_path: Path) -> None:
     copy = tree(tmp_path)
     new = "diff --git a/new.c b/new.c\nnew file mode 100644\n--- /dev/null\n+++ b/new.c\n@@ -0,0 +1 @@\n+x\n"
-    for patch in map(bare, (diff(5, "five"), new)):
-        apply_patch(patch, copy)
+    for patch in (bare(diff(5, "five")), bare(new, "new.c")):
+        apply_patches([patch], copy)
         assert "it is already there" in refused(patch, copy)
     assert (copy / "new.c").read_text() == "x\n"
 
 
 @pytest.mark.parametrize("text", [diff(5, "five") + "@@ -20,3 +20,3 @@\nnonsense\n", "diff --git a/x b/x\n"])
-def test_a_broken_patch_is_refused_in_the_words_of_patch(tmp_path: Path, text: str) -> None:
+def test_a_broken_patch_is_refused_in_the_words_of_git(tmp_path: Path, text: str) -> None:
     assert refused(bare(text), tree(tmp_path)).startswith("x.patch does not apply: ")
 
 
@@ -199,12 +200,44 @@ def test_nothing_outside_the_tree_is_touched(tmp_path: Path) -> None:
     outside.write_text(SOURCE)
     for name in ("../outside.c", str(outside)):
         text = diff(5, "evil").replace("a/target/kvm.c", f"a/{name}").replace("b/target/kvm.c", f"b/{name}")
-        refused(bare(text), tree(tmp_path / "tree"))
+        refused(bare(text, name), tree(tmp_path / "tree"))
     assert outside.read_text() == SOURCE
 
 
-def test_a_host_without_patch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_nothing_beyond_a_symbolic_link_is_touched(tmp_path: Path) -> None:
+    copy = tree(tmp_path / "tree")
+    (copy / "target").rename(tmp_path / "outside")
+    (copy / "target").symlink_to(tmp_path / "outside")
+    assert "beyond a symbolic link" in refused(bare(diff(5, "evil")), copy)
+    assert (tmp_path / "outside/kvm.c").read_text() == SOURCE
+
+
+def test_a_series_is_applied_whole_or_not_at_all(tmp_path: Path) -> None:
+    copy = tree(tmp_path)
+    with pytest.raises(ConfigError, match="hunk at line 8"):
+        apply_patches([bare(diff(5, "five")), bare(diff(9, "x", old="other"))], copy)
+    assert (copy / "target/kvm.c").read_text() == SOURCE
+    apply_patches([bare(diff(5, "five")), bare(diff(5, "5", old="five"))], copy)
+    assert (copy / "target/kvm.c").read_text() == SOURCE.replace("line 5\n", "5\n")
+
+
+def test_a_dry_run_says_what_would_be_applied_and_writes_nothing(tmp_path: Path) -> None:
+    copy, path = tree(tmp_path / "tree"), tmp_path / "x.mbox"
+    path.write_bytes(mbox(mail("[PATCH 1/2] a", diff(5, "five")), mail("[PATCH 2/2] b", diff(5, "5", old="five"))))
+    patches, why = preview([path], copy)
+    assert [patch.described for patch in patches] == [
+        f"x.mbox ('{title}') by 'Ann Uthor <a@example.org>': 'target/kvm.c'" for title in "ab"
+    ]
+    assert (why, (copy / "target/kvm.c").read_text()) == ("", SOURCE)
+    path.write_bytes(mail("[PATCH] a", diff(5, "five", old="other")))
+    patches, why = preview([path], copy)
+    assert (len(patches), why) == (1, "x.mbox ('a') does not apply: target/kvm.c: hunk at line 4")
+    assert preview([tmp_path / "none"], copy)[0] == []
+    assert "no folder" in preview([path], tmp_path / "none")[1]
+
+
+def test_a_host_without_git(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
-    with pytest.raises(RigError, match="install the Debian package patch") as caught:
-        apply_patch(bare(diff(5, "x")), tree(tmp_path))
+    with pytest.raises(RigError, match="install the Debian package git") as caught:
+        apply_patches([bare(diff(5, "x"))], tree(tmp_path))
     assert caught.value.reason == "build-needs"
