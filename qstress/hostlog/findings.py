@@ -6,7 +6,7 @@ from collections import deque
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from qstress.hostlog.reports import MOST_S, Report
+from qstress.hostlog.reports import MOST_S, KernelReport
 from qstress.model import Confidence, FindingClass, Outcome, Verdict
 
 #: A line can be read this much later than it was written, so a trial that ended within it may be the one.
@@ -52,7 +52,7 @@ class Roll:
         return late | {trial: pid for trial, (began_s, pid) in self._alive.items() if began_s <= at_s}
 
 
-def blame(report: Report, alive: Mapping[int, int], owners: Mapping[int, int]) -> Blame:
+def blame_for(report: KernelReport, alive: Mapping[int, int], owners: Mapping[int, int]) -> Blame:
     """Return who is to blame for *report*.
 
     :param alive: process by trial, of the trials alive when it came.
@@ -72,7 +72,7 @@ class HostFinding:
     """All reports of one title. ``first`` is the first of them, whole; ``trials`` are those of all, at most
     :data:`MOST_TRIALS`; ``confidence`` is the best that any of them came with."""
 
-    first: Report
+    first: KernelReport
     blame: Blame
     count: int = 1
 
@@ -97,7 +97,7 @@ class HostFindings:
     def __init__(self) -> None:
         self.by_title: dict[str, HostFinding] = {}
 
-    def add(self, report: Report, blamed: Blame) -> HostFinding:
+    def add(self, report: KernelReport, blamed: Blame) -> HostFinding:
         """Count *report*; return its finding, whose ``count`` is 1 when the title is new."""
         known = self.by_title.get(report.title)
         if known is None:
@@ -110,7 +110,7 @@ class HostFindings:
         return known
 
 
-def as_text(findings: Iterable[HostFinding]) -> str:
+def reports_text(findings: Iterable[HostFinding]) -> str:
     """Return the first report of each title, whole, for a file in the run's folder."""
     parts = []
     for finding in findings:

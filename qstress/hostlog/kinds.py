@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 
-class Kind(StrEnum):
+class ReportKind(StrEnum):
     """What a report is about."""
 
     KCSAN = "kcsan"
@@ -36,12 +36,12 @@ Titler = Callable[[re.Match[str], Sequence[str]], str]
 
 
 @dataclass(frozen=True, slots=True)
-class Rule:
+class ReportRule:
     """One kind of report. ``begin`` matches the line that names it, ``end`` its last line (None: silence ends it, or
     the next report). ``most_level`` is the least urgent level at which ``begin`` counts. ``gathers``: lines that other
     CPUs print meanwhile belong to it."""
 
-    kind: Kind
+    kind: ReportKind
     begin: re.Pattern[str]
     title: Titler
     end: re.Pattern[str] | None = None
@@ -131,32 +131,32 @@ def _kvm(begin: re.Match[str], lines: Sequence[str]) -> str:
 KILLED = re.compile(r"(?:Memory cgroup )?[Oo]ut of memory.*: Killed process (\d+) \((.*?)\)")
 
 #: In this order: the first whose ``begin`` is found in a line makes the report.
-RULES: tuple[Rule, ...] = (
-    Rule(Kind.KCSAN, re.compile(r"BUG: KCSAN: (.+)"), _kcsan, _EQUALS),
-    Rule(Kind.KASAN, re.compile(r"BUG: KASAN: (\S.*?) in (\S+)"), _kasan, _EQUALS),
-    Rule(Kind.KFENCE, re.compile(r"BUG: KFENCE: (\S.*?) in (\S+)"), _named("KFENCE: "), _EQUALS),
-    Rule(
-        Kind.UBSAN, re.compile(r"UBSAN: (\S.*?) in \S+:\d+"),
+RULES: tuple[ReportRule, ...] = (
+    ReportRule(ReportKind.KCSAN, re.compile(r"BUG: KCSAN: (.+)"), _kcsan, _EQUALS),
+    ReportRule(ReportKind.KASAN, re.compile(r"BUG: KASAN: (\S.*?) in (\S+)"), _kasan, _EQUALS),
+    ReportRule(ReportKind.KFENCE, re.compile(r"BUG: KFENCE: (\S.*?) in (\S+)"), _named("KFENCE: "), _EQUALS),
+    ReportRule(
+        ReportKind.UBSAN, re.compile(r"UBSAN: (\S.*?) in \S+:\d+"),
         lambda begin, lines: f"UBSAN: {begin[1]}{_blamed(lines)}", re.compile(r"---\[ end trace |={20,}$"),
     ),
-    Rule(
-        Kind.SOFT_LOCKUP, re.compile(r"(?:\w+ )?watchdog: BUG: soft lockup - CPU#\d+ stuck"),
+    ReportRule(
+        ReportKind.SOFT_LOCKUP, re.compile(r"(?:\w+ )?watchdog: BUG: soft lockup - CPU#\d+ stuck"),
         _fixed("BUG: soft lockup"), gathers=True,
     ),
-    Rule(
-        Kind.HARD_LOCKUP, re.compile(r"(?:\w+ )?watchdog: (?:CPU\d+: )?Watchdog detected hard LOCKUP on cpu"),
+    ReportRule(
+        ReportKind.HARD_LOCKUP, re.compile(r"(?:\w+ )?watchdog: (?:CPU\d+: )?Watchdog detected hard LOCKUP on cpu"),
         _fixed("hard LOCKUP"), gathers=True,
     ),
-    Rule(
-        Kind.RCU_STALL, re.compile(r"(?:rcu: )?INFO: rcu\w* (?:self-)?detected (?:expedited )?stalls? on"),
+    ReportRule(
+        ReportKind.RCU_STALL, re.compile(r"(?:rcu: )?INFO: rcu\w* (?:self-)?detected (?:expedited )?stalls? on"),
         _fixed("INFO: rcu detected stall"), gathers=True,
     ),
-    Rule(
-        Kind.HUNG_TASK, re.compile(r"INFO: task .+:\d+ .*for more than \d+ seconds"),
+    ReportRule(
+        ReportKind.HUNG_TASK, re.compile(r"INFO: task .+:\d+ .*for more than \d+ seconds"),
         _fixed("INFO: task hung"), gathers=True,
     ),
-    Rule(
-        Kind.LOCKDEP,
+    ReportRule(
+        ReportKind.LOCKDEP,
         re.compile(
             r"WARNING: (possible .*lock.* detected|.*-> .*lock order detected|inconsistent lock state|"
             r"bad unlock balance detected!|held lock freed!|suspicious RCU usage|"
@@ -164,38 +164,38 @@ RULES: tuple[Rule, ...] = (
         ),
         _lockdep, _END_TASK,
     ),
-    Rule(Kind.BUG, re.compile(r"kernel BUG at (\S+)!"), _fixed("kernel BUG"), _END_TRACE),
-    Rule(
-        Kind.BUG, re.compile(r"BUG: (?:unable to handle|kernel NULL pointer dereference)"), _oops, _END_TRACE,
+    ReportRule(ReportKind.BUG, re.compile(r"kernel BUG at (\S+)!"), _fixed("kernel BUG"), _END_TRACE),
+    ReportRule(
+        ReportKind.BUG, re.compile(r"BUG: (?:unable to handle|kernel NULL pointer dereference)"), _oops, _END_TRACE,
     ),
-    Rule(
-        Kind.BUG, re.compile(r"(?:Oops: )?general protection fault[,:]"),
+    ReportRule(
+        ReportKind.BUG, re.compile(r"(?:Oops: )?general protection fault[,:]"),
         _fixed("general protection fault"), _END_TRACE,
     ),
-    Rule(
-        Kind.WARNING,
+    ReportRule(
+        ReportKind.WARNING,
         re.compile(
             r"WARNING: (?:CPU: \d+ PID: \d+ at (?:\S+:\d+ )?|(?:\[.*\] )?(?:\S+:\d+ )?at )([A-Za-z_][\w.]*)"
         ),
         lambda begin, lines: f"WARNING{_blamed(lines, begin[1])}", _END_TRACE,
     ),
-    Rule(Kind.BUG, re.compile(r"BUG: (.+)"), _bug, re.compile(r"---\[ end trace |\s*</TASK>")),
-    Rule(Kind.OOM, re.compile(r".{1,40} invoked oom-killer: "), _oom, KILLED),
-    Rule(Kind.OOM, KILLED, _oom, KILLED),
-    Rule(Kind.KVM, re.compile(r"kvm\w*(?: \[\d+\])?: (\S.*)"), _kvm, re.compile(""), most_level=4),  # one line
+    ReportRule(ReportKind.BUG, re.compile(r"BUG: (.+)"), _bug, re.compile(r"---\[ end trace |\s*</TASK>")),
+    ReportRule(ReportKind.OOM, re.compile(r".{1,40} invoked oom-killer: "), _oom, KILLED),
+    ReportRule(ReportKind.OOM, KILLED, _oom, KILLED),
+    ReportRule(ReportKind.KVM, re.compile(r"kvm\w*(?: \[\d+\])?: (\S.*)"), _kvm, re.compile(""), most_level=4),
 )  # fmt: skip
 
 _ANY = re.compile("|".join(f"(?:{rule.begin.pattern})" for rule in RULES))
 
 
-def begins(level: int, text: str) -> Rule | None:
+def begins(level: int, text: str) -> ReportRule | None:
     """Return the rule of the report that *text*, a line at *level*, begins."""
     if not _ANY.match(text):  # nearly every line, and there may be 100,000 at once
         return None
     return next((rule for rule in RULES if level <= rule.most_level and rule.begin.match(text)), None)
 
 
-def title(rule: Rule, lines: Sequence[str]) -> str:
+def title(rule: ReportRule, lines: Sequence[str]) -> str:
     """Return what a report of *rule* with these *lines* is called."""
     begin = next(match for line in lines if (match := rule.begin.match(line)))
     return rule.title(begin, lines)

@@ -25,7 +25,7 @@ _ESCAPE = re.compile(r"\\x([0-9a-f]{2})")
 _MOST_BYTES = 16 * 1024
 
 
-class Line(NamedTuple):
+class LogLine(NamedTuple):
     """One line of the kernel's own. ``level`` is from 0 (emergency) to 7 (debug); ``at_us`` is the kernel's own clock;
     ``caller`` is ``T`` and a thread id or ``C`` and a CPU, empty where the kernel does not tell (CONFIG_PRINTK_CALLER).
     """
@@ -36,7 +36,7 @@ class Line(NamedTuple):
     text: str
 
 
-class Records:
+class KmsgReader:
     """A reader of the byte stream, cut anywhere.
 
     ``read`` counts records of all facilities, ``lost`` those that the kernel overwrote before they were read (gaps in
@@ -48,18 +48,18 @@ class Records:
         self._rest = b""
         self._expected: int | None = None
 
-    def feed(self, data: bytes) -> list[Line]:
+    def feed(self, data: bytes) -> list[LogLine]:
         """Take in the next bytes; return the kernel's lines that are complete now. Never raises."""
         *whole, self._rest = (self._rest + data).split(b"\n")
         if len(self._rest) > _MOST_BYTES:
             whole, self._rest = [*whole, self._rest], b""
-        lines: list[Line] = []
+        lines: list[LogLine] = []
         for each in whole:
             if each and not each.startswith(b" "):
                 lines += self._lines(each)
         return lines
 
-    def _lines(self, record: bytes) -> list[Line]:
+    def _lines(self, record: bytes) -> list[LogLine]:
         match = _RECORD.fullmatch(record)
         if match is None:
             self.torn += 1
@@ -76,7 +76,7 @@ class Records:
         if "\\x" in text:
             text = _ESCAPE.sub(_unescaped, text)
         who = caller[1].decode() if caller else ""
-        return [Line(priority & 7, at_us, who, part) for part in text.split("\n")]
+        return [LogLine(priority & 7, at_us, who, part) for part in text.split("\n")]
 
 
 def _unescaped(escaped: re.Match[str]) -> str:

@@ -11,8 +11,8 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from qstress.hostlog.kinds import KILLED, Kind, Rule, begins, title
-from qstress.hostlog.records import Line
+from qstress.hostlog.kinds import KILLED, ReportKind, ReportRule, begins, title
+from qstress.hostlog.records import LogLine
 
 #: This long without a line ends a report.
 SILENCE_S = 1.0
@@ -28,10 +28,10 @@ _TASK = re.compile(
 
 
 @dataclass(frozen=True, slots=True)
-class Report:
+class KernelReport:
     """One report. ``at_s`` is when its first line came (monotonic), ``tasks`` are the thread ids that it names."""
 
-    kind: Kind
+    kind: ReportKind
     title: str
     at_s: float
     lines: tuple[str, ...]
@@ -42,24 +42,24 @@ class Report:
 class _Open:
     """A report under way."""
 
-    rule: Rule
+    rule: ReportRule
     at_s: float
     lines: list[str]
     first_us: int
     last_us: int = 0
 
-    def add(self, line: Line) -> None:
+    def add(self, line: LogLine) -> None:
         self.last_us = line.at_us
         self.lines.append(line.text)
 
-    def ends_with(self, line: Line) -> bool:
+    def ends_with(self, line: LogLine) -> bool:
         named_end = self.rule.end is not None and self.rule.end.match(line.text) is not None
         return named_end or len(self.lines) >= MOST_LINES
 
-    def closed(self) -> Report:
+    def closed(self) -> KernelReport:
         name = title(self.rule, self.lines)
-        tasks = tasks_in(self.lines, killed_only=self.rule.kind is Kind.OOM)
-        return Report(self.rule.kind, name, self.at_s, tuple(self.lines), tasks)
+        tasks = tasks_in(self.lines, killed_only=self.rule.kind is ReportKind.OOM)
+        return KernelReport(self.rule.kind, name, self.at_s, tuple(self.lines), tasks)
 
 
 @dataclass(slots=True)
@@ -70,7 +70,7 @@ class _Opening:
     lines: list[str] = field(default_factory=list)
 
 
-class Reports:
+class ReportReader:
     """Puts lines together; one for the whole log."""
 
     def __init__(self) -> None:
@@ -82,7 +82,7 @@ class Reports:
         """Whether a report has begun and may go on."""
         return bool(self._open)
 
-    def add(self, line: Line, at_s: float) -> list[Report]:
+    def add(self, line: LogLine, at_s: float) -> list[KernelReport]:
         """Take in the next line, read at *at_s* (monotonic seconds); return the reports that are whole now."""
         over = self._silent(line) if self._open else []
         current = self._open.get(line.caller)
@@ -103,25 +103,25 @@ class Reports:
                 del self._opening[line.caller]
         return over
 
-    def flush(self) -> list[Report]:
+    def flush(self) -> list[KernelReport]:
         """Return the reports under way: nothing has come for :data:`SILENCE_S`, or nothing more will."""
         return [report for caller in list(self._open) for report in self._close(caller)]
 
-    def _silent(self, line: Line) -> list[Report]:
+    def _silent(self, line: LogLine) -> list[KernelReport]:
         callers = [
             caller for caller, each in self._open.items()
             if line.at_us - each.last_us >= SILENCE_S * 1e6 or line.at_us - each.first_us >= MOST_S * 1e6
         ]  # fmt: skip
         return [report for caller in callers for report in self._close(caller)]
 
-    def _begin(self, rule: Rule, line: Line, at_s: float) -> list[Report]:
+    def _begin(self, rule: ReportRule, line: LogLine, at_s: float) -> list[KernelReport]:
         opening = self._opening.pop(line.caller, None) or _Opening(at_s)
         begun = _Open(rule, opening.at_s, opening.lines, line.at_us)
         begun.add(line)
         self._open[line.caller] = begun
         return self._close(line.caller) if begun.ends_with(line) else []
 
-    def _close(self, caller: str) -> list[Report]:
+    def _close(self, caller: str) -> list[KernelReport]:
         begun = self._open.pop(caller, None)
         return [begun.closed()] if begun else []
 

@@ -18,9 +18,9 @@ from pathlib import Path
 import anyio
 from anyio.lowlevel import checkpoint
 
-from qstress.hostlog.findings import HostFinding, HostFindings, Roll, blame
-from qstress.hostlog.records import Line, Records
-from qstress.hostlog.reports import SILENCE_S, Report, Reports, tasks_in
+from qstress.hostlog.findings import HostFinding, HostFindings, Roll, blame_for
+from qstress.hostlog.records import KmsgReader, LogLine
+from qstress.hostlog.reports import SILENCE_S, KernelReport, ReportReader, tasks_in
 
 KMSG = Path("/dev/kmsg")
 _KMSG_DEVICE = os.makedev(1, 11)
@@ -39,11 +39,11 @@ class HostLog:
     def __init__(self, on_report: Callable[[HostFinding], None], path: Path = KMSG) -> None:
         self.roll = Roll()
         self.findings = HostFindings()
-        self.records = Records()
+        self.records = KmsgReader()
         self.overruns = 0
         self.problem = ""
         self._on_report = on_report
-        self._reports = Reports()
+        self._reports = ReportReader()
         self._owners: dict[int, int] = {}  # process by thread, looked up while the thread is alive
         self._ended = False
         self._fd = self._open(path)
@@ -130,9 +130,9 @@ class HostLog:
             os.lseek(fd, 0, os.SEEK_END)
         return fd
 
-    def _bite(self) -> list[Line] | None:
+    def _bite(self) -> list[LogLine] | None:
         """Read some records; return the kernel's own lines of them, None once there is nothing to read."""
-        lines: list[Line] = []
+        lines: list[LogLine] = []
         for place in range(_BITE):
             try:
                 data = os.read(self._fd, _RECORD_BYTES)
@@ -150,16 +150,16 @@ class HostLog:
             lines += self.records.feed(data)
         return lines
 
-    def _add(self, line: Line, at_s: float) -> None:
+    def _add(self, line: LogLine, at_s: float) -> None:
         over = self._reports.add(line, at_s)
         if over or self._reports.underway:
             for task in tasks_in([line.text]):
                 self._owners.setdefault(task, _process_of(task))
             self._take(over)
 
-    def _take(self, reports: list[Report]) -> None:
+    def _take(self, reports: list[KernelReport]) -> None:
         for report in reports:
-            blamed = blame(report, self.roll.at(report.at_s), self._owners)
+            blamed = blame_for(report, self.roll.at(report.at_s), self._owners)
             self._on_report(self.findings.add(report, blamed))
         if not self._reports.underway:
             self._owners.clear()

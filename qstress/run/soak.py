@@ -26,7 +26,7 @@ from qstress.config.settings import Settings, digest, resolved_document
 from qstress.errors import INTERRUPTED_EXIT, ConfigError, RigError
 from qstress.host.facts import host_facts
 from qstress.host.sandbox import has_sandbox
-from qstress.hostlog.findings import HostFinding, Roll, as_text
+from qstress.hostlog.findings import HostFinding, Roll, reports_text
 from qstress.interposer import build as interposer
 from qstress.metrics.snapshot import Progress, RunVerdict, Snapshot, snapshot
 from qstress.model import Build, Evidence, FindingClass, StormCount, Trial, TrialResult
@@ -124,7 +124,7 @@ class Soak:
 
     def _write_reports(self) -> None:
         if self.host_findings:
-            self.store.write_report(HOST_KERNEL_FILE, as_text(self.host_findings))
+            self.store.write_report(HOST_KERNEL_FILE, reports_text(self.host_findings))
         self.store.write_summary(self.summary())
         self.totals.keep(self.store, at_once=True)
         for name, content in files_of(self.recorded()).items():

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from qstress.hostlog.records import Line
+from qstress.hostlog.records import LogLine
 
 FOLDER = Path(__file__).parent.parent / "data" / "hostlog"
 NAMES = sorted(path.stem for path in FOLDER.glob("*.txt"))
@@ -36,10 +36,10 @@ def golden(name: str) -> Golden:
     )
 
 
-def spoken(texts: Iterable[str], *, start_us: int = 0, caller: str = "", level: int = 4) -> Iterator[Line]:
+def spoken(texts: Iterable[str], *, start_us: int = 0, caller: str = "", level: int = 4) -> Iterator[LogLine]:
     """Yield *texts* as lines, 10 us apart."""
     for place, text in enumerate(texts):
-        yield Line(level, start_us + 10 * place, caller, text)
+        yield LogLine(level, start_us + 10 * place, caller, text)
 
 
 def recorded(texts: Iterable[str], *, first: int = 0, start_us: int = 0, priority: int = 4) -> bytes:

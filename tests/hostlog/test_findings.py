@@ -2,16 +2,16 @@ from __future__ import annotations
 
 import pytest
 
-from qstress.hostlog.findings import LATE_S, MOST_TRIALS, Blame, HostFindings, Roll, as_text, blame
-from qstress.hostlog.kinds import Kind
-from qstress.hostlog.reports import Report
+from qstress.hostlog.findings import LATE_S, MOST_TRIALS, Blame, HostFindings, Roll, blame_for, reports_text
+from qstress.hostlog.kinds import ReportKind
+from qstress.hostlog.reports import KernelReport
 from qstress.model import Confidence, FindingClass, Outcome
 
 CERTAIN, LIKELY, OPEN = Confidence.CERTAIN, Confidence.LIKELY, Confidence.INCONCLUSIVE
 
 
-def report(title: str = "KCSAN: data-race in a / b", *tasks: int, at_s: float = 10.0) -> Report:
-    return Report(Kind.KCSAN, title, at_s, ("====", f"BUG: {title}", "===="), tasks)
+def report(title: str = "KCSAN: data-race in a / b", *tasks: int, at_s: float = 10.0) -> KernelReport:
+    return KernelReport(ReportKind.KCSAN, title, at_s, ("====", f"BUG: {title}", "===="), tasks)
 
 
 @pytest.mark.parametrize(
@@ -29,7 +29,7 @@ def report(title: str = "KCSAN: data-race in a / b", *tasks: int, at_s: float = 
 def test_trials_are_blamed_as_surely_as_the_report_allows(
     tasks: tuple[int, ...], alive: dict[int, int], expected: Blame
 ) -> None:
-    assert blame(report("x", *tasks), alive, {501: 500, 601: 600}) == expected
+    assert blame_for(report("x", *tasks), alive, {501: 500, 601: 600}) == expected
 
 
 def test_the_roll_knows_who_was_alive_when() -> None:
@@ -85,7 +85,7 @@ def test_as_text_the_first_report_of_each_title_is_there_whole() -> None:
     findings = HostFindings()
     findings.add(report(), Blame((4, 5), LIKELY))
     findings.add(report("KASAN: double-free in f"), Blame((), OPEN))
-    assert as_text(findings.by_title.values()) == (
+    assert reports_text(findings.by_title.values()) == (
         "==== KCSAN: data-race in a / b (1 times; trials: 4, 5; likely) ====\n"
         "====\nBUG: KCSAN: data-race in a / b\n====\n\n"
         "==== KASAN: double-free in f (1 times; trials: none; inconclusive) ====\n"

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from qstress.hostlog.kinds import RULES, Kind, begins, title
+from qstress.hostlog.kinds import RULES, ReportKind, begins, title
 from tests.hostlog.samples import NAMES, golden
 
 
@@ -15,8 +15,8 @@ def test_a_report_is_called_what_kernel_people_call_it(name: str) -> None:
 
 
 def test_every_kind_has_a_rule_and_a_sample() -> None:
-    assert {rule.kind for rule in RULES} == set(Kind)
-    assert {golden(name).kind for name in NAMES} == {kind.value for kind in Kind}
+    assert {rule.kind for rule in RULES} == set(ReportKind)
+    assert {golden(name).kind for name in NAMES} == {kind.value for kind in ReportKind}
 
 
 @pytest.mark.parametrize(
@@ -39,7 +39,7 @@ def test_kvm_complains_at_the_level_of_a_warning_or_above() -> None:
     assert begins(5, "kvm: Nested Virtualization enabled") is None
     rule = begins(4, "kvm: disabled by bios")
     assert rule is not None
-    assert rule.kind is Kind.KVM
+    assert rule.kind is ReportKind.KVM
 
 
 @pytest.mark.parametrize(

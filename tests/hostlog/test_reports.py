@@ -4,8 +4,8 @@ from itertools import chain
 
 import pytest
 
-from qstress.hostlog.records import Line
-from qstress.hostlog.reports import MOST_LINES, Report, Reports, tasks_in
+from qstress.hostlog.records import LogLine
+from qstress.hostlog.reports import MOST_LINES, KernelReport, ReportReader, tasks_in
 from tests.hostlog.samples import NAMES, golden, spoken
 
 NOISE = ["usb 1-1: new device", "EXT4-fs (vda1): mounted filesystem"]
@@ -13,8 +13,8 @@ NOISE = ["usb 1-1: new device", "EXT4-fs (vda1): mounted filesystem"]
 SILENT = {"soft-lockup", "hard-lockup", "rcu-stall", "hung-task"}
 
 
-def read(lines: chain[Line] | list[Line]) -> list[Report]:
-    reports = Reports()
+def read(lines: chain[LogLine] | list[LogLine]) -> list[KernelReport]:
+    reports = ReportReader()
     found = [report for line in lines for report in reports.add(line, line.at_us / 1e6)]
     return found + reports.flush()
 
@@ -72,11 +72,11 @@ def test_a_rule_that_nothing_follows_is_forgotten() -> None:
 def test_a_kernel_that_chatters_on_does_not_keep_a_report_from_being_told() -> None:
     head = golden("hung-task").lines
     fast = [*spoken(head), *spoken(["chatter"] * 5000, start_us=1_000)]
-    reports = Reports()
+    reports = ReportReader()
     found = [report for line in fast for report in reports.add(line, 0.0)]
     assert [len(report.lines) for report in found] == [MOST_LINES + 1]
-    slow = [*spoken(head), *(Line(6, 500_000 * n, "", "chatter") for n in range(1, 100))]
-    reports = Reports()
+    slow = [*spoken(head), *(LogLine(6, 500_000 * n, "", "chatter") for n in range(1, 100))]
+    reports = ReportReader()
     (report,) = [report for line in slow for report in reports.add(line, 0.0)]
     assert len(head) < len(report.lines) < len(head) + 70
     assert not reports.underway
