@@ -317,7 +317,7 @@ def check(
 @click.option("--dump", is_flag=True, help="with --qmp: dump its registers twice, too")
 @format_option
 def explain(file: BinaryIO | None, qmp_socket: str | None, dump: bool, form: str) -> int:
-    """Say what pasted register dumps show: FILE, or standard input."""
+    """Say what pasted register dumps, or a kernel's log, show: FILE, or standard input."""
     import json
 
     from qstress.verdict.explain.show import as_json, as_text
@@ -331,9 +331,14 @@ def explain(file: BinaryIO | None, qmp_socket: str | None, dump: bool, form: str
 
         answer = anyio.run(partial(explain_live, qmp_socket, dump=dump))
     else:
+        from qstress.hostlog.answer import explain_log
         from qstress.verdict.explain import pasted
 
-        answer = pasted.explain((file or sys.stdin.buffer).read(pasted.MOST_BYTES))
+        text = (file or sys.stdin.buffer).read(pasted.MOST_BYTES)
+        if (log := explain_log(text)) is not None:
+            click.echo(json.dumps(log.document(), indent=1) if form == "json" else log.text())
+            return 0
+        answer = pasted.explain(text)
     click.echo(json.dumps(as_json(answer), indent=1) if form == "json" else as_text(answer))
     return 0
 

@@ -81,6 +81,22 @@ def test_a_dry_run_says_what_would_be_applied_and_from_whom(tmp_path: Path) -> N
     assert (done.returncode, "install the Debian package git" in done.stderr) == (4, True)
 
 
+def test_explain_reads_a_kernels_log_too(tmp_path: Path) -> None:
+    path = tmp_path / "dmesg"
+    path.write_text("[    1.000000] BUG: Bad rss-counter state mm:00000000b7d3f1c1 type:MM_ANONPAGES val:512\n")
+    assert qstress("explain", str(path)).stdout.startswith("host-kernel\n  bug          BUG: Bad rss-counter state\n")
+    said = json.loads(qstress("explain", "--format", "json", str(path)).stdout)
+    assert said["reports"] == [{"kind": "bug", "title": "BUG: Bad rss-counter state"}]
+    path.write_text("".join(f"[    1.00000{n}] usb 1-1: new device\n" for n in range(5)))
+    said = json.loads(qstress("explain", "--format", "json", str(path)).stdout)
+    assert (said["verdict"], said["reports"]) == ("quiet", [])
+    path.write_text("EAX=00000000 EBX=00000000\n")
+    assert json.loads(qstress("explain", "--format", "json", str(path)).stdout)["verdict"] not in (
+        "quiet",
+        "host-kernel",
+    )
+
+
 def test_a_configuration_is_refused_with_its_place(tmp_path: Path) -> None:
     path = tmp_path / "bad.yaml"
     path.write_text("version: 1\nname: x\nbuilds: {a: {binary: qemu-system-x86_64}}\nguest:\n  smp: [2, sixteen]\n")

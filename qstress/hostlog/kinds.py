@@ -1,9 +1,10 @@
 """The kinds of reports that a kernel makes: how each begins and ends, and what kernel people call it (pure).
 
-Titles follow syzbot's habit: the kind of bug, then the function that is to blame, without offsets, addresses, numbers
-or names of tasks, so that two reports of one bug have one title. Layouts: mm/kasan/report.c, kernel/kcsan/report.c,
-mm/kfence/report.c, lib/ubsan.c, kernel/panic.c (``__warn``; its first line changed in 6.19), kernel/locking/lockdep.c,
-kernel/rcu/tree_stall.h, kernel/watchdog.c, kernel/hung_task.c, mm/oom_kill.c, as of Linux 6.1 to 6.19.
+Titles follow syzbot's habit: the kind of bug, then the function that tells it from others, without offsets,
+addresses, numbers or names of tasks, so that two reports of one bug have one title. Layouts: mm/kasan/report.c,
+kernel/kcsan/report.c, mm/kfence/report.c, mm/slub.c, lib/ubsan.c, kernel/panic.c (``__warn``; its first line changed in
+6.19), kernel/locking/lockdep.c, arch/x86/kernel/traps.c and dumpstack.c (``Oops:`` before the trap from 6.10 on),
+kernel/rcu/tree_stall.h, kernel/watchdog.c, kernel/hung_task.c, mm/oom_kill.c, as of Linux 5.10 to 6.19.
 """
 
 from __future__ import annotations
@@ -13,21 +14,26 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
+from qstress.hostlog.frames import ALLOCATING, WAITING, function_name, telling_frame, without_interrupts
+
 
 class ReportKind(StrEnum):
     """What a report is about."""
 
     KCSAN = "kcsan"
     KASAN = "kasan"
+    KMSAN = "kmsan"
     KFENCE = "kfence"
     UBSAN = "ubsan"
     WARNING = "warning"
     BUG = "bug"
+    PANIC = "panic"
     LOCKDEP = "lockdep"
     RCU_STALL = "rcu-stall"
     SOFT_LOCKUP = "soft-lockup"
     HARD_LOCKUP = "hard-lockup"
     HUNG_TASK = "hung-task"
+    KMEMLEAK = "kmemleak"
     KVM = "kvm"
     OOM = "oom"
 
@@ -39,7 +45,8 @@ Titler = Callable[[re.Match[str], Sequence[str]], str]
 class ReportRule:
     """One kind of report. ``begin`` matches the line that names it, ``end`` its last line (None: silence ends it, or
     the next report). ``most_level`` is the least urgent level at which ``begin`` counts. ``gathers``: lines that other
-    CPUs print meanwhile belong to it."""
+    CPUs print meanwhile belong to it. ``follows``: it is the end of a report that has just been made, if there is one.
+    """
 
     kind: ReportKind
     begin: re.Pattern[str]
@@ -47,75 +54,145 @@ class ReportRule:
     end: re.Pattern[str] | None = None
     most_level: int = 7
     gathers: bool = False
+    follows: bool = False
 
 
-_FRAME = re.compile(r"\s*(?:RIP: 0010:)?([A-Za-z_][\w.]*)\+0x[0-9a-f]+/0x[0-9a-f]+")
-_RIP = re.compile(r"RIP: 0010:([A-Za-z_][\w.]*)\+0x")
-_AT = re.compile(r" at: ([A-Za-z_][\w.]*)\+0x")
-_ACCESS = re.compile(r"(Read|Write) of size \d+ at addr ")
-_COMPILERS = re.compile(r"\.(?:isra|constprop|part|cold|llvm)(?:\.\d+)*")
-#: Functions that stand in a stack because a report is made, or that many callers share: not to blame.
-_INNOCENT = re.compile(
-    r"_*(?:dump_stack|show_stack|print_|report_bug|handle_bug|exc_|asm_|sysvec_|irqentry_|irq_(?:enter|exit)|nmi_|"
-    r"kasan_|asan_|tsan_|kcsan_|kfence_|ubsan_|warn_|mem(?:cpy|set|move)|str[nl]?(?:len|cpy|cmp)|refcount_|"
-    r"list_(?:add|del)_|might_|debug_smp|check_preemption|bad_page|spin_(?:bug|dump)|schedule|preempt_schedule|"
-    r"io_schedule|context_switch|mutex_|rwsem_|(?:down|up)_(?:read|write)|wait_for_co|lock_(?:acquire|release)|"
-    r"rt_mutex|raw_(?:spin|read|write)_|(?:native_)?queued_|rcu_|watchdog)"
-)
+_AT = re.compile(r"\bat: (?:\[<[0-9a-f]+>\] )?([A-Za-z_][\w.]*)\+0x")
+_RELEASED_AT = re.compile(r"(?:\[<[0-9a-f]+>\] )?([A-Za-z_][\w.]*)\+0x")
+_ACCESS = re.compile(r"(Read|Write) of size \d+ ")
 _EQUALS = re.compile(r"={20,}$")
 _END_TRACE = re.compile(r"---\[ end trace ")
-_END_TASK = re.compile(r"\s*</TASK>")
+_END_STACK = re.compile(r"---\[ end trace |\s*</TASK>")
+#: What differs between two reports of one bug: addresses, numbers of their own, and those of vCPUs and CPUs. A number
+#: in a name (``L1TF``, ``CVE-2018-3646``, ``kmalloc-128``) is part of it.
+_DIFFERS = re.compile(
+    r"0x[0-9a-fA-F]+|\(ptrval\)|\(____ptrval____\)|\b(?=[a-f]*\d)[0-9a-f]{8,16}\b|(?<=vcpu)\d+|(?<=CPU)\d+|(?<=CPU#)\d+|"
+    r"(?<![\w.-])-?\d+(?:\.\d+)*(?![\w-])"
+)
+_WARNED_IN = {
+    "lib/refcount.c": "WARNING: refcount bug",
+    "lib/debugobjects.c": "WARNING: ODEBUG bug",
+    "lib/kobject.c": "WARNING: kobject bug",
+    "mm/usercopy.c": "WARNING: bad usercopy",
+    "kernel/locking/lockdep.c": "WARNING: locking bug",
+}
+_DIED_IN = {"lib/list_debug.c": "BUG: corrupted list", "mm/usercopy.c": "BUG: bad usercopy"}
 
 
-def _function(name: str) -> str:
-    return _COMPILERS.sub("", name.split("+")[0])
+def _in(function: str) -> str:
+    return f" in {function}" if function else ""
 
 
-def _blamed(lines: Sequence[str], named: str = "") -> str:
-    """Return ``" in f"``: *named* unless it is innocent, else the first frame that is not; nothing where all are."""
-    names = [named] if named else [match[1] for line in lines if (match := _RIP.match(line))][:1]
-    names += [match[1] for line in lines if (match := _FRAME.match(line))]
-    guilty = next((name for name in map(_function, names) if not _INNOCENT.match(name)), "")
-    return f" in {guilty}" if guilty else ""
+def _plain(text: str) -> str:
+    """Return *text* without what differs between two reports of one bug."""
+    return _DIFFERS.sub("N", text)
 
 
 def _kcsan(begin: re.Match[str], lines: Sequence[str]) -> str:
     what, _, where = begin[1].partition(" in ")
-    functions = " / ".join(_function(each.split()[0]) for each in where.split(" / ") if each.split())
-    return f"KCSAN: {what}" + (f" in {functions}" if functions else "")
+    functions = " / ".join(function_name(each.split()[0]) for each in where.split(" / ") if each.split())
+    return f"KCSAN: {what}{_in(functions)}"
 
 
 def _kasan(begin: re.Match[str], lines: Sequence[str]) -> str:
+    what = "invalid-free" if begin[1].endswith("invalid-free") else begin[1]
     access = next((f" {match[1]}" for line in lines if (match := _ACCESS.match(line))), "")
-    return f"KASAN: {begin[1]}{access}{_blamed(lines, begin[2])}"
+    return f"KASAN: {what}{access}{_in(telling_frame(lines, begin[2], rip=False))}"
 
 
-def _named(prefix: str) -> Titler:
-    """Group 1 says what, group 2 where."""
-    return lambda begin, lines: f"{prefix}{begin[1]}{_blamed(lines, begin[2])}"
+def _called(title: str, *, rip: bool = False, frame: bool = True) -> Titler:
+    """Return what says *title*, ``{}`` in it standing for what ``begin`` has found, and the function, unless *frame*
+    is false; *rip*: it may be where the CPU stood."""
+
+    def say(begin: re.Match[str], lines: Sequence[str]) -> str:
+        named = (begin.groupdict().get("function") or "") if begin.re.groupindex else ""
+        said = title.format(*(_plain(group) for group in begin.groups("")))
+        return said + (_in(telling_frame(lines, named, rip=rip)) if frame else "")
+
+    return say
 
 
-def _fixed(title: str) -> Titler:
-    return lambda begin, lines: title + _blamed(lines)
+def _stalled(title: str) -> Titler:
+    def say(begin: re.Match[str], lines: Sequence[str]) -> str:
+        return title + _in(telling_frame(without_interrupts(lines)) or telling_frame(lines))
+
+    return say
+
+
+def _hung(begin: re.Match[str], lines: Sequence[str]) -> str:
+    how = "can't die" if "can't die" in begin[0] else "hung"
+    frame = telling_frame(lines, rip=False, besides=WAITING) or telling_frame(lines, rip=False)
+    return f"INFO: task {how}{_in(frame)}"
 
 
 def _lockdep(begin: re.Match[str], lines: Sequence[str]) -> str:
-    what = begin[1].rstrip("!").removesuffix(" detected")
+    what = re.sub(r"(?: detected)?[!.]* ?\]?$", "", begin["what"]).strip()
     at = next((match[1] for line in lines if (match := _AT.search(line))), "")
+    for place, line in enumerate(lines[:-1]):
+        if line.rstrip().endswith(" at:") and (match := _RELEASED_AT.match(lines[place + 1])):
+            at = match[1]
     if what.startswith("possible ") or what.endswith("lock order"):
-        return f"possible deadlock{_blamed(lines, at)}"
-    prefix = "" if what == "inconsistent lock state" else "WARNING: "
-    return f"{prefix}{what}{_blamed(lines, '' if 'RCU' in what else at)}"
+        return f"possible deadlock{_in(telling_frame(lines, at, rip=False))}"
+    if what.endswith("still has locks held"):
+        what = "still has locks held"
+    if "RCU" in what or "rcu_dereference" in what:
+        what, at = "suspicious RCU usage", ""
+    prefix = {
+        "inconsistent lock state": "",
+        "Invalid wait context": "BUG: ",
+        "trying to register non-static key": "INFO: ",
+    }
+    what = "nested lock was not taken" if what.startswith("Nested") else what
+    return f"{prefix.get(what, 'WARNING: ')}{what}{_in(telling_frame(lines, at, rip=False))}"
 
 
 def _oops(begin: re.Match[str], lines: Sequence[str]) -> str:
-    null = "NULL pointer dereference" in begin[0]
-    return f"BUG: unable to handle kernel {'NULL pointer dereference' if null else 'paging request'}{_blamed(lines)}"
+    null = "NULL pointer dereference" in begin.string
+    frame = telling_frame(lines)
+    return f"BUG: unable to handle kernel {'NULL pointer dereference' if null else 'paging request'}{_in(frame)}"
+
+
+def _trap(begin: re.Match[str], lines: Sequence[str]) -> str:
+    what = re.sub(r"^segment-related | for .*| or .*", "", begin["trap"].replace("_", " "))
+    what = {"stack segment": "stack segment fault", "Oops": "BUG: unable to handle kernel paging request"}.get(
+        what, what
+    )
+    return f"{what}{_in(telling_frame(lines))}"
+
+
+def _died(begin: re.Match[str], lines: Sequence[str]) -> str:
+    return f"{_DIED_IN.get(begin['file'], 'kernel BUG')}{_in(telling_frame(lines))}"
+
+
+def _warned(begin: re.Match[str], lines: Sequence[str]) -> str:
+    file, function = begin["file"] or "", begin["function"] or ""
+    file = file.removeprefix("./")
+    if file.startswith("mm/") and re.match(r"_*k\w*alloc", function):
+        what = "WARNING: kmalloc bug"
+    else:
+        what = _WARNED_IN.get(file, "WARNING")
+    frame = telling_frame(lines, function)
+    return f"{what} at {file}" if what == "WARNING" and file and not frame else what + _in(frame)
+
+
+def _leaked(begin: re.Match[str], lines: Sequence[str]) -> str:
+    last = next((match[1] for line in lines if (match := re.search(r"last function: (\w+)", line))), "")
+    return f"BUG: workqueue leaked lock or atomic{_in(last or telling_frame(lines, rip=False))}"
 
 
 def _bug(begin: re.Match[str], lines: Sequence[str]) -> str:
-    what = re.split(r": | at | in process | on CPU| - |, |\[|  ", begin[1])[0].strip()
-    return f"BUG: {what}{_blamed(lines)}"
+    what = re.split(r": \S+/\d+| in process | on CPU#| by .*/\d+|, \S+/\d+|  ", begin[1])[0].rstrip(" :")
+    frame = "" if what.endswith("too low!") else telling_frame(lines, rip=False)
+    return f"BUG: {_plain(what)}{_in(frame)}"
+
+
+def _panic(begin: re.Match[str], lines: Sequence[str]) -> str:
+    why = re.sub(r" exitcode=.*| \.\.\.$", "", begin[1])
+    if match := re.search(r"stack is corrupted in: (?:([A-Za-z_][\w.]*)\+0x)?", why):
+        return f"kernel panic: stack is corrupted{_in(telling_frame(lines, match[1] or ''))}"
+    if why.startswith("corrupted stack end"):
+        return f"kernel panic: corrupted stack end{_in(telling_frame(lines))}"
+    return f"kernel panic: {_plain(why)}"
 
 
 def _oom(begin: re.Match[str], lines: Sequence[str]) -> str:
@@ -124,78 +201,186 @@ def _oom(begin: re.Match[str], lines: Sequence[str]) -> str:
 
 
 def _kvm(begin: re.Match[str], lines: Sequence[str]) -> str:
-    return "kvm: " + re.sub(r"0x[0-9a-f]+|\b[0-9a-f]{8,}\b|\d+", "N", begin[1])[:160]
+    return f"kvm: {_plain(begin[1])[:160]}"
 
 
 #: The line that names whom the out-of-memory killer killed.
 KILLED = re.compile(r"(?:Memory cgroup )?[Oo]ut of memory.*: Killed process (\d+) \((.*?)\)")
+_KVM_LINE = re.compile(r"(?:KVM: )?(?:kvm(?:_intel|_amd)?(?: \[\d+\])?|KVM(?:[:_ ]*(?:VMX|SVM|vmx|svm))?): (\S.*)")
+#: What KVM tells whoever runs guests on this host: worth knowing, nothing has gone wrong.
+_ADVICE = re.compile(
+    r"unstable TSC|CPU bug present and SMT on|disabled \(?(?:by|in) (?:the )?bios|already loaded|"
+    r"emulating exchange as write|no hardware support|not supported|is not a supported",
+    re.IGNORECASE,
+)
+#: What it says when it begins and ends, and of guests' habits.
+_CHATTER = re.compile(
+    r"nested |supported$|enabled|version \d|using |ignored (?:rd|wr)msr|disabled perfctr|DEBUGCTL|, nop$|TSC rate|"
+    r"lapic timer period|exiting hardware virt|loaded|taint|zapping shadow pages",
+    re.IGNORECASE,
+)
+#: Words of a complaint, for logs that do not tell levels.
+_COMPLAINT = re.compile(
+    r"unexpected|unhandled|fail|error|invalid|corrupt|stuck|overflow|\bbad\b|\bbug\b", re.IGNORECASE
+)
+
+
+def _is(pattern: str) -> re.Pattern[str]:
+    return re.compile(pattern)
+
 
 #: In this order: the first whose ``begin`` is found in a line makes the report.
 RULES: tuple[ReportRule, ...] = (
-    ReportRule(ReportKind.KCSAN, re.compile(r"BUG: KCSAN: (.+)"), _kcsan, _EQUALS),
-    ReportRule(ReportKind.KASAN, re.compile(r"BUG: KASAN: (\S.*?) in (\S+)"), _kasan, _EQUALS),
-    ReportRule(ReportKind.KFENCE, re.compile(r"BUG: KFENCE: (\S.*?) in (\S+)"), _named("KFENCE: "), _EQUALS),
+    ReportRule(ReportKind.KCSAN, _is(r"BUG: KCSAN: (.+)"), _kcsan, _EQUALS),
+    ReportRule(ReportKind.KASAN, _is(r"BUG: KASAN: (\S.*?) (?:in|on address) (\S+)"), _kasan, _EQUALS),
     ReportRule(
-        ReportKind.UBSAN, re.compile(r"UBSAN: (\S.*?) in \S+:\d+"),
-        lambda begin, lines: f"UBSAN: {begin[1]}{_blamed(lines)}", re.compile(r"---\[ end trace |={20,}$"),
+        ReportKind.KMSAN, _is(r"BUG: KMSAN: (\S+) in (?P<function>\S+)"), _called("KMSAN: {0}"), _EQUALS,
     ),
     ReportRule(
-        ReportKind.SOFT_LOCKUP, re.compile(r"(?:\w+ )?watchdog: BUG: soft lockup - CPU#\d+ stuck"),
-        _fixed("BUG: soft lockup"), gathers=True,
+        ReportKind.KFENCE, _is(r"BUG: KFENCE: (\S.*?) in (?P<function>\S+)"), _called("KFENCE: {0}"), _EQUALS,
     ),
     ReportRule(
-        ReportKind.HARD_LOCKUP, re.compile(r"(?:\w+ )?watchdog: (?:CPU\d+: )?Watchdog detected hard LOCKUP on cpu"),
-        _fixed("hard LOCKUP"), gathers=True,
+        ReportKind.UBSAN, _is(r"UBSAN: (\S.*?) in \S+:\d+"),
+        lambda begin, lines: f"UBSAN: {begin[1].lower().replace(' ', '-')}{_in(telling_frame(lines, rip=False))}",
+        _is(r"---\[ end trace |={20,}$"),
     ),
     ReportRule(
-        ReportKind.RCU_STALL, re.compile(r"(?:rcu: )?INFO: rcu\w* (?:self-)?detected (?:expedited )?stalls? on"),
-        _fixed("INFO: rcu detected stall"), gathers=True,
+        ReportKind.SOFT_LOCKUP, _is(r"(?:(?:NMI )?watchdog: )?BUG: soft lockup"), _stalled("BUG: soft lockup"),
+        gathers=True,
     ),
     ReportRule(
-        ReportKind.HUNG_TASK, re.compile(r"INFO: task .+:\d+ .*for more than \d+ seconds"),
-        _fixed("INFO: task hung"), gathers=True,
+        ReportKind.HARD_LOCKUP, _is(r"(?:(?:NMI )?watchdog: )?(?:CPU\d+: |BUG: )?[Ww]atchdog detected hard LOCKUP"),
+        _stalled("hard LOCKUP"), gathers=True,
     ),
+    ReportRule(
+        ReportKind.RCU_STALL,
+        _is(r"(?:rcu\w*: )*(?:INFO: )?rcu\w*(?: kthread)? (?:self-)?detected (?:expedited )?stalls?\b"),
+        _stalled("INFO: rcu detected stall"), gathers=True,
+    ),
+    ReportRule(ReportKind.HUNG_TASK, _is(r"INFO: task .+:\d+ .*for more than \d+ seconds"), _hung, gathers=True),
     ReportRule(
         ReportKind.LOCKDEP,
-        re.compile(
-            r"WARNING: (possible .*lock.* detected|.*-> .*lock order detected|inconsistent lock state|"
-            r"bad unlock balance detected!|held lock freed!|suspicious RCU usage|"
-            r"lock held when returning to user space!|nested lock was not taken|.* still has locks held!)"
+        _is(
+            r"(?:\[ )?(?:WARNING|BUG|INFO): (?P<what>possible .*lock.* detected|.*-> .*lock order detected|"
+            r"inconsistent lock state|bad unlock balance detected!|bad contention detected!|held lock freed!|"
+            r"suspicious RCU usage.*|suspicious rcu_dereference\w*\(\) usage.*|lock held when returning to user space!|"
+            r"[Nn]ested lock was not taken|.* still has locks held!|Invalid wait context|"
+            r"trying to register non-static key)"
         ),
-        _lockdep, _END_TASK,
+        _lockdep, _is(r"\s*</TASK>"),
     ),
-    ReportRule(ReportKind.BUG, re.compile(r"kernel BUG at (\S+)!"), _fixed("kernel BUG"), _END_TRACE),
+    ReportRule(ReportKind.BUG, _is(r"kernel BUG at (?P<file>\S+?):\d+!"), _died, _END_TRACE),
+    ReportRule(ReportKind.BUG, _is(r"kernel BUG at (?P<file>\S+)!"), _died, _END_TRACE),
     ReportRule(
-        ReportKind.BUG, re.compile(r"BUG: (?:unable to handle|kernel NULL pointer dereference)"), _oops, _END_TRACE,
+        ReportKind.BUG, _is(r"BUG: (?:[Uu]nable to handle|[Kk]ernel NULL pointer dereference)"), _oops, _END_TRACE,
     ),
     ReportRule(
-        ReportKind.BUG, re.compile(r"(?:Oops: )?general protection fault[,:]"),
-        _fixed("general protection fault"), _END_TRACE,
+        ReportKind.BUG, _is(r"(?:traps: )?PANIC: double fault"), _called("PANIC: double fault", rip=True), _END_TRACE,
+    ),
+    ReportRule(
+        ReportKind.BUG,
+        _is(r"(?:traps: )?(?:Oops: )*(?P<trap>[a-z][a-z_ 0-9#'-]*?)(?:[,(] ?[^\[]*)?: [0-9a-f]{4,8} \[#\d+\]"),
+        _trap, _END_TRACE, follows=True,
+    ),
+    ReportRule(
+        ReportKind.BUG, _is(r"(?:Oops: )*(?P<trap>Oops|general protection fault)[:,] .*\[#\d+\]"), _trap, _END_TRACE,
+        follows=True,
+    ),
+    ReportRule(
+        ReportKind.BUG, _is(r"WARNING: .* umount_check\+0x"), _called("BUG: Dentry still in use"), _END_TRACE,
+        follows=True,
     ),
     ReportRule(
         ReportKind.WARNING,
-        re.compile(
-            r"WARNING: (?:CPU: \d+ PID: \d+ at (?:\S+:\d+ )?|(?:\[.*\] )?(?:\S+:\d+ )?at )([A-Za-z_][\w.]*)"
+        _is(
+            r"WARNING: (?:CPU: \d+ PID: \d+ )?(?:at )?(?:\[.*\] )?(?:at )?(?:(?P<file>[^\s:]+\.[chS]):\d+ ?)?(?:at )?"
+            r"(?:(?P<function>[A-Za-z_][\w.]*)\+0x|\[?<?(?:0x)?[0-9a-f]+>?\]?(?:,|$| ))"
         ),
-        lambda begin, lines: f"WARNING{_blamed(lines, begin[1])}", _END_TRACE,
+        _warned, _END_TRACE,
     ),
-    ReportRule(ReportKind.BUG, re.compile(r"BUG: (.+)"), _bug, re.compile(r"---\[ end trace |\s*</TASK>")),
-    ReportRule(ReportKind.OOM, re.compile(r".{1,40} invoked oom-killer: "), _oom, KILLED),
+    ReportRule(
+        ReportKind.WARNING, _is(r"WARNING: kernel stack (regs|frame pointer) at +\S+ in .+ has bad (?:'\w+' )?value"),
+        _called("WARNING: kernel stack {0} has bad value", frame=False), _END_STACK,
+    ),
+    ReportRule(
+        ReportKind.WARNING, _is(r"unchecked MSR access error: \S+ (?:from|to) 0x\w+ .*at rIP: \S+ \((?P<function>\w+)"),
+        _called("unchecked MSR access error"), _END_STACK,
+    ),
+    ReportRule(
+        ReportKind.KMEMLEAK, _is(r"BUG: memory leak"),
+        lambda begin, lines: f"memory leak{_in(telling_frame(lines, rip=False, besides=ALLOCATING))}",
+    ),
+    ReportRule(ReportKind.BUG, _is(r"BUG: workqueue lockup"), _called("BUG: workqueue lockup", frame=False)),
+    ReportRule(ReportKind.BUG, _is(r"BUG: workqueue leaked"), _leaked, _END_STACK),
+    ReportRule(
+        ReportKind.BUG, _is(r"BUG: Bad rss-counter"), _called("BUG: Bad rss-counter state", frame=False), _is(""),
+    ),
+    ReportRule(
+        ReportKind.BUG, _is(r"BUG: non-zero (\w+) on freeing mm"),
+        _called("BUG: non-zero {0} on freeing mm", frame=False), _is(""),
+    ),
+    ReportRule(ReportKind.BUG, _is(r"BUG: Bad page map"), _called("BUG: Bad page map", frame=False), _END_STACK),
+    ReportRule(
+        ReportKind.BUG, _is(r"BUG: Dentry .* still in use"), _called("BUG: Dentry still in use", rip=True), _END_TRACE,
+    ),
+    ReportRule(
+        ReportKind.BUG, _is(r"BUG: (?:\w+ )?stack guard page was hit"),
+        _called("BUG: stack guard page was hit", rip=True), _END_TRACE,
+    ),
+    ReportRule(
+        ReportKind.BUG, _is(r"BUG: scheduling while atomic"), _called("BUG: scheduling while atomic"), _END_STACK,
+    ),
+    ReportRule(
+        ReportKind.BUG, _is(r"BUG: sleeping function called from invalid context"),
+        _called("BUG: sleeping function called from invalid context"), _END_STACK,
+    ),
+    ReportRule(
+        ReportKind.BUG, _is(r"BUG: using (\w+\(\)) in preemptible"), _called("BUG: using {0} in preemptible code"),
+        _END_STACK,
+    ),
+    ReportRule(
+        ReportKind.BUG, _is(r"BUG (\S+) \((?:Not t|T)ainted.*?\): (\S.*)"), _called("BUG {0}: {1}", frame=False),
+        _END_STACK,
+    ),
+    ReportRule(ReportKind.BUG, _is(r"BUG: (\S.*)"), _bug, _END_STACK),
+    ReportRule(
+        ReportKind.BUG, _is(r"unregister_netdevice: waiting for \S+ to become free"),
+        _called("unregister_netdevice: waiting for DEV to become free", frame=False), _is(""),
+    ),
+    ReportRule(
+        ReportKind.BUG, _is(r"VFS: (Busy inodes after unmount|Close: file count is 0)"),
+        _called("VFS: {0} (use-after-free)", frame=False), _is(""),
+    ),
+    ReportRule(
+        ReportKind.PANIC, _is(r"Kernel panic - not syncing: (.*)"), _panic, _is(r"---\[ end Kernel panic"),
+        follows=True,
+    ),
+    ReportRule(ReportKind.OOM, _is(r".{1,40} invoked oom-killer: "), _oom, KILLED),
     ReportRule(ReportKind.OOM, KILLED, _oom, KILLED),
-    ReportRule(ReportKind.KVM, re.compile(r"kvm\w*(?: \[\d+\])?: (\S.*)"), _kvm, re.compile(""), most_level=4),
+    ReportRule(ReportKind.KVM, _KVM_LINE, _kvm, _is(""), most_level=4),  # one line
 )  # fmt: skip
 
-_ANY = re.compile("|".join(f"(?:{rule.begin.pattern})" for rule in RULES))
+_ANY = re.compile("|".join(re.sub(r"\?P<\w+>", "", f"(?:{rule.begin.pattern})") for rule in RULES))
+
+
+def is_advice(text: str) -> bool:
+    """Whether *text* is what KVM advises whoever runs guests here: a note, no complaint of something gone wrong."""
+    found = _ADVICE.search(text)
+    return found is not None and (found[0].startswith("CPU bug") or _KVM_LINE.match(text) is not None)
 
 
 def begins(level: int, text: str) -> ReportRule | None:
-    """Return the rule of the report that *text*, a line at *level*, begins."""
+    """Return the rule of the report that *text*, a line at *level* (-1: unknown), begins."""
     if not _ANY.match(text):  # nearly every line, and there may be 100,000 at once
         return None
-    return next((rule for rule in RULES if level <= rule.most_level and rule.begin.match(text)), None)
+    rule = next((rule for rule in RULES if level <= rule.most_level and rule.begin.match(text)), None)
+    if rule is not None and rule.kind is ReportKind.KVM:
+        complains = level >= 0 or _COMPLAINT.search(text) is not None
+        return rule if complains and not (_ADVICE.search(text) or _CHATTER.search(text)) else None
+    return rule
 
 
-def title(rule: ReportRule, lines: Sequence[str]) -> str:
+def report_title(rule: ReportRule, lines: Sequence[str]) -> str:
     """Return what a report of *rule* with these *lines* is called."""
     begin = next(match for line in lines if (match := rule.begin.match(line)))
     return rule.title(begin, lines)

@@ -11,13 +11,15 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from qstress.hostlog.kinds import KILLED, ReportKind, ReportRule, begins, title
+from qstress.hostlog.kinds import KILLED, ReportKind, ReportRule, begins, report_title
 from qstress.hostlog.records import LogLine
 
 #: This long without a line ends a report.
 SILENCE_S = 1.0
 #: No report is longer: a kernel that chatters on must not keep one from being told.
 MOST_LINES, MOST_S = 1000, 30.0
+#: A panic, or a trap, this soon after a report is what came of it.
+AFTER_S, _AFTER_LINES = 5.0, 100
 #: A rule, and what may stand between it and the line that names the report (the text of a ``WARN()``).
 _OPENING = re.compile(r"(?:={20,}|-+\[ cut here \]-+)$")
 _MOST_OPENING = 8
@@ -57,7 +59,7 @@ class _Open:
         return named_end or len(self.lines) >= MOST_LINES
 
     def closed(self) -> KernelReport:
-        name = title(self.rule, self.lines)
+        name = report_title(self.rule, self.lines)
         tasks = tasks_in(self.lines, killed_only=self.rule.kind is ReportKind.OOM)
         return KernelReport(self.rule.kind, name, self.at_s, tuple(self.lines), tasks)
 
@@ -76,6 +78,8 @@ class ReportReader:
     def __init__(self) -> None:
         self._open: dict[str, _Open] = {}
         self._opening: dict[str, _Opening] = {}
+        self._told_us: int | None = None
+        self._since = 0  # lines since a report was over
 
     @property
     def underway(self) -> bool:
@@ -84,13 +88,14 @@ class ReportReader:
 
     def add(self, line: LogLine, at_s: float) -> list[KernelReport]:
         """Take in the next line, read at *at_s* (monotonic seconds); return the reports that are whole now."""
+        self._since += 1
         over = self._silent(line) if self._open else []
         current = self._open.get(line.caller)
         if current is not None and current.ends_with(line):
             current.add(line)
             return over + self._close(line.caller)
         rule = begins(line.level, line.text)
-        if rule is not None:
+        if rule is not None and not (rule.follows and self._is_told(rule, line, current)):
             return over + self._close(line.caller) + self._begin(rule, line, at_s)
         if _OPENING.match(line.text):
             self._opening[line.caller] = _Opening(at_s, [line.text])
@@ -102,6 +107,22 @@ class ReportReader:
             if len(opening.lines) > _MOST_OPENING:
                 del self._opening[line.caller]
         return over
+
+    def _is_told(self, rule: ReportRule, line: LogLine, current: _Open | None) -> bool:
+        """Whether *line*, which *rule* begins with, is the end of what a report tells: of a bug that is under way the
+        trap, of any report that is under way or has just been made the panic.
+        """
+        if rule.kind is not ReportKind.PANIC:
+            return current is not None and current.rule.kind is ReportKind.BUG
+        return (
+            current is not None
+            or any(each.rule.gathers for each in self._open.values())
+            or (
+                self._told_us is not None
+                and 0 <= line.at_us - self._told_us < AFTER_S * 1e6
+                and self._since <= _AFTER_LINES
+            )
+        )
 
     def flush(self) -> list[KernelReport]:
         """Return the reports under way: nothing has come for :data:`SILENCE_S`, or nothing more will."""
@@ -123,7 +144,10 @@ class ReportReader:
 
     def _close(self, caller: str) -> list[KernelReport]:
         begun = self._open.pop(caller, None)
-        return [begun.closed()] if begun else []
+        if begun is None:
+            return []
+        self._told_us, self._since = begun.last_us, 0
+        return [begun.closed()]
 
 
 def tasks_in(lines: Sequence[str], *, killed_only: bool = False) -> tuple[int, ...]:

@@ -19,10 +19,13 @@ import anyio
 from anyio.lowlevel import checkpoint
 
 from qstress.hostlog.findings import HostFinding, HostFindings, Roll, blame_for
+from qstress.hostlog.kinds import is_advice
 from qstress.hostlog.records import KmsgReader, LogLine
 from qstress.hostlog.reports import SILENCE_S, KernelReport, ReportReader, tasks_in
 
 KMSG = Path("/dev/kmsg")
+#: So many lines of KVM's advice are kept.
+MOST_NOTES = 20
 _KMSG_DEVICE = os.makedev(1, 11)
 _RECORD_BYTES = 16 * 1024  # more than the longest record: a smaller buffer would be refused
 _BITE = 64  # records between two turns of the event loop, about half a millisecond
@@ -33,13 +36,15 @@ class HostLog:
     """The witness of one run: open it before the first trial, :meth:`watch` while the run lasts, then :meth:`close`.
 
     ``roll`` has to be told which trials are alive. ``problem`` says why the log cannot be read, empty if it can.
-    ``overruns`` counts how often the kernel was faster than we. *on_report* gets each report's finding as it comes.
+    ``notes`` is what KVM advised, each once, at most :data:`MOST_NOTES`. ``overruns`` counts how often the kernel was
+    faster than we. *on_report* gets each report's finding as it comes.
     """
 
     def __init__(self, on_report: Callable[[HostFinding], None], path: Path = KMSG) -> None:
         self.roll = Roll()
         self.findings = HostFindings()
         self.records = KmsgReader()
+        self.notes: dict[str, None] = {}
         self.overruns = 0
         self.problem = ""
         self._on_report = on_report
@@ -86,6 +91,7 @@ class HostLog:
             "overruns": self.overruns,
             "lost": self.records.lost,
             "torn": self.records.torn,
+            "notes": list(self.notes),
             "reports": [
                 {
                     "title": title,
@@ -110,6 +116,7 @@ class HostLog:
         if self.records.lost or self.records.torn:
             lost = f"{self.records.lost} records lost ({self.overruns} overruns), {self.records.torn} torn"
             lines.append(f"host kernel log: {lost}: a report may have been missed")
+        lines += [f"  note: {note}" for note in self.notes]
         return lines + [f"  {each.count}x {title} ({each.blame.confidence})" for title, each in found.items()]
 
     def _open(self, path: Path) -> int:
@@ -151,6 +158,8 @@ class HostLog:
         return lines
 
     def _add(self, line: LogLine, at_s: float) -> None:
+        if len(self.notes) < MOST_NOTES and is_advice(line.text):
+            self.notes[line.text] = None
         over = self._reports.add(line, at_s)
         if over or self._reports.underway:
             for task in tasks_in([line.text]):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -53,3 +54,23 @@ def recorded(texts: Iterable[str], *, first: int = 0, start_us: int = 0, priorit
 def escaped(text: str) -> bytes:
     """Write what is not printable as the kernel does."""
     return "".join(char if " " <= char < "\x7f" and char != "\\" else f"\\x{ord(char):02x}" for char in text).encode()
+
+
+def _blocks(path: Path, head: str) -> Iterator[list[str]]:
+    """Yield the parts of the file *path* that begin with a line ``# head``, without the empty line between two."""
+    for block in re.split(rf"^(?=# {head})", path.read_text(), flags=re.MULTILINE)[1:]:
+        yield block.rstrip("\n").split("\n")
+
+
+def cases() -> list[Golden]:
+    """Return the reports of which several stand in a file; the threads that they name are not told."""
+    return [
+        Golden(title.removeprefix("# title: "), kind.removeprefix("# kind: "), (), tuple(lines), tuple(lines))
+        for path in sorted((FOLDER / "reports").glob("*.txt"))
+        for title, kind, *lines in _blocks(path, "title: ")
+    ]
+
+
+def healthy() -> dict[str, list[str]]:
+    """Return logs of machines on which nothing is wrong, by what they show."""
+    return {name.removeprefix("# "): lines for name, *lines in _blocks(FOLDER / "healthy/healthy.txt", "")}

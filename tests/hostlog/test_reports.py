@@ -69,6 +69,27 @@ def test_a_rule_that_nothing_follows_is_forgotten() -> None:
     assert len(report.lines) == 1
 
 
+PANIC = "Kernel panic - not syncing: Fatal exception"
+TRAP = ["Oops: divide error: 0000 [#1] SMP", "RIP: 0010:pit_rate+0x1/0x2", "---[ end trace 0000000000000000 ]---"]
+
+
+def test_a_panic_belongs_to_the_report_just_made_and_stands_alone_where_there_is_none() -> None:
+    sample = golden("warning-619")
+    (report,) = read([*spoken(sample.lines), *spoken(NOISE, start_us=1_000), *spoken([PANIC], start_us=2_000)])
+    assert report.title == sample.title
+    later = [*spoken(sample.lines), *spoken([PANIC], start_us=60_000_000)]
+    assert [report.title for report in read(later)] == [sample.title, "kernel panic: Fatal exception"]
+    assert [report.kind.value for report in read(list(spoken([PANIC])))] == ["panic"]
+
+
+def test_a_trap_belongs_to_the_bug_under_way_and_to_no_other_report() -> None:
+    bug = [*spoken(["kernel BUG at a.c:1!"]), *spoken(TRAP, start_us=100)]
+    assert [report.title for report in read(bug)] == ["kernel BUG in pit_rate"]
+    sample = golden("warning-619")
+    after = [*spoken(sample.lines), *spoken(TRAP, start_us=1_000)]
+    assert [report.title for report in read(after)] == [sample.title, "divide error in pit_rate"]
+
+
 def test_a_kernel_that_chatters_on_does_not_keep_a_report_from_being_told() -> None:
     head = golden("hung-task").lines
     fast = [*spoken(head), *spoken(["chatter"] * 5000, start_us=1_000)]

@@ -61,6 +61,15 @@ async def watched() -> AsyncIterator[Kernel]:
         os.close(fd)
 
 
+async def test_what_kvm_advises_is_a_note_and_no_finding() -> None:
+    advice = "kvm: SMP vm created on host with unstable TSC; guest TSC will not be reliable"
+    async with watched() as kernel:
+        await kernel.say(advice, advice, *KCSAN.lines)
+        await kernel.until(lambda: len(kernel.heard) == 1)
+    assert kernel.log.document()["notes"] == [advice]
+    assert f"  note: {advice}" in kernel.log.text()
+
+
 async def test_every_kind_is_found_titled_and_counted_once_a_title() -> None:
     async with watched() as kernel:
         for _ in range(2):
