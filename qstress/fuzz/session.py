@@ -169,11 +169,11 @@ class Session:
         with self.setup.guest(self.target.binary, arguments) as guest:
             began_s = time.monotonic()
             if self.host_log:
-                self.host_log.roll.begin(number, guest.qemu_pid, began_s)
+                self.host_log.live_trials.begin(number, guest.qemu_pid, began_s)
             self._fuzz(guest, arguments, over)
             self.totals.busy_s += time.monotonic() - began_s
             if self.host_log:
-                self.host_log.roll.end(number, time.monotonic())
+                self.host_log.live_trials.end(number, time.monotonic())
                 self.host_log.read()
 
     def _fuzz(self, guest: FuzzedGuest, arguments: tuple[str, ...], over: Callable[[], bool]) -> Trace:

@@ -28,7 +28,7 @@ class Blame:
     confidence: Confidence
 
 
-class Roll:
+class LiveTrials:
     """Which trials are alive. A trial that shares its QEMU with the one before begins when that ends."""
 
     def __init__(self) -> None:

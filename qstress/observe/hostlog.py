@@ -18,7 +18,7 @@ from pathlib import Path
 import anyio
 from anyio.lowlevel import checkpoint
 
-from qstress.hostlog.findings import HostFinding, HostFindings, Roll, blame_for
+from qstress.hostlog.findings import HostFinding, HostFindings, LiveTrials, blame_for
 from qstress.hostlog.kinds import is_advice
 from qstress.hostlog.records import KmsgReader, LogLine
 from qstress.hostlog.reports import SILENCE_S, KernelReport, ReportReader, tasks_in
@@ -35,13 +35,13 @@ _LAST_BITES = 64  # at the end of a run: nobody can keep us there by writing on
 class HostLog:
     """The witness of one run: open it before the first trial, :meth:`watch` while the run lasts, then :meth:`close`.
 
-    ``roll`` has to be told which trials are alive. ``problem`` says why the log cannot be read, empty if it can.
+    ``live_trials`` has to be told which trials are alive. ``problem`` says why the log cannot be read, empty if it can.
     ``notes`` is what KVM advised, each once, at most :data:`MOST_NOTES`. ``overruns`` counts how often the kernel was
     faster than we. *on_report* gets each report's finding as it comes.
     """
 
     def __init__(self, on_report: Callable[[HostFinding], None], path: Path = KMSG) -> None:
-        self.roll = Roll()
+        self.live_trials = LiveTrials()
         self.findings = HostFindings()
         self.records = KmsgReader()
         self.notes: dict[str, None] = {}
@@ -168,7 +168,7 @@ class HostLog:
 
     def _take(self, reports: list[KernelReport]) -> None:
         for report in reports:
-            blamed = blame_for(report, self.roll.at(report.at_s), self._owners)
+            blamed = blame_for(report, self.live_trials.at(report.at_s), self._owners)
             self._on_report(self.findings.add(report, blamed))
         if not self._reports.underway:
             self._owners.clear()

@@ -26,7 +26,7 @@ from qstress.config.settings import Settings, digest, resolved_document
 from qstress.errors import INTERRUPTED_EXIT, ConfigError, RigError
 from qstress.host.facts import host_facts
 from qstress.host.sandbox import has_sandbox
-from qstress.hostlog.findings import HostFinding, Roll, reports_text
+from qstress.hostlog.findings import HostFinding, LiveTrials, reports_text
 from qstress.interposer import build as interposer
 from qstress.metrics.snapshot import Progress, RunVerdict, Snapshot, snapshot
 from qstress.model import Build, Evidence, FindingClass, StormCount, Trial, TrialResult
@@ -261,11 +261,11 @@ def trial_runner(
     settings: Settings,
     wants_evidence: Callable[[TrialResult], bool],
     on_kicks: Callable[[int, StormCount], None],
-    roll: Roll,
+    live_trials: LiveTrials,
 ) -> TrialRunner:
     """Return what runs the trials of a process-run on a lane, with each build's environment made once.
 
-    :param wants_evidence: whether the evidence of a finding is worth making; *on_kicks*, *roll*: see ``TrialContext``.
+    :param wants_evidence: whether the evidence of a finding is worth making; *on_kicks*, *live_trials*: see ``TrialContext``.
     :raises RigError: the interposer is asked for and cannot be built.
     """
     env = {build.name: interposer.environment(build) for build in settings.builds}
@@ -278,7 +278,7 @@ def trial_runner(
         name = trials[0].cell.build.name
         bench = TrialContext(
             lane=lane, run_began_s=began_s, env=env[name], sandbox=sandboxed[name], wants_evidence=wants_evidence,
-            since=since, learned=learned, known=known, on_kicks=on_kicks, roll=roll,
+            since=since, learned=learned, known=known, on_kicks=on_kicks, live_trials=live_trials,
         )  # fmt: skip
         # as stored: what a summary made again from the store is made of
         await run_process(trials, bench, lambda done: deliver([(as_stored(result), kept) for result, kept in done]))
@@ -336,7 +336,7 @@ def _wire(
         decided=lambda: settings.stop_decided and answered(tally, settings.compare, settings.gate),
     )
     host_log = HostLog(lambda finding: None)
-    runner = trial_runner(settings, store.wants_evidence, tally.add_kicks, host_log.roll)
+    runner = trial_runner(settings, store.wants_evidence, tally.add_kicks, host_log.live_trials)
     campaign = Campaign(plan, runner, store, stop, settings.lanes, finished, counted)
     soak = Soak(settings, kvm, store, plan, totals, campaign, started, host_log, open_findings=open_findings)
     soak.past = last_good(settings, settings.runs_dir, store.run_id)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
-from qstress.hostlog.findings import Roll
+from qstress.hostlog.findings import LiveTrials
 from qstress.model import FindingClass, StormCount, TrialResult
 from qstress.observe import usage
 from qstress.verdict.limits import Learned
@@ -18,7 +18,7 @@ class TrialContext:
     On which lane it runs, when the run began (monotonic seconds) and what the CPUs had counted then, what the
     interposer adds to QEMU's environment, whether this QEMU has a sandbox, whether anybody wants the evidence of a
     finding, what healthy bring-ups of each cell were like and which classes it has shown so far, who is told what
-    kicked a cell's guest, and the roll of trials for the host's kernel log.
+    kicked a cell's guest, and the trials that are alive, for the host's kernel log.
     """
 
     lane: int = 0
@@ -30,4 +30,4 @@ class TrialContext:
     wants_evidence: Callable[[TrialResult], bool] = lambda result: True
     known: set[tuple[int, FindingClass | None]] = field(default_factory=set)
     on_kicks: Callable[[int, StormCount], None] = lambda cell_index, count: None
-    roll: Roll | None = None
+    live_trials: LiveTrials | None = None

@@ -55,12 +55,12 @@ class InstrumentedGuest:
 
     def turn_to(self, trial: Trial | None) -> None:
         """Say whose trial it is from now on, or that it is nobody's any more."""
-        roll, now_s = self._bench.roll, time.monotonic()
-        if roll is not None and self._trial is not None:
-            roll.end(self._trial, now_s)
+        live_trials, now_s = self._bench.live_trials, time.monotonic()
+        if live_trials is not None and self._trial is not None:
+            live_trials.end(self._trial, now_s)
         self._trial = None if trial is None else trial.number
-        if roll is not None and trial is not None:
-            roll.begin(trial.number, self.guest.process.pid, now_s)
+        if live_trials is not None and trial is not None:
+            live_trials.begin(trial.number, self.guest.process.pid, now_s)
 
     async def look(self) -> None:
         """Begin to count kicks."""

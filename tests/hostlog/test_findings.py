@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from qstress.hostlog.findings import LATE_S, MOST_TRIALS, Blame, HostFindings, Roll, blame_for, reports_text
+from qstress.hostlog.findings import LATE_S, MOST_TRIALS, Blame, HostFindings, LiveTrials, blame_for, reports_text
 from qstress.hostlog.kinds import ReportKind
 from qstress.hostlog.reports import KernelReport
 from qstress.model import Confidence, FindingClass, Outcome
@@ -32,25 +32,25 @@ def test_trials_are_blamed_as_surely_as_the_report_allows(
     assert blame_for(report("x", *tasks), alive, {501: 500, 601: 600}) == expected
 
 
-def test_the_roll_knows_who_was_alive_when() -> None:
-    roll = Roll()
-    assert roll.at(0.0) == {}
-    roll.begin(1, 100, 10.0)
-    roll.begin(2, 200, 11.0)
-    assert (roll.at(9.9), roll.at(10.0), roll.at(12.0)) == ({}, {1: 100}, {1: 100, 2: 200})
-    roll.end(1, 12.0)
-    assert roll.at(12.0 + LATE_S / 2) == {1: 100, 2: 200}
-    assert roll.at(12.0 + 2 * LATE_S) == {2: 200}
-    roll.begin(3, 100, 12.0)
-    assert roll.at(12.5) == {2: 200, 3: 100}
+def test_it_is_known_which_trials_were_alive_when() -> None:
+    live_trials = LiveTrials()
+    assert live_trials.at(0.0) == {}
+    live_trials.begin(1, 100, 10.0)
+    live_trials.begin(2, 200, 11.0)
+    assert (live_trials.at(9.9), live_trials.at(10.0), live_trials.at(12.0)) == ({}, {1: 100}, {1: 100, 2: 200})
+    live_trials.end(1, 12.0)
+    assert live_trials.at(12.0 + LATE_S / 2) == {1: 100, 2: 200}
+    assert live_trials.at(12.0 + 2 * LATE_S) == {2: 200}
+    live_trials.begin(3, 100, 12.0)
+    assert live_trials.at(12.5) == {2: 200, 3: 100}
 
 
-def test_the_roll_of_a_long_run_does_not_grow() -> None:
-    roll = Roll()
+def test_what_is_known_of_a_long_run_does_not_grow() -> None:
+    live_trials = LiveTrials()
     for trial in range(50_000):
-        roll.begin(trial, 100, trial * 0.1)
-        roll.end(trial, trial * 0.1 + 0.05)
-    assert len(roll._ended) < 1000
+        live_trials.begin(trial, 100, trial * 0.1)
+        live_trials.end(trial, trial * 0.1 + 0.05)
+    assert len(live_trials._ended) < 1000
 
 
 def test_reports_of_one_title_are_one_finding() -> None:

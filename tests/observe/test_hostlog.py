@@ -108,8 +108,8 @@ async def test_a_report_goes_to_the_trial_whose_thread_it_names() -> None:
     lines = [line.replace("4025", str(vcpu.native_id)) for line in KCSAN.lines]
     async with watched() as kernel:
         now_s = time.monotonic()
-        kernel.log.roll.begin(11, 1, now_s)
-        kernel.log.roll.begin(12, os.getpid(), now_s)
+        kernel.log.live_trials.begin(11, 1, now_s)
+        kernel.log.live_trials.begin(12, os.getpid(), now_s)
         await kernel.say(*lines)
         await kernel.until(lambda: bool(kernel.heard))
     over.set()
@@ -123,10 +123,10 @@ async def test_a_report_that_names_nobody_goes_to_all_who_were_alive_and_says_ho
     async with watched() as kernel:
         await kernel.say(*golden("kvm-module").lines)
         await kernel.until(lambda: len(kernel.heard) == 1)
-        kernel.log.roll.begin(1, 101, time.monotonic())
+        kernel.log.live_trials.begin(1, 101, time.monotonic())
         await kernel.say(*KCSAN.lines)
         await kernel.until(lambda: len(kernel.heard) == 2)
-        kernel.log.roll.begin(2, 102, time.monotonic())
+        kernel.log.live_trials.begin(2, 102, time.monotonic())
         await kernel.say(*ubsan)
         await kernel.until(lambda: len(kernel.heard) == 3)
     blamed = [(each.blame.trials, each.blame.confidence.value) for each in kernel.heard]

@@ -1,4 +1,4 @@
-"""The bell keeps a ring for the next who waits; a machine books its trials on the roll and ends the last one."""
+"""The bell keeps a ring for the next who waits; a machine says which trials are alive and ends the last one."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from dataclasses import replace
 import anyio
 import pytest
 
-from qstress.hostlog.findings import Roll
+from qstress.hostlog.findings import LiveTrials
 from qstress.model import Accel
 from qstress.trial.context import TrialContext
 from qstress.trial.instrumented import Bell, instrumented_guest
@@ -37,14 +37,14 @@ async def test_a_ring_is_heard_once() -> None:
 @pytest.mark.qemu
 @pytest.mark.timeout(60)
 async def test_the_roll_knows_whose_guest_it_is_and_until_when() -> None:
-    roll, trial = Roll(), planned(Accel.TCG, number=7)
-    async with instrumented_guest(trial, TrialContext(roll=roll)) as made:
+    live_trials, trial = LiveTrials(), planned(Accel.TCG, number=7)
+    async with instrumented_guest(trial, TrialContext(live_trials=live_trials)) as made:
         before_s, process = time.monotonic(), made.guest.process
         made.turn_to(trial)
-        assert roll.at(before_s) == {}
-        assert roll.at(time.monotonic()) == {7: process.pid}
+        assert live_trials.at(before_s) == {}
+        assert live_trials.at(time.monotonic()) == {7: process.pid}
         made.turn_to(replace(trial, number=8))
-        assert set(roll.at(time.monotonic())) == {7, 8}  # a report may come late
+        assert set(live_trials.at(time.monotonic())) == {7, 8}  # a report may come late
         assert not process.exited.is_set()
     assert process.exited.is_set()
-    assert roll.at(time.monotonic() + 3600) == {}
+    assert live_trials.at(time.monotonic() + 3600) == {}
