@@ -44,7 +44,7 @@ _MACHINERY = re.compile(
     r"wait_for_com|complete(?:_all|_on)?$|finish_wait|rcu_|call_rcu|synchronize_|cleanup_srcu|queue_work|process_one_work|"
     r"(?:flush|cancel|drain|destroy|insert|delayed)_\w*work|try_to_grab|(?:del|mod|init|add|try_to_del|lock)_timer|timer_delete|"
     r"kthread|worker_thread|ret_from_fork|hrtimer|tick_|update_process_times|(?:pv_|arch_|native_)*(?:safe_)?halt$|kvm_wait|pv_wait|"
-    r"default_idle|do_idle|cpu_?idle|cpu_startup|intel_idle|acpi_idle|mwait|start_secondary|secondary_startup|"
+    r"(?:native|paravirt|do_trace)_\w*msr|default_idle|do_idle|cpu_?idle|cpu_startup|intel_idle|acpi_idle|mwait|start_secondary|secondary_startup|"
     # memory, strings, checksums, the driver core
     r"mem(?:cpy|set|move|cmp|chr|dup|scan|zero)|str(?:n|l|s|sc)?(?:len|cpy|cmp|chr|dup|str|cat)|v?s(?:c|n)+printf|k?v?asprintf|"
     r"k(?:str|mem)dup|va_format|string(?:_nocheck)?$|pointer$|hex_|(?:\w*_)?[kvm]*[mzc]alloc|alloc_(?:page|frozen|skb)|k?v?realloc|"

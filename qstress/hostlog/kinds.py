@@ -45,7 +45,8 @@ Titler = Callable[[re.Match[str], Sequence[str]], str]
 class ReportRule:
     """One kind of report. ``begin`` matches the line that names it, ``end`` its last line (None: silence ends it, or
     the next report). ``most_level`` is the least urgent level at which ``begin`` counts. ``gathers``: lines that other
-    CPUs print meanwhile belong to it. ``follows``: it is the end of a report that has just been made, if there is one.
+    CPUs print meanwhile belong to it. ``follows``: it is part of a report of its kind that is under way (a panic: of
+    any, or of one just made), if there is one.
     """
 
     kind: ReportKind
@@ -182,8 +183,9 @@ def _leaked(begin: re.Match[str], lines: Sequence[str]) -> str:
 
 def _bug(begin: re.Match[str], lines: Sequence[str]) -> str:
     what = re.split(r": \S+/\d+| in process | on CPU#| by .*/\d+|, \S+/\d+|  ", begin[1])[0].rstrip(" :")
-    frame = "" if what.endswith("too low!") else telling_frame(lines, rip=False)
-    return f"BUG: {_plain(what)}{_in(frame)}"
+    if what.endswith("too low!"):
+        return f"BUG: {what}"
+    return f"BUG: {_plain(what.rstrip('!'))}{_in(telling_frame(lines, rip=False))}"
 
 
 def _panic(begin: re.Match[str], lines: Sequence[str]) -> str:
@@ -357,7 +359,11 @@ RULES: tuple[ReportRule, ...] = (
     ),
     ReportRule(ReportKind.OOM, _is(r".{1,40} invoked oom-killer: "), _oom, KILLED),
     ReportRule(ReportKind.OOM, KILLED, _oom, KILLED),
-    ReportRule(ReportKind.KVM, _KVM_LINE, _kvm, _is(""), most_level=4),  # one line
+    ReportRule(
+        ReportKind.KVM, _is(r"(?:kvm_(?:intel|amd): )?(VMC[SB]) \S+, last attempted (VM\S+) on CPU"),
+        _called("kvm: {1} failed: {0} dumped", frame=False), most_level=4,
+    ),
+    ReportRule(ReportKind.KVM, _KVM_LINE, _kvm, _is(""), most_level=4, follows=True),  # one line, or one of a dump
 )  # fmt: skip
 
 _ANY = re.compile("|".join(re.sub(r"\?P<\w+>", "", f"(?:{rule.begin.pattern})") for rule in RULES))
@@ -374,7 +380,7 @@ def begins(level: int, text: str) -> ReportRule | None:
     if not _ANY.match(text):  # nearly every line, and there may be 100,000 at once
         return None
     rule = next((rule for rule in RULES if level <= rule.most_level and rule.begin.match(text)), None)
-    if rule is not None and rule.kind is ReportKind.KVM:
+    if rule is not None and rule.begin is _KVM_LINE:
         complains = level >= 0 or _COMPLAINT.search(text) is not None
         return rule if complains and not (_ADVICE.search(text) or _CHATTER.search(text)) else None
     return rule

@@ -109,11 +109,11 @@ class ReportReader:
         return over
 
     def _is_told(self, rule: ReportRule, line: LogLine, current: _Open | None) -> bool:
-        """Whether *line*, which *rule* begins with, is the end of what a report tells: of a bug that is under way the
+        """Whether *line*, which *rule* begins with, is part of what a report tells: of a bug that is under way the
         trap, of any report that is under way or has just been made the panic.
         """
         if rule.kind is not ReportKind.PANIC:
-            return current is not None and current.rule.kind is ReportKind.BUG
+            return current is not None and current.rule.kind is rule.kind
         return (
             current is not None
             or any(each.rule.gathers for each in self._open.values())

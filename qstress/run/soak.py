@@ -265,7 +265,8 @@ def trial_runner(
 ) -> TrialRunner:
     """Return what runs the trials of a process-run on a lane, with each build's environment made once.
 
-    :param wants_evidence: whether the evidence of a finding is worth making; *on_kicks*, *live_trials*: see ``TrialContext``.
+    :param wants_evidence: whether the evidence of a finding is worth making.
+    :param on_kicks: like *live_trials* as in ``TrialContext``.
     :raises RigError: the interposer is asked for and cannot be built.
     """
     env = {build.name: interposer.environment(build) for build in settings.builds}

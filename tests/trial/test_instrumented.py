@@ -36,7 +36,7 @@ async def test_a_ring_is_heard_once() -> None:
 
 @pytest.mark.qemu
 @pytest.mark.timeout(60)
-async def test_the_roll_knows_whose_guest_it_is_and_until_when() -> None:
+async def test_it_is_known_whose_guest_is_alive_and_until_when() -> None:
     live_trials, trial = LiveTrials(), planned(Accel.TCG, number=7)
     async with instrumented_guest(trial, TrialContext(live_trials=live_trials)) as made:
         before_s, process = time.monotonic(), made.guest.process
