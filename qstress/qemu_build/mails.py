@@ -19,6 +19,7 @@ from qstress.qemu_build.webtext import as_mbox, html_text, page_text, plain_addr
 
 _TIMEOUT_S = 60.0
 _NESTING = 5
+_SIGNED = b"\n-----BEGIN PGP SIGNED MESSAGE-----\n"
 _MIME = re.compile(rb"^(?:Content-[A-Za-z-]+|MIME-Version):[^\n]*\n(?:[ \t][^\n]*\n)*", re.MULTILINE | re.IGNORECASE)
 
 
@@ -134,8 +135,10 @@ def _read(folder: Path, mail: bytes) -> PatchMail:
     info = dict(line.split(": ", 1) for line in map(_decoded, done.stdout.split(b"\n")) if ": " in line)
     email = info.get("Email", "")
     author = " ".join(filter(None, (info.get("Author", ""), f"<{email}>" if email else "")))
-    author = plain_address(author)
-    return PatchMail(info.get("Subject", ""), author, _distinct(diffs_in(unix_lines((folder / "patch").read_bytes()))))
+    patch = unix_lines((folder / "patch").read_bytes())
+    if _SIGNED in mail:
+        patch = re.sub(rb"^- ", b"", patch, flags=re.MULTILINE)  # RFC 4880, 7.1: dashes are escaped in a signed text
+    return PatchMail(info.get("Subject", ""), plain_address(author), _distinct(diffs_in(patch)))
 
 
 def _decoded(header: bytes) -> str:

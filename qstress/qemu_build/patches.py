@@ -26,6 +26,7 @@ _NUMBER = re.compile(r"\b(\d+)/(\d+)\b")
 _VERSION = re.compile(r"(?:\b|PATCH)v(\d+)\b", re.IGNORECASE)
 _REPLY = re.compile(r"(?:re|aw|antw|antwort|sv|vs|r|回复|答复)\s*(?:\[\d+\])?\s*[::]\s*", re.IGNORECASE)
 _FORWARD = re.compile(r"(?:(?:fwd?|wg|tr)\s*:\s*)+", re.IGNORECASE)
+_QUOTED = re.compile(rb"^[>|:][>|: ]*(?:diff --git |@@ -)", re.MULTILINE)
 _REMEDY = "save the one that is meant in a file of its own"
 _OLD_NAME = re.compile(r'^(?:rename|copy) from "?([^"\n]+)', re.MULTILINE)
 _FAILED = re.compile(r"error: patch failed: (.*):(\d+)$")
@@ -96,7 +97,9 @@ def read_patches(path: Path) -> tuple[Patch, ...]:
     except OSError as error:
         raise ConfigError(f"{path}: cannot be read: {error.strerror}") from error
     try:
-        mails = mails_in(readable(data))
+        mails = mails_in(text := readable(data))
+        if not any(mail.diffs for mail in mails) and _QUOTED.search(text):
+            raise ConfigError("the patch in it is quoted; save the mail that it is quoted from")
         found = _meant([_Found.of(mail) for mail in mails if mail.diffs])
         sha256 = hashlib.sha256(data).hexdigest()
         return tuple(_patch(path.name, sha256, each) for each in found)

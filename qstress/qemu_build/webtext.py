@@ -30,9 +30,9 @@ _SIGNED_OFF = re.compile(r"^\s*Signed-off-by:\s+(\S.*\S)", re.MULTILINE)
 _AUTHORS = tuple(re.compile(text, re.MULTILINE) for text in (
     r"^(?:# User |\W{0,3}(?:From|[Aa]uthor|Submitter)(?:[ \t]*:|\t| {2}))\s*(\S.*?)(?: @ \d{4}-.*|\t.*| {2,}.*)?$",
     r"^(\S.*?) posted \d+ patch",
-    r"^(\S.*?),? (?:(?:Mon|Tue|Wed|Thu|Fri|Sat|Sun),? \d+ \w{3} \d{4}|\w{3} \d+, \d{4}, )",
+    r"^([^\s:][^:\n]*?),? (?:(?:Mon|Tue|Wed|Thu|Fri|Sat|Sun),? \d+ \w{3} \d{4}|\w{3} \d+, \d{4}, )",
 ))  # fmt: skip
-_HTML = re.compile(rb"\s*<(?:!doctype\s+html|html|head|body)\b", re.IGNORECASE)
+_HTML = re.compile(rb"\s*<[!?a-z]", re.IGNORECASE)
 _NEW_LINES = {"br", "div", "dd", "dt", "h1", "h2", "h3", "li", "p", "pre", "table", "td", "th", "tr"}
 
 
@@ -83,7 +83,7 @@ def _mail_start(text: bytes) -> int | None:
 
 def page_text(text: bytes) -> bytes:
     """Return the words of a page, a line each: out of HTML, quoted-printable undone, without a common indent."""
-    if _HTML.match(text) or (b"<pre" in text and b"</pre>" in text and not diffs_in(text)):
+    if _HTML.match(text):
         text = html_text(text)
     if b"=3D" in text and not re.search(rb"=(?![0-9A-F]{2}|[ \t]*\r?\n)", text):
         text = quopri.decodestring(text)  # every "=" begins an escape: nobody has decoded it

@@ -420,7 +420,7 @@ def boxes(c: Clean) -> list[Case]:
         ),
         Case("the second version alone", c.two, (c.two,), subjects=(TITLE,)),
         Case("a reply alone", subject(c.one, b"Re: [PATCH] x"), (c.one,), subjects=("x",)),
-        Case("a reply that quotes", re.sub(rb"(?m)^", b"> ", c.diff), refused="there is no patch in it"),
+        Case("a reply that quotes", re.sub(rb"(?m)^", b"> ", c.diff), refused="the patch in it is quoted"),
     ]
 
 
@@ -496,7 +496,10 @@ def pages(c: Clean) -> list[Case]:
     when = "Tue, 09 Sep 2025 12:00:00 -0700"
     lore = page(c, LORE, LORE_END)
     lore_html = f"<!DOCTYPE html><html><style>a</style><body><pre>{html.escape(lore.decode())}</pre></body></html>"
+    raw = html.escape(c.one.decode().partition("\n")[2])
+    xml = f'<?xml version="1.0"?><html><body><pre>{raw}</pre></body></html>'
     return [
+        Case("page that is a mail, saved as XHTML", xml.encode(), one, subjects=title),
         Case("page of lore", lore, one, subjects=title),
         Case("page of lore, saved as HTML", lore_html.encode(), one, subjects=title),
         Case(
