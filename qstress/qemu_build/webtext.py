@@ -19,7 +19,9 @@ from qstress.qemu_build.diffs import diffs_in
 _MOST_BYTES = 64 * 1024 * 1024
 _SEPARATOR = b"From mail Mon Sep 17 00:00:00 2001\n"
 #: ``From``, a sender or commit, and a date in any zone; a header follows.
-_FROM_LINE = re.compile(rb"^>?From .*\b\d?\d:\d\d\b.*\b\d{4}\b.*\n(?=>?[A-Za-z][A-Za-z0-9-]*:)", re.MULTILINE)
+_FROM_LINE = re.compile(
+    rb"^>?From (?=.*\b\d?\d:\d\d\b)(?=.*\b(?:19|20)\d\d\b).*\n(?=>?[A-Za-z][A-Za-z0-9-]*:)", re.MULTILINE
+)
 _HEADERS = re.compile(rb"(?:[A-Za-z][A-Za-z0-9-]*:[^\n]*\n(?:[ \t]+\S[^\n]*\n)*){1,300}(?=\n)")
 _FROM = re.compile(rb"^>?From:", re.MULTILINE | re.IGNORECASE)
 _SUBJECT = re.compile(rb"^Subject:", re.MULTILINE | re.IGNORECASE)

@@ -389,6 +389,24 @@ def boxes(c: Clean) -> list[Case]:
             series,
             subjects=names,
         ),
+        Case(
+            "series with odd From lines",
+            b"".join(
+                line + part
+                for line, part in zip(
+                    (
+                        b"From a 9:00:00 Sep 9 2025\n",
+                        b">From a Tue Sep  9 9:00:00 +0200 2025\n",
+                        b"From a@x.org Tue Sep  9 9:00 CEST 2025\n",
+                        b"From - Tue, 9 Sep 2025 9:00:00 GMT\n",
+                    ),
+                    parts,
+                    strict=True,
+                )
+            ),
+            series,
+            subjects=names,
+        ),
         Case("series with CRLF", box.replace(b"\n", b"\r\n"), series, subjects=names),
         Case("series with a review", box + reply, series, subjects=names),
         Case(
