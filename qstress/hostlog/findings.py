@@ -53,16 +53,16 @@ class LiveTrials:
 
 
 def blame_for(report: KernelReport, alive: Mapping[int, int], owners: Mapping[int, int]) -> Blame:
-    """Return who is to blame for *report*.
+    """Return which trials *report* may come from.
 
     :param alive: process by trial, of the trials alive when it came.
     :param owners: process by thread, of the threads it names, as far as known.
     """
     named = {owners.get(task, task) for task in report.tasks}
-    guilty = tuple(sorted(trial for trial, pid in alive.items() if pid in named))
-    if guilty:
-        certain = len({alive[trial] for trial in guilty}) == 1
-        return Blame(guilty, Confidence.CERTAIN if certain else Confidence.LIKELY)
+    theirs = tuple(sorted(trial for trial, pid in alive.items() if pid in named))
+    if theirs:
+        certain = len({alive[trial] for trial in theirs}) == 1
+        return Blame(theirs, Confidence.CERTAIN if certain else Confidence.LIKELY)
     one = len(set(alive.values())) == 1
     return Blame(tuple(sorted(alive)), Confidence.LIKELY if one else Confidence.INCONCLUSIVE)
 

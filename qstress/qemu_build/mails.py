@@ -93,7 +93,9 @@ def _parts(folder: Path, mail: bytes, nesting: int) -> Iterator[PatchMail]:
             continue
         flowed = b"Content-Type: text/plain; format=flowed; delsp=%s\n" % str(part.get_param("delsp", "no")).encode()
         kind = flowed if str(part.get_param("format", "")).lower() == "flowed" else b""
-        diffs += _read(folder, head + kind + b"\n" + text).diffs
+        read = _read(folder, head + kind + b"\n" + text)
+        said = read if read.diffs else said  # the author may stand in the text
+        diffs += read.diffs
     known = {diff.key for diff in diffs}
     if len(attached) == 1 and known == {diff.key for diff in attached[0].diffs}:
         yield replace(attached[0], author=attached[0].author or said.author)

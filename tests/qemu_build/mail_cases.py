@@ -452,6 +452,17 @@ def mime(c: Clean) -> list[Case]:
     )
     return [
         Case("attached diff", multipart(c, text, patch), one, subjects=(TITLE,)),
+        Case(
+            "text and HTML, the author in the text",
+            multipart(
+                c,
+                MIMEText(f"From: {AUTHOR}\n\n{c.body.decode()}", "plain", "utf-8"),
+                rich,
+                kind="alternative",
+                author="L <l@x>",
+            ),
+            one,
+        ),
         Case("attached as bytes", multipart(c, text, attached(c.diff)), one, subjects=(TITLE,)),
         Case("attached mail of format-patch", multipart(c, text, attached(c.one)), one, subjects=(TITLE,)),
         Case("inline and attached", multipart(c, inline, attached(c.diff)), one, subjects=(TITLE,)),
