@@ -49,7 +49,7 @@ _MACHINERY = re.compile(
     r"mem(?:cpy|set|move|cmp|chr|dup|scan|zero)|str(?:n|l|s|sc)?(?:len|cpy|cmp|chr|dup|str|cat)|v?s(?:c|n)+printf|k?v?asprintf|"
     r"k(?:str|mem)dup|va_format|string(?:_nocheck)?$|pointer$|hex_|(?:\w*_)?[kvm]*[mzc]alloc|alloc_(?:page|frozen|skb)|k?v?realloc|"
     r"kmem_cache|(?:de)?activate_slab|new_slab|allocate_slab|folio_(?:alloc|unlock)|(?:k|v|kv)?free(?:_sensitive|_skb\w*|_rcu)?$|"
-    r"free_(?:page|unref|large|one)|\w*_free_page|vunmap|copy_(?:to|from|in|out|user|page|folio|mc)|copy(?:in|out)|raw_copy|"
+    r"free_(?:page|unref|large|one|pcp)|\w*_free_page|vunmap|copy_(?:to|from|in|out|user|page|folio|mc)|copy(?:in|out)|raw_copy|"
     r"(?:get|put)_user|read_word|\w*_once_\w*nocheck|(?:read|write)[bwlq]$|x86_indirect|crc|csum|phys_addr|"
     r"(?:kobject|sysfs|devres|device)_|add_uevent|(?:get|put)_device|iput|ihold|drop_nlink|(?:fast_)?dput|skb_(?:\w*panic|push|pull|put)$"
     r")"

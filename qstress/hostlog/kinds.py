@@ -209,7 +209,7 @@ def _kvm(begin: re.Match[str], lines: Sequence[str]) -> str:
 #: The line that names whom the out-of-memory killer killed.
 KILLED = re.compile(r"(?:Memory cgroup )?[Oo]ut of memory.*: Killed process (\d+) \((.*?)\)")
 _KVM_LINE = re.compile(r"(?:KVM: )?(?:kvm(?:_intel|_amd)?(?: \[\d+\])?|KVM(?:[:_ ]*(?:VMX|SVM|vmx|svm))?): (\S.*)")
-#: What KVM tells whoever runs guests on this host: worth knowing, nothing has gone wrong.
+#: What KVM tells the administrator of this host: worth knowing, nothing has gone wrong.
 _ADVICE = re.compile(
     r"unstable TSC|CPU bug present and SMT on|disabled \(?(?:by|in) (?:the )?bios|already loaded|"
     r"emulating exchange as write|no hardware support|not supported|is not a supported",
@@ -370,7 +370,7 @@ _ANY = re.compile("|".join(re.sub(r"\?P<\w+>", "", f"(?:{rule.begin.pattern})") 
 
 
 def is_advice(text: str) -> bool:
-    """Whether *text* is what KVM advises whoever runs guests here: a note, no complaint of something gone wrong."""
+    """Whether *text* is what KVM advises the administrator: a note, no complaint of something gone wrong."""
     found = _ADVICE.search(text)
     return found is not None and (found[0].startswith("CPU bug") or _KVM_LINE.match(text) is not None)
 

@@ -35,7 +35,7 @@ class PatchMail:
 def git(folder: Path, *arguments: str, data: bytes = b"") -> subprocess.CompletedProcess[bytes]:
     """Run git in *folder* as if that lay in no repository, with nobody's configuration; *data* is its input.
 
-    :raises RigError: reason ``build-needs``: there is no git on this host.
+    :raises RigError: reason ``build-needs``: there is no git on this host; ``build``: git does not end.
     """
     environ = {key: value for key, value in os.environ.items() if not key.startswith("GIT_")}
     environ |= {"LC_ALL": "C", "GIT_CONFIG_NOSYSTEM": "1", "GIT_CONFIG_GLOBAL": os.devnull,
@@ -47,6 +47,8 @@ def git(folder: Path, *arguments: str, data: bytes = b"") -> subprocess.Complete
         )  # fmt: skip
     except FileNotFoundError as error:
         raise RigError("there is no git on PATH; install the Debian package git", reason="build-needs") from error
+    except subprocess.TimeoutExpired as error:
+        raise RigError(f"git {arguments[0]} did not end within {_TIMEOUT_S:.0f} s", reason="build") from error
 
 
 def mails_in(text: bytes) -> list[PatchMail]:

@@ -25,14 +25,20 @@ _FROM_LINE = re.compile(
 _HEADERS = re.compile(rb"(?:[A-Za-z][A-Za-z0-9-]*:[^\n]*\n(?:[ \t]+\S[^\n]*\n)*){1,300}(?=\n)")
 _FROM = re.compile(rb"^>?From:", re.MULTILINE | re.IGNORECASE)
 _SUBJECT = re.compile(rb"^Subject:", re.MULTILINE | re.IGNORECASE)
-_TITLE = re.compile(r"^\W{0,3}(?:Subject\s*:?\s+)?(\[[^\]\n]*(?:PATCH|RFC)[^\]\n]*\].*\S)", re.MULTILINE)
-_LABELLED_TITLE = re.compile(r"^\W{0,3}(?:Subject|Title)\s*:?[ \t]+(\S.*)|^# Parent .*\n(.*\S)|^Date: .*\n\n {4}(\S.*)",
-                             re.MULTILINE)  # fmt: skip
+_TITLE = re.compile(r"^[^\w\n]{0,8}(?:Subject\s*:?\s+)?(\[[^\]\n]*(?:PATCH|RFC)[^\]\n]*\].*\S)", re.MULTILINE)
+#: A title without ``[PATCH]``: labelled, or where hg, git and patchwork write it.
+_OTHER_TITLE = re.compile(
+    r"^[^\w\n]{0,8}(?:Subject|Title)\s*:?[ \t]+(\S.*)|^# Parent .*\n(.*\S)|^\w*Date: .*\n(?:\w+: .*\n)*\n {4}(\S.*)|"
+    r"^(\S.*)\nMessage ID\b",
+    re.MULTILINE,
+)
 _SIGNED_OFF = re.compile(r"^\s*Signed-off-by:\s+(\S.*\S)", re.MULTILINE)
+_DAY = r"(?:(?:Mon|Tue|Wed|Thu|Fri|Sat|Sun),? \d+ \w{3} \d{4}|[A-Z][a-z]{2,4}\.? \d+, \d{4})"
+_LABELLED = r"^(?:# User |[^\w\n]{0,8}(?:From|[Aa]uthor|Submitter)(?:[ \t]*:|\t| {2}))[ \t]*"
 _AUTHORS = tuple(re.compile(text, re.MULTILINE) for text in (
-    r"^(?:# User |\W{0,3}(?:From|[Aa]uthor|Submitter)(?:[ \t]*:|\t| {2}))\s*(\S.*?)(?: @ \d{4}-.*|\t.*| {2,}.*)?$",
+    rf"{_LABELLED}(\S.*?)(?: @ \d{{4}}-.*|\t.*| {{2,}}.*)?$",
     r"^(\S.*?) posted \d+ patch",
-    r"^([^\s:][^:\n]*?),? (?:(?:Mon|Tue|Wed|Thu|Fri|Sat|Sun),? \d+ \w{3} \d{4}|\w{3} \d+, \d{4}, )",
+    rf"^([^\s:][^:\n]*?)(?: via [\w-]+)?,?[ \n]{_DAY}",
 ))  # fmt: skip
 _HTML = re.compile(rb"\s*<[!?a-z]", re.IGNORECASE)
 _NEW_LINES = {"br", "div", "dd", "dt", "h1", "h2", "h3", "li", "p", "pre", "table", "td", "th", "tr"}
@@ -98,7 +104,7 @@ def title_and_author(before: str) -> tuple[str, str]:
     """Return the title and the author that the words *before* a diff name; empty where they name none."""
     titles = list(_TITLE.finditer(before))
     start = titles[-1].start() if titles else 0
-    labelled = None if titles else _LABELLED_TITLE.search(before)
+    labelled = None if titles else _OTHER_TITLE.search(before)
     title = titles[-1][1] if titles else next(filter(None, labelled.groups())) if labelled else ""
     found = next(filter(None, (pattern.search(before, start) for pattern in _AUTHORS)), None)
     found = found or next(filter(None, (pattern.search(before) for pattern in _AUTHORS)), None)

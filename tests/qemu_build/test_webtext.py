@@ -69,6 +69,12 @@ def test_quoted_printable_is_undone_where_every_equals_sign_is_an_escape() -> No
             "[PATCH] a: b",
             "Ann <a@x>",
         ),
+        ("[PATCH] a: b\n\nAnn via Qemu-devel\nTue, 09 Sep 2025 05:00:00 -0700\n", "[PATCH] a: b", "Ann"),
+        ("[PATCH] a: b\nAnn's profile photo\nAnn\nSep 9, 2025, 12:00:00 PM\n", "[PATCH] a: b", "Ann"),
+        ("  Subject: [PATCH] a: b\n     From: Ann <a@x>\n", "[PATCH] a: b", "Ann <a@x>"),
+        ("From\tAnn <>\nSubject\t[PATCH] a: b\n", "[PATCH] a: b", "Ann"),
+        ("a: b\nMessage ID\t1@x\nCommit Message\nAnn Sept. 9, 2025, noon UTC\n", "a: b", "Ann"),
+        ("Author: Ann <a@x>\nAuthorDate: Tue\nCommit: B <b@x>\nCommitDate: Tue\n\n    a: b\n", "a: b", "Ann <a@x>"),
         ("Subject: a\nFrom:  Ann <a () x ! org>\n", "a", "Ann <a@x.org>"),
     ],
 )
