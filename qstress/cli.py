@@ -470,9 +470,9 @@ def firmware() -> None:
 @firmware.command(name="list")
 def list_firmware() -> int:
     """Print each ROM: name, path, sha256, and whether it is the committed one."""
-    from qstress.firmware.rom import available
+    from qstress.firmware.rom import available_roms
 
-    for rom in available():
+    for rom in available_roms():
         click.echo(f"{rom.name}  {rom.path}  {rom.sha256}  {'intact' if rom.intact else 'NOT the committed one'}")
     return 0
 
@@ -481,9 +481,10 @@ def list_firmware() -> int:
 @click.argument("out", type=click.Path(path_type=Path))
 def build(out: Path) -> int:
     """Assemble smpscan into the file OUT (needs nasm and a checkout)."""
-    from qstress.firmware.rom import build as assemble
+    from qstress.firmware import SMPSCAN
+    from qstress.firmware.rom import assemble
 
-    click.echo(assemble(out))
+    click.echo(assemble(SMPSCAN.name, out))
     return 0
 
 

@@ -274,7 +274,7 @@ class Shape:
     machine: str
     accel: Accel
     memory_bytes: int
-    firmware: str  # "seabios", "smpscan" (ours) or an absolute path given to -bios
+    firmware: str  # a firmware's name, or an absolute path given to -bios (``qstress.firmware.of``)
     args: tuple[str, ...] = ()
     placement: str = "none"  # none | bsp-alone | spread
     restart: str = "process"  # process | reset
@@ -310,19 +310,6 @@ class Cell:
 
     build: Build
     stratum: Stratum
-
-    @property
-    def tier(self) -> Tier:
-        """How far this cell's numbers are from production."""
-        if self.build.lost_ap_share:
-            return Tier.T4
-        if self.stratum.shape.firmware == "smpscan":
-            return Tier.T3
-        if self.build.held:
-            return Tier.T2
-        shape = self.stratum.shape
-        as_production = shape.observe == "none" and shape.placement == "none" and shape.restart == "process"
-        return Tier.T0 if as_production else Tier.T1
 
 
 @dataclass(frozen=True, slots=True)

@@ -31,7 +31,7 @@ def build(name: str = "stock", binary: str = "/usr/bin/qemu-system-x86_64", **mo
 
 def shape(smp: int = 4, accel: Accel = Accel.TCG, **more: Any) -> Shape:
     """A guest's shape with the defaults of the quickstart."""
-    return Shape(smp, "pc", accel, 32 << 20, "seabios", **more)
+    return Shape(smp, "pc", accel, 32 << 20, **{"firmware": "seabios", **more})
 
 
 def stratum(

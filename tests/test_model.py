@@ -15,7 +15,6 @@ from qstress.model import (
     SmmWriteback,
     Stratum,
     ThreadUsage,
-    Tier,
     VcpuState,
 )
 from tests.samples import REGISTERS, at_reset, build, result, running, shape, trial
@@ -48,12 +47,6 @@ def test_the_reset_vector_is_eip_and_cs_together(elsewhere: VcpuState) -> None:
 
 def test_a_long_mode_base_is_looked_at_in_its_low_half() -> None:
     assert replace(at_reset(1), cs_base=0xFFFFFFFFFFFF0000).at_reset_vector
-
-
-def test_an_injected_fault_is_a_model_and_everything_else_here_is_load_and_pace() -> None:
-    sample = trial()
-    assert sample.cell.tier is Tier.T1
-    assert replace(sample.cell, build=build(lost_ap_share=0.5)).tier is Tier.T4
 
 
 def test_the_interposer_is_loaded_only_where_it_has_something_to_do() -> None:

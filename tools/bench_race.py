@@ -21,8 +21,8 @@ from statistics import median
 import anyio
 
 from qstress.config.kvm import probe
-from qstress.config.resolve import SETTLE_S
-from qstress.firmware import rom
+from qstress.firmware import SMPSCAN
+from qstress.firmware.smpscan import SETTLE_S
 from qstress.guest.argv import guest_arguments
 from qstress.interposer import build as interposer
 from qstress.model import Accel, Build, Evidence, FindingClass, Shape, TrialResult
@@ -103,7 +103,7 @@ def bare_resets(shape: Shape, seconds: float) -> float:
         *("-add-fd", f"fd={write_fd},set=1", "-chardev", "file,id=c,path=/dev/fdset/1,append=on"),
         *("-device", "isa-debugcon,iobase=0x402,chardev=c", "-sandbox", "on"),
     )
-    argv = guest_arguments(stock(), shape, firmware=rom.chosen(shape))
+    argv = guest_arguments(stock(), shape, firmware=SMPSCAN.arguments(shape, 0))
     process = subprocess.Popen([*argv, *console], pass_fds=(write_fd,), stderr=subprocess.DEVNULL)
     os.close(write_fd)
     count, began_s = 0, 0.0

@@ -15,7 +15,7 @@ from typing import Any
 
 import anyio
 
-from qstress.config.resolve import SETTLE_S
+from qstress.firmware.smpscan import SETTLE_S
 from qstress.interposer import build as interposer
 from qstress.model import Accel, Evidence, FindingClass, Trial, TrialResult
 from qstress.stats.clusters import dispersion

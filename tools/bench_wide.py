@@ -13,8 +13,9 @@ from statistics import median
 
 import anyio
 
-from qstress.firmware.rom import SmpscanOptions, arguments, find
-from qstress.firmware.smpscan import SmpscanProgress
+from qstress.firmware.rom import find_rom
+from qstress.firmware.smpscan import SmpscanOptions, option_arguments
+from qstress.firmware.smpscan_console import SmpscanProgress
 from qstress.guest.live import live_guest
 from qstress.hammer.drive import Hammer
 from qstress.model import Accel, Milestone, Outcome, Shape
@@ -48,7 +49,7 @@ class Cost:
 async def cost(smp: int) -> Cost:
     """Hammer one guest, then lose its last AP."""
     storm = SmpscanOptions(deadline_us=10_000_000, payload="storm")
-    shape = Shape(smp, "pc", Accel.TCG, 32 << 20, str(find()), arguments(storm))
+    shape = Shape(smp, "pc", Accel.TCG, 32 << 20, str(find_rom("smpscan")), option_arguments(storm))
     bringup = Bringup(planned(Accel.TCG, smp), TrialContext())
     replies: list[bytes] = []
 

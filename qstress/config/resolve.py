@@ -10,6 +10,7 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from qstress import firmware
 from qstress.config import binary, rules
 from qstress.config.schema import BuildEntry, Config, HammerEntry
 from qstress.config.settings import Compare, Gate, Settings, digest, resolved_document
@@ -25,13 +26,6 @@ __all__ = ["Compare", "Gate", "Settings", "digest", "resolve", "resolved_documen
 
 #: More cells than this no run can fill with trials.
 MAX_CELLS = 4096
-#: How long smpscan's boot CPU waits before INIT where KVM is hammered and the file does not say. Without it the INIT
-#: comes within a millisecond of a reset, before the monitor has its pace again, and later in a new process: few are
-#: lost by the one and many by the other. With this the rates nearly agree (docs/measured.md).
-SETTLE_S = 0.005
-#: The injected fault raises SeaBIOS's count of CPUs by one, in a byte of CMOS (facts: qemu.md 5, I2); smpscan leaves
-#: out an AP by itself, of as many as there may be.
-_INJECT_SMP, _INJECT_SMP_SMPSCAN = range(2, 255), range(2, 4097)
 
 
 def resolve(config: Config, *, kvm: KvmFacts, cores: int, base: Path) -> Settings:
@@ -141,10 +135,12 @@ def _lost_ap_share(config: Config, name: str, entry: BuildEntry, accel: Accel) -
     """Return the share of trials into which a lost AP is injected on this accelerator."""
     if entry.inject is None or entry.inject.accel not in ("any", accel):
         return 0.0
-    possible = _INJECT_SMP_SMPSCAN if config.guest.firmware == "smpscan" else _INJECT_SMP
-    for smp in config.guest.smp if entry.inject.lost_ap else ():
-        if smp not in possible:
-            low, high = possible[0], possible[-1]
+    fault = firmware.named(config.guest.firmware).lost_ap
+    if fault is None and entry.inject.lost_ap:
+        raise _refused(config, ("builds", name, "inject"), f"no AP can be lost under firmware {config.guest.firmware}")
+    for smp in config.guest.smp if fault is not None and entry.inject.lost_ap else ():
+        if smp not in fault.smp:
+            low, high = fault.smp[0], fault.smp[-1]
             text = f"a lost AP can be injected at smp {low} to {high} only, and guest.smp has {smp}"
             raise _refused(config, ("builds", name, "inject"), text)
     return entry.inject.lost_ap
@@ -183,9 +179,10 @@ def _strata(config: Config, accel: Accel, base: Path, placement: str) -> tuple[S
 
 def _settle_s(config: Config, accel: Accel) -> float:
     guest = config.guest
-    if guest.settle is not None or guest.firmware != "smpscan":
-        return guest.settle or 0.0
-    return SETTLE_S if accel is Accel.KVM and config.hammer else 0.0
+    if guest.settle is not None:
+        return guest.settle
+    by_itself = firmware.named(guest.firmware).settle_s or 0.0
+    return by_itself if accel is Accel.KVM and config.hammer else 0.0
 
 
 def _spec(hammer: HammerEntry, rate: Rate) -> HammerSpec:
@@ -195,13 +192,14 @@ def _spec(hammer: HammerEntry, rate: Rate) -> HammerSpec:
 
 
 def _firmware(config: Config, base: Path) -> str:
-    """Return ``seabios``, ``smpscan`` or the absolute path of a firmware file that can be read."""
-    firmware = config.guest.firmware
-    if firmware in ("seabios", "smpscan"):
-        return firmware
-    path = os.path.abspath(base / os.path.expanduser(firmware))
+    """Return a firmware's name, or the absolute path of a firmware file that can be read."""
+    word = config.guest.firmware
+    if word in firmware.BY_NAME:
+        return word
+    path = os.path.abspath(base / os.path.expanduser(word))
     if not os.path.isfile(path):
-        raise _refused(config, ("guest", "firmware"), f"{path} is neither 'seabios', 'smpscan' nor a file")
+        names = ", ".join(map(repr, firmware.BY_NAME))
+        raise _refused(config, ("guest", "firmware"), f"{path} is neither {names} nor a file")
     if not os.access(path, os.R_OK):
         raise _refused(config, ("guest", "firmware"), f"{path} cannot be read")
     return path

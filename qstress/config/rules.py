@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
+from qstress import firmware
 from qstress.config.schema import Config
 from qstress.config.settings import LAST_GOOD
 from qstress.config.tree import Loc, display
+from qstress.firmware.base import Firmware
 
 #: Trials of a process-run with ``restart: reset``, where the file does not say.
 PROCESS_TRIALS = 100
@@ -71,26 +73,28 @@ def _restart(config: Config) -> Iterator[tuple[Loc, str]]:
             yield ("guest", "process_trials"), "needs restart: reset; with restart: process each trial has its own"
         return
     for name, build in config.builds.items():
-        if build.inject and build.inject.lost_ap and guest.firmware != "smpscan":
-            yield ("builds", name, "inject"), "needs firmware: smpscan, or restart: process: a reset cannot repeat it"
+        if build.inject and build.inject.lost_ap and not firmware.named(guest.firmware).loses_aps_itself:
+            these = _firmware(lambda each: each.loses_aps_itself)
+            yield ("builds", name, "inject"), f"needs firmware: {these}, or restart: process: a reset cannot repeat it"
 
 
 def _storm(config: Config) -> Iterator[tuple[Loc, str]]:
-    guest = config.guest
-    if guest.storm is not None and (guest.firmware != "smpscan" or guest.restart != "reset"):
-        yield ("guest", "storm"), "needs firmware: smpscan and restart: reset"
-    if guest.settle is not None and guest.firmware != "smpscan":
-        yield ("guest", "settle"), "needs firmware: smpscan"
+    guest, kind = config.guest, firmware.named(config.guest.firmware)
+    if guest.storm is not None and (not kind.storms or guest.restart != "reset"):
+        yield ("guest", "storm"), f"needs firmware: {_firmware(lambda each: each.storms)} and restart: reset"
+    if guest.settle is not None and kind.settle_s is None:
+        yield ("guest", "settle"), f"needs firmware: {_firmware(lambda each: each.settle_s is not None)}"
     if guest.placement != "none" and any(config.churn):
         yield ("churn",), f"cannot be with placement: {guest.placement}, which it would undo"
 
 
 def _observe(config: Config) -> Iterator[tuple[Loc, str]]:
-    """What can be judged from the monitor alone: boots of SeaBIOS in processes of their own, by whole dumps."""
+    """What can be judged from the monitor alone: boots in processes of their own, by whole dumps, where these tell."""
     if config.observe == "console":
         return
-    if config.guest.firmware == "smpscan" or config.guest.restart == "reset":
-        yield ("observe",), "none: needs a firmware other than smpscan, and restart: process"
+    if not firmware.named(config.guest.firmware).dumps_tell or config.guest.restart == "reset":
+        others = _firmware(lambda each: not each.dumps_tell)
+        yield ("observe",), f"none: needs a firmware other than {others}, and restart: process"
     if not any(hammer.via == "hmp" and hammer.command == "info registers -a" for hammer in config.hammer):
         yield ("observe",), "none: needs a hammer that sends info registers -a, whose replies are all there is to judge"
     for name, build in config.builds.items():
@@ -115,3 +119,8 @@ def _gate(config: Config) -> Iterator[tuple[Loc, str]]:
         if compare is None or compare.baseline != name or build not in compare.candidate:
             missing = f"compare: {{baseline: {name}, candidate: {build}}}"
             yield ("gate", key), f"{display(name)} has to be compared with; add  {missing}"
+
+
+def _firmware(fits: Callable[[Firmware], bool]) -> str:
+    """The names of the firmware that *fits*, to choose from."""
+    return " or ".join(name for name, kind in firmware.BY_NAME.items() if fits(kind))

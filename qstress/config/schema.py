@@ -26,6 +26,7 @@ from qstress.config.checked import OneOrMore, among, closest, fraction, named, w
 from qstress.config.settings import LAST_GOOD
 from qstress.config.tree import Node, Position, display
 from qstress.config.units import Text
+from qstress.firmware import BY_NAME, SEABIOS
 from qstress.model import Kick
 
 _NAME = named("[A-Za-z0-9][A-Za-z0-9._-]{0,63}", "letters, digits and . _ - (at most 64, the first no sign)")
@@ -121,7 +122,7 @@ class GuestEntry(Section):
     machine: OneOrMore[Machine] = written("pc", "one or a list (an axis)")
     smp: OneOrMore[Smp] = written(4, "number of vCPUs, one or a list (an axis)")
     memory: units.Size = written("32M", "the guest's memory")
-    firmware: units.Firmware = Field("seabios", description="seabios, smpscan, or a path to a BIOS image")
+    firmware: units.Firmware = Field(SEABIOS.name, description=f"{', '.join(BY_NAME)}, or a path to a BIOS image")
     restart: Annotated[RestartWord, among(RestartWord)] = Field(
         "process", description="how the next trial of a lane begins: by a new process, or by a reset in place"
     )

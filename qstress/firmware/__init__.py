@@ -1,1 +1,42 @@
-"""What each firmware says while it boots, and where it leaves its CPUs."""
+"""The firmware that guests run: which there are, and what depends on them (``base.Firmware``)."""
+
+from __future__ import annotations
+
+from qstress.firmware.base import Firmware
+from qstress.firmware.dumps_only import without_console
+from qstress.firmware.seabios import SEABIOS
+from qstress.firmware.smpscan import SMPSCAN
+from qstress.firmware.unknown import UNKNOWN
+from qstress.model import Cell, Shape, Tier
+
+#: Every firmware that has a name, a line each.
+BY_NAME: dict[str, Firmware] = {
+    each.name: each
+    for each in (
+        SEABIOS,
+        SMPSCAN,
+    )
+}  # fmt: skip
+
+
+def named(word: str) -> Firmware:
+    """Return the firmware that *word* means in a configuration: a name, or the path of an image."""
+    return BY_NAME.get(word, UNKNOWN)
+
+
+def of(shape: Shape) -> Firmware:
+    """Return the firmware of guests of *shape*, as it is seen there."""
+    firmware = named(shape.firmware)
+    return without_console(firmware) if shape.observe == "none" else firmware
+
+
+def tier(cell: Cell) -> Tier:
+    """Return how far the numbers of *cell* are from production."""
+    build, shape = cell.build, cell.stratum.shape
+    as_production = shape.observe == "none" and shape.placement == "none" and shape.restart == "process"
+    return max(
+        Tier.T4 if build.lost_ap_share else Tier.T0,
+        of(shape).tier,
+        Tier.T2 if build.held else Tier.T0,
+        Tier.T0 if as_production else Tier.T1,
+    )

@@ -2,18 +2,24 @@
 
 An AP of SeaBIOS that has checked in is halted for the rest of the boot (``handle_smp``, then ``hlt``), so all are up
 when every AP is seen halted away from the reset vector. Under KVM a waiting AP shows HLT=0, under TCG HLT=1 (facts:
-qemu.md, section 2): the place decides, not the flag.
+qemu.md, section 2): the address decides, not the flag.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
+from qstress.firmware.base import Firmware
 from qstress.model import Milestone, Observation, VcpuState
 
 
+def without_console(firmware: Firmware) -> Firmware:
+    """Return *firmware* as it is seen where nothing but register dumps tells how far it is."""
+    return replace(firmware, reader=lambda shape, last: DumpsOnlyBoot(shape.smp), asks_boot_cpu=False)
+
+
 @dataclass(slots=True)
-class PolledBoot:
+class DumpsOnlyBoot:
     """One bring-up of *smp* vCPUs (``model.BootReader``); fed by :meth:`saw`, since there is no console.
 
     ``moved`` holds the APs that have been seen away from the reset vector, ``returned`` those that went back to it.
@@ -71,7 +77,7 @@ class PolledBoot:
 
     @property
     def stuck(self) -> bool:
-        """Nobody says that it waits in vain."""
+        """Nothing says that APs are missing."""
         return False
 
     @property

@@ -1,89 +1,70 @@
-"""SeaBIOS's debug console, folded into how far the boot has come (pure: bytes in, facts out).
+"""SeaBIOS, which QEMU starts by itself: its debug console, and the loop in which its boot CPU waits for the APs (pure).
 
-The lines (SeaBIOS 1.16.2 to 1.17.0, ``src/fw/smp.c`` and ``src/post.c``): one banner a boot before ``Found``, the PCI
-lines, one ``handle_smp: apic_id=0x…`` per AP in any order, ``Found N cpu(s) max supported M cpu(s)``. A CPU that runs
-the firmware again prints a second banner or ``In resume``. Bytes can come one at a time and lines half written.
+Its lines (SeaBIOS 1.16.2 to 1.17.0, ``src/fw/smp.c`` and ``src/post.c``): one banner a boot before ``Found``, the PCI
+lines, one ``handle_smp: apic_id=0x…`` per AP in any order, ``Found N cpu(s) max supported M cpu(s)``; then the banner
+again for the screen. A CPU that runs the firmware again prints a second banner or ``In resume`` before ``Found``.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from qstress.model import Milestone
+from qstress.firmware.base import CpuCount, Firmware, LostAp
+from qstress.firmware.lines import LineBoot, LinePatterns
+from qstress.model import Milestone, VcpuState
+from qstress.registers import WAIT_LOOP_BYTES, wait_loop_count_address
 
-_FOUND = b" cpu(s) max supported "
+#: After a ``system_reset`` SeaBIOS resumes and resets itself, once or twice, because QEMU does not restore the
+#: F-segment (facts: qemu.md); the second may come some lines after a banner (3 of 60 under TCG). No AP has been woken
+#: before the PCI lines, so none of that counts until then.
+LINES = LinePatterns(
+    "SeaBIOS",
+    {
+        Milestone.CHECKIN: r"handle_smp: apic_id=",
+        Milestone.BANNER: r"SeaBIOS \(version",
+        Milestone.PCI: r"(?m)^PCI: (?:No VGA|Using)",
+        Milestone.FOUND: r"(?:Found (\d{1,6}))? cpu\(s\) max supported ",
+        Milestone.BOOT: r"(?m)^(?:Booting from|No bootable device)",
+    },
+    restart="In resume|Attempting a hard reboot",
+    restart_sign="SeaBIOS says In resume: a CPU entered it at the reset vector",
+    restarts_from=Milestone.PCI,
+)
 
 
 @dataclass(slots=True)
-class BootLog:
-    """What the console has said so far in one bring-up.
+class BootLog(LineBoot):
+    """What SeaBIOS's console has said so far in one bring-up."""
 
-    ``checkins`` counts the ``handle_smp`` lines, ``found`` is N of ``Found N cpu(s)``, ``banners`` the banners before
-    that line (a healthy boot prints one; the later copy for the screen is not counted), ``resumed`` whether
-    ``In resume`` or a hard reboot was announced. ``after_reset``: the boot began with a ``system_reset``. Then
-    SeaBIOS resumes and resets itself, once or twice, because QEMU does not restore the F-segment (facts: qemu.md); the
-    second may come some lines after a banner (3 of 60 under TCG). No AP has been woken before the PCI lines, so
-    none of that counts until then.
-    """
+    patterns: LinePatterns = field(default=LINES, kw_only=True, repr=False)
 
-    milestone: Milestone = Milestone.START
-    banners: int = 0
-    checkins: int = 0
-    found: int | None = None
-    resumed: bool = False
-    last_line: str = ""
-    after_reset: bool = False
-    _rest: bytes = field(default=b"", repr=False)
 
-    def feed(self, data: bytes) -> bool:
-        """Take in the next bytes of the console; return whether the boot came further or a restart showed."""
-        before = (self.milestone, self.banners, self.checkins, self.resumed)
-        *lines, self._rest = (self._rest + data).split(b"\n")
-        for line in lines:
-            self._line(line)
-        return before != (self.milestone, self.banners, self.checkins, self.resumed)
+class SeabiosWait:
+    """SeaBIOS's ``smp_scan`` spins until as many CPUs came up as EBX says; its bytes are the same in SeaBIOS 1.16.2,
+    1.16.3 and 1.17.0 (facts: qemu.md 3.3)."""
 
-    @property
-    def clean(self) -> bool:
-        """Whether exactly one banner came, as in an undisturbed boot."""
-        return self.banners == 1
+    expected_in = "EBX"
 
-    @property
-    def restart_signs(self) -> tuple[str, ...]:
-        """What shows that the firmware ran from its start a second time inside this bring-up."""
-        banners = (f"{self.banners} SeaBIOS banners before Found",) if self.banners > 1 else ()
-        resumed = ("SeaBIOS says In resume: a CPU entered it at the reset vector",) if self.resumed else ()
-        return banners + resumed
+    def code_at(self, boot_cpu: VcpuState) -> tuple[int, int]:
+        """See :class:`qstress.firmware.base.WaitFinder`."""
+        return max(0, boot_cpu.eip - WAIT_LOOP_BYTES), 2 * WAIT_LOOP_BYTES
 
-    @property
-    def stuck(self) -> bool:
-        """SeaBIOS never says that it waits in vain."""
-        return False
+    def count(self, boot_cpu: VcpuState, code: bytes, *, stuck: bool, smp: int) -> CpuCount | None:
+        """See :class:`qstress.firmware.base.WaitFinder`."""
+        address = wait_loop_count_address(code, self.code_at(boot_cpu)[0], boot_cpu.eip)
+        return None if address is None else CpuCount(address, 4, lambda data: int.from_bytes(data, "little"))
 
-    @property
-    def _starting(self) -> bool:
-        return self.after_reset and self.milestone < Milestone.PCI
 
-    def _line(self, line: bytes) -> None:
-        if b"handle_smp: apic_id=" in line:
-            self.checkins += 1
-            self._reached(Milestone.CHECKIN)
-        elif b"SeaBIOS (version" in line:
-            if self.found is None:
-                self.banners = 1 if self._starting else self.banners + 1
-            self._reached(Milestone.BANNER)
-        elif line.startswith(b"PCI: No VGA") or line.startswith(b"PCI: Using"):
-            self._reached(Milestone.PCI)
-        elif _FOUND in line:
-            digits = line.partition(b"Found ")[2].partition(b" ")[0]
-            self.found = int(digits) if digits.isdigit() and len(digits) < 7 else 0
-            self._reached(Milestone.FOUND)
-        elif b"In resume" in line or b"Attempting a hard reboot" in line:
-            self.resumed = self.resumed or not self._starting
-        elif line.startswith((b"Booting from", b"No bootable device")):
-            self._reached(Milestone.BOOT)
-        if line:
-            self.last_line = line.decode("ascii", errors="replace").rstrip("\r")[:200]
-
-    def _reached(self, milestone: Milestone) -> None:
-        self.milestone = max(self.milestone, milestone)
+#: The injected fault raises its count of CPUs by one, in a byte of CMOS that holds at most 254 + 1, and one CPU must
+#: remain (facts: qemu.md 5, I2).
+SEABIOS = Firmware(
+    name="seabios",
+    usual=True,
+    arguments=lambda shape, lost_every: (),
+    reader=lambda shape, last: BootLog(after_reset=last is not None),
+    lines=LINES,
+    wait=SeabiosWait(),
+    lost_ap=LostAp(range(2, 255)),
+    asks_boot_cpu=True,
+    dumps_tell=True,
+)

@@ -1,298 +1,76 @@
-"""smpscan's console protocol, folded into bring-ups (pure: bytes in, facts out), and the places where it leaves CPUs.
-
-The ROM (``firmware/smpscan.asm``) prints on port 0x402, as little as it can::
-
-    console   = { byte | line | replay }          in any order; a replay may fall inside a line
-    byte      = "("                               a bring-up begins: INIT and SIPI follow
-              | ")"                               the bring-up is over, every AP is accounted for
-              | "."                               so is one more round (all woken again without a reset)
-              | "+"                               so is the bring-up or round whose missing APs had been reported
-    line      = "smpscan 1 cpus=4 ids=4 khz=2600000 rounds=0" LF          once a process, before the first "("
-              | "missing 2: 1 3" LF               no check-in for the deadline: how many, and which APIC ids (hex)
-    replay    = [ 11hhhhhh ] 10llllll             an AP entered at the reset vector: APIC id hhhhhhllllll (default 0)
-
-Only replayed APs print bytes from 0x80 on, one AP at a time, so they can be told from the boot CPU's at any place.
-``ids`` is QEMU's APIC id limit. Where it is above ``cpus`` there are ids without a CPU, and a ``missing`` line then
-names these too: the count before the colon is exact, the list holds the missing APs and the ids that do not exist.
-"""
+"""smpscan, our own firmware: its options, and where its CPUs are (pure; its console is in ``smpscan_console``)."""
 
 from __future__ import annotations
 
-import re
-from collections import deque
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, fields
 from enum import StrEnum
+from typing import Literal
 
-from qstress.model import Milestone, VcpuState
+from qstress.errors import ConfigError
+from qstress.firmware.base import CpuCount, Firmware, LostAp
+from qstress.firmware.rom import find_rom
+from qstress.firmware.smpscan_console import SmpscanProgress, SmpscanSeries
+from qstress.model import Accel, BootReader, Shape, Tier, VcpuState
 
-_ABOUT = re.compile(rb"smpscan 1 cpus=(\d{1,5}) ids=(\d{1,5}) khz=(\d{1,10}) rounds=(\d{1,10})$")
-_HEALTHY = re.compile(rb"\)?(?:\(\))*\(?")
-_MISSING = re.compile(rb"missing (\d{1,5}):((?: [0-9a-f]{1,4})*)$")
-#: The longest line: "missing" with every id that the ROM's table holds, 4096 times five bytes.
-_LINE_BYTES = 32 * 1024
-
-
-class End(StrEnum):
-    """How far a bring-up or round has come."""
-
-    UNDERWAY = "underway"
-    ALL_IN = "all-in"  # every AP checked in or was reported as replayed
-    MISSING = "missing"  # some have not been seen
-    CUT = "cut"  # the next bring-up began before it was over: somebody reset the guest
+_NAME = "smpscan"
+_LARGEST = (1 << 32) - 1
+#: How long smpscan waits for a check-in, and how much more a vCPU. A report of missing APs is only a doubt and costs a
+#: healthy bring-up some 30 ms, so under KVM it comes early; under TCG vCPUs share the host's cores in longer turns.
+DEADLINE_US, DEADLINE_VCPU_US = {Accel.KVM: 8_000, Accel.TCG: 50_000}, {Accel.KVM: 500, Accel.TCG: 0}
+#: How long its boot CPU waits before INIT where KVM is hammered and the file does not say. Without it the INIT comes
+#: within a millisecond of a reset, before the monitor has its pace again, and later in a new process: few are lost by
+#: the one and many by the other. With this the rates nearly agree (docs/measured.md).
+SETTLE_S = 0.005
+#: Where the ROM keeps its table, a byte a CPU by APIC id: 0 not seen, 1 checked in, 2 replayed.
+TABLE, TABLE_BYTES = 0x20000, 4096
+#: APIC ids are below so many times the number of CPUs: each of at most four levels of the topology within a socket is
+#: rounded up to a power of two (``include/hw/i386/topology.h``).
+_IDS_PER_CPU = 16
 
 
 @dataclass(frozen=True, slots=True)
-class Bringup:
-    """What is known of one bring-up, or of one round after it.
+class SmpscanOptions:
+    """What smpscan can be told; the fields are in the order of its options' text.
 
-    ``number`` counts the bring-ups of the process from 1. ``round`` is 0 for the bring-up itself, a trial; from 1 on it
-    is a round without a reset, never a trial. ``lost`` is how many APs are missing, ``missing`` their APIC ids (see
-    the module for ids without a CPU), ``replayed`` the APIC ids of those that entered at the reset vector.
-    ``late``: all came in, but only after some had been reported as missing.
+    ``deadline_us``: guest time without a new check-in after which APs are reported missing, at most 100 s. ``after``:
+    what follows when all are in. ``missing``: what follows a report (``stop`` keeps waiting, as SeaBIOS does).
+    ``rounds``: how often all are woken again without a reset (never trials). ``leave_out``: the APIC id of an AP that
+    is not woken in every ``every``-th bring-up or round, 0 for none. ``payload``: what an AP does once checked in.
+    ``storm_us``: how long its ``storm`` goes on once all are in and before what ``after`` says, at most 100 s; 0 for
+    ever. ``settle_us``: how long the boot CPU waits between announcing a bring-up and waking the others, and up to half
+    as much again, at most 100 s.
     """
 
-    number: int
-    round: int = 0
-    end: End = End.UNDERWAY
-    lost: int = 0
-    missing: tuple[int, ...] = ()
-    replayed: tuple[int, ...] = ()
-    late: bool = False
-
-    @property
-    def ok(self) -> bool:
-        """All in, in time, each through the right door."""
-        return self.end is End.ALL_IN and not self.replayed and not self.late
+    deadline_us: int = 50_000
+    after: Literal["stop", "reset"] = "stop"
+    missing: Literal["stop", "reset"] = "stop"
+    rounds: int = 0
+    leave_out: int = 0
+    every: int = 1
+    payload: Literal["halt", "spin", "storm"] = "halt"
+    storm_us: int = 0
+    settle_us: int = 0
 
 
-@dataclass(slots=True)
-class SmpscanLog:
-    """What the console of one QEMU process has said so far.
+_NUMBERS = {"stop": 0, "reset": 1, "halt": 0, "spin": 1, "storm": 2}
 
-    ``cpus``, ``ids`` and ``tsc_khz`` come from the line at the start (None before it); ``started`` counts the bring-ups
-    that began, ``current`` is the latest bring-up or round, under way or over.
+
+def option_arguments(options: SmpscanOptions) -> tuple[str, ...]:
+    """Return the QEMU arguments that hand *options* to smpscan.
+
+    :raises ConfigError: a number that smpscan cannot take.
     """
-
-    cpus: int | None = None
-    ids: int | None = None
-    tsc_khz: int | None = None
-    rounds_a_bringup: int = 0
-    started: int = 0
-    current: Bringup | None = None
-    _line: bytearray | None = field(default=None, repr=False)
-    _id_high: int = field(default=0, repr=False)
-
-    @property
-    def underway(self) -> bool:
-        """Whether a bring-up or round has begun and is not over (not even by a report of missing APs)."""
-        return self.current is not None and self.current.end is End.UNDERWAY
-
-    def skim(self, data: bytes) -> int | None:
-        """Take in *data* if it speaks of nothing but healthy bring-ups, and return how many of them ended in it; None
-        where it holds anything else, or what came before does: then :meth:`feed` it.
-
-        At up to 5,000 bring-ups a second it matters that :meth:`feed` costs 3.6 us each and this 0.1 to 0.7.
-        """
-        now = self.current
-        if now is None or self._line is not None or self.rounds_a_bringup or not _HEALTHY.fullmatch(data):
-            return None
-        underway = now.end is End.UNDERWAY and not now.replayed
-        if not (underway or now.ok) or data.startswith(b")") is not underway:
-            return None
-        self.started += data.count(b"(")
-        self.current = Bringup(self.started, end=End.ALL_IN if data.endswith(b")") else End.UNDERWAY)
-        return data.count(b")")
-
-    def feed(self, data: bytes) -> list[Bringup]:
-        """Take in the next bytes, cut anywhere; return what is over now, in order.
-
-        The same ``(number, round)`` again takes the place of what was returned before: missing APs came in late, or
-        an AP entered at the reset vector after the end. Never raises; bytes that mean nothing are passed over.
-        """
-        over: list[Bringup] = []
-        for byte in data:
-            if byte >= 0xC0:
-                self._id_high = byte & 0x3F
-            elif byte >= 0x80:
-                self._replayed(self._id_high << 6 | byte & 0x3F, over)
-                self._id_high = 0
-            elif byte == 0x28:  # "(", also inside a line: a reset cut that short
-                self._begin(over)
-            elif self._line is not None:
-                self._in_line(byte, over)
-            elif 0x61 <= byte <= 0x7A:  # a small letter begins a line
-                self._line = bytearray((byte,))
-            elif byte in b").+":
-                self._all_in(byte, over)
-        return over
-
-    def _begin(self, over: list[Bringup]) -> None:
-        if self.current is not None and self.current.end is End.UNDERWAY:
-            over.append(replace(self.current, end=End.CUT))
-        self._line = None
-        self.started += 1
-        self.current = Bringup(self.started)
-
-    def _all_in(self, byte: int, over: list[Bringup]) -> None:
-        now = self.current
-        if now is None:
-            return
-        expected = {End.MISSING: "+", End.UNDERWAY: "." if now.round else ")"}.get(now.end)
-        if chr(byte) != expected:
-            return
-        over.append(replace(now, end=End.ALL_IN, lost=0, missing=(), late=expected == "+"))
-        more = now.round < self.rounds_a_bringup
-        self.current = Bringup(now.number, now.round + 1) if more else over[-1]
-
-    def _replayed(self, apic_id: int, over: list[Bringup]) -> None:
-        if self.current is None:
-            return
-        self.current = replace(self.current, replayed=tuple(sorted({*self.current.replayed, apic_id})))
-        if self.current.end is not End.UNDERWAY:
-            over.append(self.current)
-
-    def _in_line(self, byte: int, over: list[Bringup]) -> None:
-        assert self._line is not None
-        if byte != 0x0A:
-            if len(self._line) < _LINE_BYTES:
-                self._line.append(byte)
-            return
-        line, self._line = bytes(self._line), None
-        if about := _ABOUT.search(line):
-            self.cpus, self.ids, self.tsc_khz, self.rounds_a_bringup = map(int, about.groups())
-        elif (report := _MISSING.search(line)) and self.underway and self.current is not None:
-            missing = tuple(int(word, 16) for word in report[2].split())
-            self.current = replace(self.current, end=End.MISSING, lost=int(report[1]), missing=missing)
-            over.append(self.current)
+    words = []
+    for option in fields(options):
+        value = getattr(options, option.name)
+        number = _NUMBERS[value] if isinstance(value, str) else value
+        if not 0 <= number <= _LARGEST:
+            raise ConfigError(f"smpscan: {option.name} must be from 0 to {_LARGEST}, not {number}")
+        words.append(f"{option.name}={number}")
+    return ("-fw_cfg", f"name=opt/qstress/options,string={' '.join(words)}")
 
 
-@dataclass(slots=True)
-class SmpscanBoot:
-    """One bring-up, seen as a boot (``model.BootProgress``): ``now`` is what is known of it, ``begun`` how many began
-    where one was expected."""
-
-    cpus: int | None = None
-    now: Bringup | None = None
-    begun: int = 0
-
-    @property
-    def milestone(self) -> Milestone:
-        """How far it has come; APs do not announce themselves."""
-        if self.now is not None:
-            return Milestone.FOUND if self.now.end is End.ALL_IN else Milestone.PCI
-        return Milestone.START if self.cpus is None else Milestone.BANNER
-
-    @property
-    def checkins(self) -> int:
-        """How many APs announced themselves: none ever does."""
-        return 0
-
-    @property
-    def found(self) -> int | None:
-        """All CPUs, once every AP is accounted for."""
-        return self.cpus if self.milestone is Milestone.FOUND else None
-
-    @property
-    def clean(self) -> bool:
-        """Whether one bring-up began, and nothing was cut short."""
-        return self.begun == 1
-
-    @property
-    def restart_signs(self) -> tuple[str, ...]:
-        """APs that entered the ROM at the reset vector, and bring-ups that nobody asked for."""
-        ids = ", ".join(f"{apic_id:x}" for apic_id in self.now.replayed) if self.now is not None else ""
-        replayed = (f"APs entered at the reset vector without the BSP flag, APIC ids {ids}",) if ids else ()
-        return replayed + ((f"{self.begun} bring-ups began",) if self.begun > 1 else ())
-
-    @property
-    def stuck(self) -> bool:
-        """Whether APs have been reported missing and have not come since."""
-        return self.now is not None and self.now.end is End.MISSING
-
-    @property
-    def last_line(self) -> str:
-        """The last that was said, in words."""
-        if self.now is None:
-            return "" if self.cpus is None else f"smpscan 1 cpus={self.cpus}"
-        if self.now.end is End.MISSING:
-            return f"missing {self.now.lost}: {' '.join(f'{apic_id:x}' for apic_id in self.now.missing)}"
-        return f"bring-up {self.now.end}"
-
-
-@dataclass(slots=True)
-class SmpscanProgress(SmpscanBoot):
-    """The first bring-up of a process."""
-
-    _log: SmpscanLog = field(default_factory=SmpscanLog, repr=False)
-
-    def feed(self, data: bytes) -> bool:
-        """Take in the next bytes of the console; return whether the boot came further, got stuck or restarted."""
-        before = (self.cpus, self.now, self.begun)
-        self._log.feed(data)
-        self.cpus, self.now, self.begun = self._log.cpus, self._log.current, self._log.started
-        return before != (self.cpus, self.now, self.begun)
-
-
-@dataclass(slots=True)
-class SmpscanSeries(SmpscanBoot):
-    """Bring-up after bring-up of a process that resets itself; as a boot it is the one under way, which is never found:
-    those that are over wait in ``over``, in order, healthy ones as a number.
-
-    A bring-up is over when the next one begins: until then an AP may still be reported as replayed.
-    """
-
-    over: deque[int | SmpscanBoot] = field(default_factory=deque)
-    _log: SmpscanLog = field(default_factory=SmpscanLog, repr=False)
-    _last: Bringup | None = field(default=None, repr=False)  # ended, and may still change
-
-    def feed(self, data: bytes) -> bool:
-        """Take in the next bytes of the console; return whether a bring-up is over or got stuck."""
-        before = len(self.over), self.stuck
-        ended = self._log.skim(data)
-        if ended is None:
-            self._fold(self._log.feed(data))
-        elif data:
-            self._count(ended + (self._last is not None) - data.endswith(b")"))
-            self._last = self._log.current if data.endswith(b")") else None
-        self.cpus, self.begun = self._log.cpus, 1
-        underway = self._log.current is None or self._log.current.end is not End.ALL_IN
-        self.now = self._log.current if underway else None
-        return before != (len(self.over), self.stuck) or ended != 0
-
-    def again(self) -> SmpscanSeries:
-        """Return what reads on after somebody has reset the guest: the first line comes once a process only."""
-        log = SmpscanLog(self._log.cpus, self._log.ids, self._log.tsc_khz, self._log.rounds_a_bringup)
-        return SmpscanSeries(self.cpus, _log=log)
-
-    def _fold(self, ended: list[Bringup]) -> None:
-        for seen in ended:
-            if seen.end is End.MISSING:
-                continue
-            if self._last is not None and self._last.number != seen.number:
-                self._settle(self._last)
-            self._last = seen
-        if self._last is not None and self._last.number < self._log.started:
-            self._settle(self._last)
-            self._last = None
-
-    def _settle(self, seen: Bringup) -> None:
-        if seen.ok:
-            self._count(1)
-        else:
-            self.over.append(SmpscanBoot(self._log.cpus, seen, 2 if seen.end is End.CUT else 1))
-
-    def _count(self, healthy: int) -> None:
-        if healthy and self.over and isinstance(self.over[-1], int):
-            self.over[-1] += healthy
-        elif healthy:
-            self.over.append(healthy)
-
-
-#: Where the ROM keeps its table, a byte a CPU by APIC id: 0 not seen, 1 checked in, 2 replayed.
-TABLE, TABLE_BYTES = 0x20000, 4096
-
-
-class Place(StrEnum):
+class CpuLocation(StrEnum):
     """Where a CPU can be while smpscan runs, from the addresses that the ROM keeps fixed."""
 
     RESET_VECTOR = "reset-vector"  # not woken, or its INIT was lost
@@ -304,18 +82,68 @@ class Place(StrEnum):
 
 
 #: Linear addresses (CS base + EIP) of the ROM's pages; a halted CPU shows the address after its HLT.
-PLACES = {
-    Place.WAITING: range(0xF1000, 0xF1100),
-    Place.STOPPED: range(0xF1100, 0xF1200),
-    Place.CHECKED_IN: range(0xF1200, 0xF1300),
-    Place.STORMING: range(0xF1400, 0xF1600),
-    Place.REPLAYED: range(0xFFFF1300, 0xFFFF1400),
+LOCATIONS = {
+    CpuLocation.WAITING: range(0xF1000, 0xF1100),
+    CpuLocation.STOPPED: range(0xF1100, 0xF1200),
+    CpuLocation.CHECKED_IN: range(0xF1200, 0xF1300),
+    CpuLocation.STORMING: range(0xF1400, 0xF1600),
+    CpuLocation.REPLAYED: range(0xFFFF1300, 0xFFFF1400),
 }
 
 
-def place(vcpu: VcpuState) -> Place | None:
+def cpu_location(vcpu: VcpuState) -> CpuLocation | None:
     """Return where a dump shows *vcpu*, or None while it is somewhere in between."""
     if vcpu.at_reset_vector:
-        return Place.RESET_VECTOR
+        return CpuLocation.RESET_VECTOR
     address = vcpu.cs_base + vcpu.eip
-    return next((place for place, addresses in PLACES.items() if address in addresses), None)
+    return next((location for location, addresses in LOCATIONS.items() if address in addresses), None)
+
+
+class SmpscanWait:
+    """smpscan waits in a page of its own, and for part of the time in a subroutine; once it has reported that APs are
+    missing it does nothing else (``firmware/smpscan.asm``)."""
+
+    expected_in = "EBX"
+
+    def code_at(self, boot_cpu: VcpuState) -> tuple[int, int]:
+        """See :class:`qstress.firmware.base.WaitFinder`."""
+        return boot_cpu.eip, 0
+
+    def count(self, boot_cpu: VcpuState, code: bytes, *, stuck: bool, smp: int) -> CpuCount | None:
+        """See :class:`qstress.firmware.base.WaitFinder`."""
+        if not stuck and cpu_location(boot_cpu) is not CpuLocation.WAITING:
+            return None
+        return CpuCount(TABLE, min(TABLE_BYTES, _IDS_PER_CPU * smp), lambda table: sum(byte != 0 for byte in table))
+
+
+def _arguments(shape: Shape, lost_every: int) -> tuple[str, ...]:
+    options = SmpscanOptions(
+        deadline_us=DEADLINE_US[shape.accel] + DEADLINE_VCPU_US[shape.accel] * shape.smp,
+        after="reset" if shape.restart == "reset" else "stop",
+        leave_out=shape.smp - 1 if lost_every else 0,
+        every=lost_every or 1,
+        payload="storm" if shape.storm_s else "halt",
+        storm_us=round(shape.storm_s * 1e6),
+        settle_us=round(shape.settle_s * 1e6),
+    )
+    return ("-bios", str(find_rom(_NAME)), *option_arguments(options))
+
+
+def _reader(shape: Shape, last: BootReader | None) -> BootReader:
+    if isinstance(last, SmpscanSeries):
+        return last.again()
+    return SmpscanSeries() if shape.restart == "reset" else SmpscanProgress()
+
+
+SMPSCAN = Firmware(
+    name=_NAME,
+    arguments=_arguments,
+    reader=_reader,
+    wait=SmpscanWait(),
+    lost_ap=LostAp(range(2, 4097), by_firmware=True),
+    tier=Tier.T3,
+    resets_itself=True,
+    accounts_for_aps=True,
+    storms=True,
+    settle_s=SETTLE_S,
+)

@@ -15,17 +15,14 @@ from functools import partial
 
 import anyio
 
+from qstress import firmware
 from qstress.errors import GuestError, RigError
-from qstress.firmware import rom
-from qstress.firmware.dumps_only import PolledBoot
-from qstress.firmware.seabios import BootLog
-from qstress.firmware.smpscan import SmpscanProgress, SmpscanSeries
 from qstress.guest.argv import Channels, connection_arguments, guest_arguments
 from qstress.guest.console import Console
 from qstress.guest.process import Process
 from qstress.guest.qmp import Control
 from qstress.guest.wire import Wire
-from qstress.model import BootReader, Build, Shape
+from qstress.model import Build, Shape
 
 #: How long QEMU may take from its start to a greeting on every monitor. Generous: a loaded host is not a fault.
 START_TIMEOUT_S = 60.0
@@ -73,7 +70,7 @@ class Guest:
         :raises GuestError: QEMU refuses, does not answer, or ends at that moment.
         """
         await self.control.execute("stop", timeout_s=timeout_s)
-        self.console.restart(_again(self.console.log))
+        self.console.restart(firmware.of(self.shape).reader(self.shape, self.console.log))
         self.events.clear()
         self.counts_resets = False
         await self.control.execute("system_reset", timeout_s=timeout_s)
@@ -120,28 +117,29 @@ async def live_guest(
     do, or it resets itself all the time and nothing hammers it: its console misses nothing, and its control monitor is
     left alone until somebody asks it something.
 
-    *monitors* is how many hammers need a monitor of their own, *lost_every* in every how manieth bring-up an AP is lost
-    by injection (0: none; with SeaBIOS, see :mod:`qstress.trial.inject`, 1 is all there is).
-
-    *on_change* is called when the boot reached a milestone, an event came, a monitor was lost or QEMU ended; it must
-    not block. Exceptions of the block come out in an ``ExceptionGroup``.
-
+    :param monitors: how many hammers need a monitor of their own.
+    :param lost_every: every n-th bring-up loses one AP by injection; 0: none. Where the firmware cannot lose one by
+        itself (:mod:`qstress.trial.inject`) it is 1 at most.
+    :param on_change: called when the boot reached a milestone, an event came, a monitor was lost or QEMU ended; it must
+        not block.
     :raises RigError: QEMU cannot be started, refuses its arguments or does not greet; carries QEMU's own words.
+        It and what the block raises come out in an ``ExceptionGroup``.
     """
+    kind = firmware.of(shape)
     with ExitStack() as stack:
-        console = Console(progress(shape), on_change)
+        console = Console(kind.reader(shape, None), on_change)
         stack.callback(console.close)
         pairs = [socket.socketpair() for _ in range(1 + monitors)]
         for ours, theirs in pairs:
             stack.callback(ours.close)
             stack.callback(theirs.close)
         theirs_fds = [theirs.fileno() for _, theirs in pairs]
-        bios = rom.chosen(shape, lost_every=lost_every)
-        argv = guest_arguments(build, shape, firmware=bios, lost_ap=lost_every > 0 and shape.firmware != "smpscan")
+        bios = kind.arguments(shape, lost_every)
+        argv = guest_arguments(build, shape, firmware=bios, lost_ap=lost_every > 0 and not kind.loses_aps_itself)
         channels = Channels(
             theirs_fds[0], tuple(theirs_fds[1:]), console.write_fd if shape.observe == "console" else None
         )
-        quick = isinstance(console.log, SmpscanSeries) and not shape.settle_s
+        quick = kind.in_series(shape) and not shape.settle_s
         alone = quick and not monitors
         paused = shape.observe == "console" and not alone
         command_line = (*argv, *connection_arguments(channels, sandbox=sandbox, paused=paused))
@@ -169,20 +167,6 @@ async def live_guest(
                 tasks.cancel_scope.cancel()
 
 
-def progress(shape: Shape) -> BootReader:
-    """Return what reads the console of guests of *shape*."""
-    if shape.observe == "none":
-        return PolledBoot(shape.smp)
-    if shape.firmware != "smpscan":
-        return BootLog()
-    return SmpscanSeries() if shape.restart == "reset" else SmpscanProgress()
-
-
-def _again(log: BootReader) -> BootReader:
-    """Return what reads the console after a reset."""
-    return log.again() if isinstance(log, SmpscanSeries) else BootLog(after_reset=True)
-
-
 def _assemble(
     build: Build, shape: Shape, argv: tuple[str, ...], process: Process, console: Console,
     on_change: Callable[[], None], *, lazy: bool,
@@ -195,8 +179,7 @@ def _assemble(
         guest.panicked = guest.panicked or event.get("event") == "GUEST_PANICKED"
         on_change()
 
-    series = isinstance(console.log, SmpscanSeries)
-    control = Control(on_event, deaf_to="RESET" if series else "", lazy=lazy)
+    control = Control(on_event, deaf_to="RESET" if firmware.of(shape).in_series(shape) else "", lazy=lazy)
     guest = Guest(build, shape, argv, process, control, console, [])
     return guest
 

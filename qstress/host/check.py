@@ -18,6 +18,7 @@ import anyio
 from qstress.config.binary import find_binary, qemu_version
 from qstress.config.kvm import probe
 from qstress.errors import GuestError, RigError
+from qstress.firmware import SMPSCAN
 from qstress.guest.live import live_guest
 from qstress.host.sandbox import has_sandbox
 from qstress.interposer import build as interposer
@@ -113,7 +114,7 @@ async def run_check(build: Build, accel: Accel, *, machine: str = "pc", bringups
 
     :raises RigError: it cannot be booted here at all.
     """
-    shape = Shape(2, machine, accel, 32 << 20, "smpscan")
+    shape = Shape(2, machine, accel, 32 << 20, SMPSCAN.name)
     if accel is not Accel.KVM:
         return smi_answer(None, accel, build.smm), replay_answer(0, 0)
     if "kernel-irqchip=off" in " ".join((machine, *build.args)):  # 7.2 then does not even answer its monitor here

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from itertools import accumulate
 
+from qstress import firmware
 from qstress.config.settings import Settings
 from qstress.model import LATENCY_BUCKETS_S, Build, FindingClass, Outcome, StormCount, Tier
 from qstress.stats.cells import CellTally
@@ -195,7 +196,7 @@ def _build_counts(build: Build, cells: Sequence[CellTally]) -> BuildCounts:
     replies = [sum(cell.latencies[bucket] for cell in cells) for bucket in range(len(LATENCY_BUCKETS_S) + 1)]
     return BuildCounts(
         build=build,
-        tier=cells[0].cell.tier,
+        tier=firmware.tier(cells[0].cell),
         commands=sent,
         replies=tuple(accumulate(replies)),
         boots=_cumulative(cells, lambda cell: cell.boot, BOOT_BUCKETS_S),

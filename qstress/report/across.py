@@ -11,6 +11,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from typing import Any, TypeAlias
 
+from qstress import firmware
 from qstress.config.settings import Settings
 from qstress.errors import ConfigError
 from qstress.model import FindingClass, Shape, Stratum
@@ -165,7 +166,7 @@ def _of_run(side: Side) -> dict[str, str]:
         **{f"host's {key}": str(side.host.get(key, "unknown")) for key in HOST_KEYS},
         "host's KVM (kind, nested)": ", ".join(kinds) or "unknown",
         "lanes": str(side.settings.lanes),
-        "tier": _listed(cell.cell.tier for cell in side.tally.cells),
+        "tier": _listed(firmware.tier(cell.cell) for cell in side.tally.cells),
         "SMM": _listed(build.smm for build in side.settings.builds),
     }
 

@@ -11,17 +11,12 @@ import json
 import re
 from collections.abc import Sequence
 
+from qstress import firmware
+from qstress.firmware.lines import LinePatterns
 from qstress.model import Accel, HammerSpec, Milestone, Smm, Trial
 
-#: Console patterns of SeaBIOS by which a hammer starts and stops (the lines of ``qstress.firmware.seabios``).
-_SEEN = {
-    Milestone.START: "",
-    Milestone.BANNER: r"SeaBIOS \(version",
-    Milestone.PCI: "PCI: No VGA|PCI: Using",
-    Milestone.CHECKIN: "handle_smp: apic_id=",
-    Milestone.FOUND: r" cpu\(s\) max supported",
-    Milestone.BOOT: "Booting from|No bootable device",
-}
+#: The milestones whose patterns the program itself looks for.
+_NEEDED = (Milestone.BANNER, Milestone.CHECKIN, Milestone.FOUND)
 
 
 def script(
@@ -42,8 +37,12 @@ def script(
     :param interpose_source: the interposer's C source, or None where the build was not interposed.
     :param found: the finding in one line (its title); :param kernel: release of the host's kernel. Both for the
         reader only.
+    :raises ValueError: the console of this firmware cannot be read by patterns.
     """
     shape = trial.cell.stratum.shape
+    lines = firmware.of(shape).lines
+    if lines is None:
+        raise ValueError(f"only qstress reads the console of {shape.firmware}")
     binary, *arguments = argv or (trial.cell.build.binary,)
     dropped = r"QSTRESS_\w+_FD" + ("|LD_PRELOAD" if interpose_source is not None else "")
     kept_env = {name: value for name, value in env if not re.fullmatch(dropped, name)}
@@ -57,8 +56,11 @@ def script(
         f"INTERPOSED = {interpose_source is not None}",
         f"INJECT = {trial.inject_lost_ap}",
         f"BSP_ALONE = {shape.placement == 'bsp-alone'}",
+        "# what the firmware's console says: it starts, an AP is up, all CPUs are up, it runs once more",
+        *(f"{each.name} = {ascii(lines.milestones.get(each, '(?!)'))}" for each in _NEEDED),
+        f"RESTART = {ascii(lines.restart or '(?!)')}",
         "# seconds between two sends (0: at once), console pattern that starts it, one that stops it, QMP command",
-        f"HAMMERS = [{''.join(_hammer(hammer) for hammer in trial.cell.stratum.hammers)}]",
+        f"HAMMERS = [{''.join(_hammer(hammer, lines) for hammer in trial.cell.stratum.hammers)}]",
     ]
     mark = "END_OF_C"
     while interpose_source is not None and mark in interpose_source:
@@ -133,12 +135,12 @@ def _grouped(arguments: Sequence[str]) -> str:
     return text + "\n" if text else ""
 
 
-def _hammer(hammer: HammerSpec) -> str:
+def _hammer(hammer: HammerSpec, lines: LinePatterns) -> str:
     if hammer.via == "hmp":
         command = {"execute": "human-monitor-command", "arguments": {"command-line": hammer.command}}
     else:
         command = {"execute": hammer.command, "arguments": json.loads(hammer.arguments)}
-    start, until = ascii(_SEEN[hammer.start]), ascii(_SEEN[hammer.until])
+    start, until = ascii(lines.reached(hammer.start)), ascii(lines.reached(hammer.until))
     return f"\n    ({hammer.rate.interval_s or 0}, {start}, {until},\n     {ascii(command)}),\n"
 
 
@@ -217,14 +219,15 @@ def watch(monitor, console, pid):
             text = file.read().decode("latin-1")
         if len(text) > size:
             size, moved = len(text), now
-        before, found, _ = text.partition(" cpu(s) max supported")
-        if before.count("SeaBIOS (version") > 1 or "In resume" in before or "Attempting a hard reboot" in before:
+        found = re.search(FOUND, text)
+        before = text[:found.start()] if found else text
+        if len(re.findall(BANNER, before)) > 1 or re.search(RESTART, before):
             return "restarted"
         if found:
             return "ok"
         if now - moved > QUIET_S:
             return hung(monitor)
-        if inject and before.count("handle_smp: apic_id=") >= SMP - 2 and now - moved > min(0.5, QUIET_S / 4):
+        if inject and len(re.findall(CHECKIN, before)) >= SMP - 2 and now - moved > min(0.5, QUIET_S / 4):
             plug(monitor)
             inject = False
         wait = 0.01

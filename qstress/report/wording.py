@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable
 
+from qstress import firmware
 from qstress.model import Cell, FindingClass
 from qstress.stats.clusters import widened
 from qstress.stats.compare import Comparison, Contrast, Decision, Effect
@@ -134,8 +135,8 @@ def duration(seconds: float) -> str:
 def shape_text(cell: Cell) -> str:
     """Return what tells a cell from the others of its build: ``smp 4 pc kvm, info registers -a @ max, T1``."""
     shape = cell.stratum.shape
-    firmware = "" if shape.firmware == "seabios" else f" {shape.firmware}"
-    return f"smp {shape.smp} {shape.machine} {shape.accel}{firmware}, {cell.stratum.hammer_label}, {cell.tier}"
+    label = " ".join(filter(None, (str(shape.accel), firmware.of(shape).label(shape))))
+    return f"smp {shape.smp} {shape.machine} {label}, {cell.stratum.hammer_label}, {firmware.tier(cell)}"
 
 
 def printable(text: str) -> str:

@@ -19,7 +19,7 @@ from pathlib import Path
 
 import anyio
 
-from qstress import __version__
+from qstress import __version__, firmware
 from qstress.config.binary import provenance
 from qstress.config.kvm import KvmFacts
 from qstress.config.settings import Settings, digest, resolved_document
@@ -295,8 +295,8 @@ def _provenance(build: Build) -> dict[str, object]:
 def repro_script(result: TrialResult, evidence: Evidence) -> str:
     """Return ``repro.sh`` of a finding."""
     stratum = result.trial.cell.stratum
-    if stratum.shape.firmware == "smpscan" or stratum.stormy:
-        return call_qstress(result, evidence)  # only qstress reads smpscan's console, draws commands and moves threads
+    if firmware.of(stratum.shape).lines is None or stratum.stormy:
+        return call_qstress(result, evidence)  # only qstress reads such a console, draws commands and moves threads
     source = interposer.SOURCE.read_text() if result.trial.cell.build.interposed else None
     return script(
         result.trial, evidence.argv, evidence.env, source, found=result.verdict.title, kernel=platform.release()

@@ -15,8 +15,9 @@ from enum import Enum
 import anyio
 from anyio.abc import TaskGroup
 
+from qstress import firmware
 from qstress.errors import GuestError, RigError
-from qstress.firmware.dumps_only import PolledBoot
+from qstress.firmware.dumps_only import DumpsOnlyBoot
 from qstress.guest.churn import Churn
 from qstress.guest.live import Guest
 from qstress.guest.placement import apply_placement
@@ -224,8 +225,8 @@ class Bringup:
 
     @property
     def _plugs_the_lost_one(self) -> bool:
-        """Whether the fault is made by us; smpscan leaves an AP out by itself."""
-        return self.trial.inject_lost_ap and self.trial.cell.stratum.shape.firmware != "smpscan"
+        """Whether the fault is made by us; some firmware leaves an AP out by itself."""
+        return self.trial.inject_lost_ap and not firmware.of(self.trial.cell.stratum.shape).loses_aps_itself
 
     def _situation(self, guest: Guest) -> Situation:
         waiting = [hammer.waiting_since_s for hammer in self.hammers if hammer.waiting_since_s is not None]
@@ -245,8 +246,8 @@ class Bringup:
             looked_s=self._looked_s,
             seen=self._seen,
             load=self._load,
-            known_firmware=guest.shape.firmware in ("seabios", "smpscan"),
-            goes_on=returncode is None and guest.shape.firmware != "smpscan",
+            known_firmware=firmware.of(guest.shape).milestones_known,
+            goes_on=returncode is None and not firmware.of(guest.shape).accounts_for_aps,
             waits=self._waits and self._asked_s >= guest.console.last_output_s,
         )
 
@@ -359,7 +360,7 @@ class Bringup:
     def _progress(self, observation: Observation) -> None:
         """Where there is no console, a dump is what shows progress."""
         console = self.guest.console if self.guest is not None else None
-        if console is not None and isinstance(console.log, PolledBoot) and console.log.saw(observation):
+        if console is not None and isinstance(console.log, DumpsOnlyBoot) and console.log.saw(observation):
             console.progressed()
 
     def _replied(self, reply: bytes, at_s: float) -> None:

@@ -15,6 +15,7 @@ from dataclasses import asdict, dataclass, replace
 
 import anyio
 
+from qstress import firmware
 from qstress.errors import GuestError
 from qstress.guest.live import Guest
 from qstress.model import Accel, Observation, ThreadUsage, VcpuState, WaitLoop
@@ -138,7 +139,7 @@ class _Look:
             before, after, used, moves, running, runstate, waits,
             quiet=quiet, boot_cpu=states, waited=waited, sipi_sent=sipi_sent(apic),
             code=b"" if waited is not None or not states else await self._code(min(map(place, states))),
-            kvm=guest.shape.accel is Accel.KVM, known_firmware=guest.shape.firmware in ("seabios", "smpscan"),
+            kvm=guest.shape.accel is Accel.KVM, known_firmware=firmware.of(guest.shape).milestones_known,
         )  # fmt: skip
         if examination.lost:
             await self._hmp(f"info lapic {examination.lost[0]}")
@@ -175,7 +176,7 @@ class _Look:
         """The wait loop with the count as it is now: one that still is too low holds the boot CPU in the loop."""
         if waited.loop is None:
             return None
-        found = await boot_cpu.count(self._guest, waited.count_at, timeout_s=self._limits.reply_s)
+        found = await boot_cpu.count(self._guest, waited.count, timeout_s=self._limits.reply_s)
         return waited.loop if found is None else replace(waited.loop, found=found)
 
     async def _watch(self, threads: Mapping[int, int], at_least_s: float) -> tuple[ThreadUsage, ...]:

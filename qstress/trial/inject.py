@@ -1,4 +1,4 @@
-"""A fault that QEMU itself can be told to make: a guest whose boot CPU waits for an AP that nobody woke.
+"""A fault that QEMU itself can be told to make: a guest whose boot CPU waits for an AP that was not woken.
 
 The guest starts with one vCPU less than its shape has, and its CMOS is told of all of them (byte 0x5f holds the count
 minus one, which SeaBIOS reads after its SIPI broadcast). Once the others have checked in, the missing vCPU is
@@ -13,8 +13,6 @@ from qstress.guest.live import Guest
 from qstress.model import Milestone
 from qstress.trial import boot_cpu
 
-#: vCPU counts for which the fault can be made: one must remain, and the CMOS byte holds at most 255 (254 + 1).
-SMP_RANGE = (2, 254)
 #: How often in a row a silent guest is asked whether its boot CPU waits, and how long one look may take.
 MOST_LOOKS, LOOK_TIMEOUT_S = 20, 10.0
 

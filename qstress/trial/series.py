@@ -12,8 +12,9 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from itertools import islice
+from typing import cast
 
-from qstress.firmware.smpscan import SmpscanBoot, SmpscanSeries
+from qstress.firmware.base import SeriesReader
 from qstress.guest.live import Guest
 from qstress.interposer.log import WindowLog
 from qstress.interposer.windows import Log, bringup_began_ns, duty_cycle, since, windows
@@ -88,11 +89,10 @@ class Series(Bringup):
         return duty_cycle(windows(log), times[0], times[-1]) if times else None
 
     def _judge(self, situation: Situation, guest: Guest) -> Verdict | Doubt | None:
-        boots = guest.console.log
-        assert isinstance(boots, SmpscanSeries)
+        boots = cast(SeriesReader, guest.console.log)
         while boots.over:
             over = boots.over.popleft()
-            if isinstance(over, SmpscanBoot):
+            if not isinstance(over, int):
                 verdict = assess(replace(situation, goes_on=False), over, self.limits)
                 if not isinstance(verdict, Verdict) or verdict.outcome is not Outcome.OK:
                     return verdict

@@ -17,6 +17,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from qstress import firmware
 from qstress.model import Accel, Confidence, FindingClass, Shape, Verdict
 
 #: From so many healthy bring-ups on, they say what is late; only the last ones count, since hosts change.
@@ -123,8 +124,8 @@ def limits(shape: Shape, *, slowness: float = 1.0, learned: Learned | None = Non
         quiet_s = max(QUIET_FLOOR_S, FACTOR * quantile(learned.silences_s, QUANTILE)) * slowness
         slow_s = SLOW_FACTOR * quantile(learned.boots_s, QUANTILE)
         boot_s = max(boot_s, 10 * slow_s * slowness)
-    asked = shape.firmware == "seabios" and shape.observe == "console"
-    look_s, patient = (0.01, 1.0) if shape.firmware == "smpscan" else (0.03, slowness)
+    kind = firmware.of(shape)
+    look_s, patient = (0.01, 1.0) if kind.accounts_for_aps else (0.03, slowness)
     pause_s = look_s * patient + 0.0002 * shape.smp * patient
     return Limits(
         quiet_s=quiet_s,
@@ -134,7 +135,7 @@ def limits(shape: Shape, *, slowness: float = 1.0, learned: Learned | None = Non
         reply_s=8.0 * slowness + 0.2 * per_vcpu,
         boot_s=boot_s,
         slow_s=slow_s,
-        ask_s=ASK_SHARE * quiet_s / slowness if asked else math.inf,
+        ask_s=ASK_SHARE * quiet_s / slowness if kind.asks_boot_cpu else math.inf,
     )
 
 

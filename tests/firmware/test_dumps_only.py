@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from qstress.firmware.dumps_only import PolledBoot
+from qstress.firmware.dumps_only import DumpsOnlyBoot
 from qstress.model import Milestone, VcpuState
 from tests.samples import at_reset, running, seen
 
@@ -8,19 +8,19 @@ UP = [running(index, 0xFD09A, halted=True) for index in (1, 2, 3)]
 BSP = running(0)
 
 
-def milestone(polled: PolledBoot) -> Milestone:
+def milestone(polled: DumpsOnlyBoot) -> Milestone:
     return polled.milestone
 
 
-def boot(*dumps: list[VcpuState]) -> PolledBoot:
-    polled = PolledBoot(4)
+def boot(*dumps: list[VcpuState]) -> DumpsOnlyBoot:
+    polled = DumpsOnlyBoot(4)
     for vcpus in dumps:
         polled.saw(seen(*vcpus))
     return polled
 
 
 def test_a_boot_comes_further_as_its_vcpus_leave_the_reset_vector() -> None:
-    polled = PolledBoot(4)
+    polled = DumpsOnlyBoot(4)
     waiting = [at_reset(index) for index in range(4)]
     assert not polled.saw(seen(*waiting))
     assert milestone(polled) is Milestone.START
@@ -51,7 +51,7 @@ def test_an_ap_that_goes_back_to_the_reset_vector_is_a_restart() -> None:
 
 
 def test_a_lone_boot_cpu_is_up_when_it_runs() -> None:
-    polled = PolledBoot(1)
+    polled = DumpsOnlyBoot(1)
     polled.saw(seen(BSP))
     polled.saw(seen(BSP))
     assert polled.found == 1

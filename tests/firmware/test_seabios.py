@@ -4,8 +4,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from qstress.firmware.seabios import BootLog
-from qstress.model import Milestone
+from qstress.firmware.seabios import SEABIOS, BootLog
+from qstress.model import Confidence, FindingClass, Milestone, Outcome
+from tests.firmware.judging import every_byte, judged, pieces
+from tests.samples import running
 
 HEALTHY = b"""SeaBIOS (version 1.16.2-debian-1.16.2-1)
 BUILD: gcc: (Debian 12.2.0-14) 12.2.0 binutils: (GNU Binutils for Debian) 2.40
@@ -77,15 +79,6 @@ def test_feed_tells_when_something_changed() -> None:
     assert not log.feed(b"BUILD: gcc\n")
 
 
-@given(st.lists(st.integers(0, len(HEALTHY)), max_size=20))
-def test_where_the_bytes_are_cut_does_not_matter(cuts: list[int]) -> None:
-    log = BootLog()
-    edges = [0, *sorted(cuts), len(HEALTHY)]
-    for start, end in zip(edges, edges[1:], strict=False):
-        log.feed(HEALTHY[start:end])
-    assert log == fed(HEALTHY)
-
-
 @given(st.binary(max_size=300))
 def test_no_bytes_can_break_it(data: bytes) -> None:
     fed(data)
@@ -110,3 +103,63 @@ def test_after_a_reset_restarts_still_show_once_aps_can_be_awake(sign: bytes) ->
     before, _, after = HEALTHY.partition(b"handle_smp: apic_id=0x1")
     log.feed(RESUMES + before + sign + after)
     assert log.restart_signs
+
+
+#: Consoles of any order of lines that mean something, some with restarts where none may be, some cut short.
+CONSOLES = st.tuples(
+    st.lists(
+        st.sampled_from([*HEALTHY.splitlines(True), *RESUMES.splitlines(True), BANNER, b"\xff\n", b"x" * 5000]),
+        max_size=30,
+    ).map(b"".join)
+    | st.tuples(st.integers(0, len(HEALTHY)), st.sampled_from([RESUMES, BANNER, RESUMES + HEALTHY])).map(
+        lambda put: HEALTHY[: put[0]] + b"\n" + put[1] + HEALTHY[put[0] :]
+    ),
+    st.binary(max_size=3),
+).map(b"".join)
+CUTS = st.lists(st.integers(0, 1500), max_size=20)
+
+
+@given(CONSOLES, CUTS, st.integers(0, 1), st.booleans())
+def test_how_a_console_was_cut_into_reads_changes_neither_its_facts_nor_the_verdict(
+    text: bytes, cuts: list[int], resets: int, after_reset: bool
+) -> None:
+    whole, cut = BootLog(after_reset=after_reset), BootLog(after_reset=after_reset)
+    whole.feed(text)
+    for data in pieces(text, cuts):
+        cut.feed(data)
+    assert cut == whole
+    line_by_line = text.splitlines(keepends=True)
+    expected = judged(BootLog(after_reset=after_reset), line_by_line, resets=resets)
+    for reads in (pieces(text, cuts), [text], every_byte(text)):
+        assert judged(BootLog(after_reset=after_reset), reads, resets=resets) == expected
+
+
+@pytest.mark.parametrize("said", [b"In resume (status=0)\n", b"Attempting a hard reboot\n", RESUMES + HEALTHY])
+@pytest.mark.parametrize("after", [b"Found 4 cpu(s) max supported 4 cpu(s)\n", b"Booting from Hard Disk...\n"])
+def test_what_is_said_after_all_were_found_belongs_to_a_later_boot(after: bytes, said: bytes) -> None:
+    log = fed(HEALTHY[: HEALTHY.index(after) + len(after)] + said)
+    assert (log.found, log.clean, log.restart_signs, log.checkins) == (4, True, (), 3)
+    verdict = judged(BootLog(), [HEALTHY + said])
+    assert verdict is not None
+    assert (verdict.outcome, verdict.title) == (Outcome.OK, "Found 4 cpu(s)")
+
+
+def test_a_restart_before_found_is_certain_whatever_the_same_read_goes_on_to_say() -> None:
+    before = HEALTHY[: HEALTHY.index(b"handle_smp: apic_id=0x1")]
+    verdict = judged(BootLog(), [before + RESUMES + HEALTHY])
+    assert verdict is not None
+    assert (verdict.finding_class, verdict.confidence) == (FindingClass.REPLAYED_INIT, Confidence.CERTAIN)
+    assert verdict.because == ("SeaBIOS says In resume: a CPU entered it at the reset vector",)
+    assert verdict.signature == "replayed-init/checkin"
+
+
+def test_its_wait_is_found_by_its_code() -> None:
+    code = bytes.fromhex("3b1d40520f00741f892500520f00c70518520f0000000000f390f00fba2d18520f000072f3ebd9")
+    wait, boot_cpu = SEABIOS.wait, running(0, 0xEE2E1)
+    assert wait is not None
+    address, size = wait.code_at(boot_cpu)
+    memory = bytes(0xEE2E1 - 6 - address) + code + bytes(size)
+    counted = wait.count(boot_cpu, memory[:size], stuck=False, smp=4)
+    assert counted is not None
+    assert (counted.address, counted.size, counted.read(b"\3\0\0\0")) == (0xF5240, 4, 3)
+    assert wait.count(boot_cpu, bytes(size), stuck=True, smp=4) is None

@@ -1,156 +1,67 @@
+"""smpscan's options, where its CPUs are, and its wait (its console: test_smpscan_console)."""
+
 from __future__ import annotations
 
+from dataclasses import fields, replace
+
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
+from qstress.errors import ConfigError
+from qstress.firmware.rom import find_rom
 from qstress.firmware.smpscan import (
-    PLACES,
-    Bringup,
-    End,
-    Place,
-    SmpscanBoot,
-    SmpscanLog,
-    SmpscanProgress,
-    SmpscanSeries,
-    place,
+    LOCATIONS,
+    SMPSCAN,
+    TABLE,
+    CpuLocation,
+    SmpscanOptions,
+    cpu_location,
+    option_arguments,
 )
-from qstress.model import Milestone, VcpuState
-
-ABOUT = b"smpscan 1 cpus=4 ids=4 khz=2601640 rounds=0\n"
-ROUNDS = b"smpscan 1 cpus=4 ids=4 khz=2601640 rounds=2\n"
-EVERYTHING = (
-    ABOUT + b"()(\x82)(missing 1: 2\n(missing 2: 1 3\n+()(mis\xc4\x86sing 1: 3\n((missing 1: 1\n\x83()\x81(" + ROUNDS
-    + b"()..()missing 1: 3\n+.(\x81"
-)  # fmt: skip
+from qstress.firmware.smpscan_console import SmpscanProgress, SmpscanSeries
+from qstress.model import Accel, Shape, VcpuState
+from tests.samples import running, shape
 
 
-def fed(text: bytes) -> tuple[SmpscanLog, list[Bringup]]:
-    log = SmpscanLog()
-    return log, log.feed(text)
+def test_options_are_numbers_in_the_roms_order() -> None:
+    assert option_arguments(SmpscanOptions(after="reset", leave_out=3, every=10)) == (
+        "-fw_cfg",
+        (
+            "name=opt/qstress/options,string=deadline_us=50000 after=1 missing=0 rounds=0 leave_out=3 every=10 "
+            "payload=0 storm_us=0 settle_us=0"
+        ),
+    )
 
 
-def test_the_first_line_tells_what_runs() -> None:
-    log, over = fed(ABOUT)
-    assert (log.cpus, log.ids, log.tsc_khz, log.rounds_a_bringup) == (4, 4, 2601640, 0)
-    assert (log.started, log.current, log.underway, over) == (0, None, False, [])
+def test_a_shape_with_a_storm_gets_one_after_each_bringup() -> None:
+    shape = Shape(4, "pc", Accel.TCG, 32 << 20, "smpscan", restart="reset", storm_s=0.02)
+    assert SMPSCAN.arguments(shape, 0)[-1].endswith(
+        "after=1 missing=0 rounds=0 leave_out=0 every=1 payload=2 storm_us=20000 settle_us=0"
+    )
+    assert SMPSCAN.arguments(replace(shape, storm_s=0.0), 0)[-1].endswith("payload=0 storm_us=0 settle_us=0")
 
 
-def test_healthy_bringups_are_two_bytes_each() -> None:
-    log, over = fed(ABOUT + b"()()(")
-    assert over == [Bringup(1, end=End.ALL_IN), Bringup(2, end=End.ALL_IN)]
-    assert all(bringup.ok for bringup in over)
-    assert (log.started, log.underway, log.current) == (3, True, Bringup(3))
+def test_a_shape_that_settles_says_for_how_long() -> None:
+    shape = Shape(4, "pc", Accel.KVM, 32 << 20, "smpscan", settle_s=0.0015)
+    assert SMPSCAN.arguments(shape, 0)[-1].endswith(" settle_us=1500")
 
 
-def test_missing_aps_are_named_in_hex() -> None:
-    log, over = fed(ABOUT + b"(missing 3: 1 a 118\n")
-    assert over == [Bringup(1, end=End.MISSING, lost=3, missing=(1, 0xA, 0x118))]
-    assert not over[0].ok
-    assert not log.underway
-    log.feed(b"(")
-    assert log.started == 2
+def test_no_options_name_has_a_digit_or_a_comma() -> None:
+    # The ROM takes every run of digits as the next number; QEMU would split at a comma.
+    assert not any(character.isdigit() for option in fields(SmpscanOptions) for character in option.name)
+    assert option_arguments(SmpscanOptions())[1].count(",") == 1
 
 
-def test_those_that_come_late_amend_the_report() -> None:
-    _, over = fed(b"(missing 2: 1 3\n+(")
-    assert over[1] == Bringup(1, end=End.ALL_IN, late=True)
-    assert not over[1].ok
-    assert len(over) == 2
+@pytest.mark.parametrize("options", [SmpscanOptions(rounds=-1), SmpscanOptions(deadline_us=1 << 32)])
+def test_what_does_not_fit_is_refused(options: SmpscanOptions) -> None:
+    with pytest.raises(ConfigError, match="must be from 0 to"):
+        option_arguments(options)
 
 
-@pytest.mark.parametrize(
-    ("said", "apic_id"), [(b"\x80", 0), (b"\x83", 3), (b"\xbf", 63), (b"\xc1\x80", 64), (b"\xc4\x9f", 287)]
-)
-def test_a_replayed_ap_gives_its_apic_id(said: bytes, apic_id: int) -> None:
-    log, over = fed(b"(" + said)
-    assert over == []
-    assert log.current == Bringup(1, replayed=(apic_id,))
-    (bringup,) = log.feed(b")")
-    assert bringup == Bringup(1, end=End.ALL_IN, replayed=(apic_id,))
-    assert not bringup.ok
-
-
-def test_a_replay_belongs_to_its_bringup_only() -> None:
-    _, over = fed(b"(\x83\x81\x83)()")
-    assert [bringup.replayed for bringup in over] == [(1, 3), ()]
-
-
-def test_a_replay_inside_a_line_disturbs_neither() -> None:
-    _, over = fed(b"(mis\xc1sing 1:\x82 3\n")
-    assert over == [Bringup(1, end=End.MISSING, lost=1, missing=(3,), replayed=(66,))]
-
-
-def test_a_replay_after_the_end_amends_it() -> None:
-    _, over = fed(b"()\x81(")
-    assert over == [Bringup(1, end=End.ALL_IN), Bringup(1, end=End.ALL_IN, replayed=(1,))]
-
-
-@pytest.mark.parametrize("said", [b"((", b"(\x81(", b"(missing 1:(", b"(smp("])
-def test_a_bringup_that_a_reset_ends_is_cut(said: bytes) -> None:
-    log, over = fed(said)
-    assert [bringup.end for bringup in over] == [End.CUT]
-    assert (log.started, log.underway) == (2, True)
-    assert log.feed(b")") == [Bringup(2, end=End.ALL_IN)]
-
-
-def test_a_reset_after_a_report_cuts_nothing() -> None:
-    _, over = fed(b"(missing 1: 3\n()")
-    assert [bringup.end for bringup in over] == [End.MISSING, End.ALL_IN]
-
-
-def test_rounds_are_never_bringups() -> None:
-    log, over = fed(ROUNDS + b"()..()\x81.missing 1: 3\n+(")
-    assert [(bringup.number, bringup.round) for bringup in over] == [
-        (1, 0), (1, 1), (1, 2), (2, 0), (2, 1), (2, 2), (2, 2),
-    ]  # fmt: skip
-    assert over[4] == Bringup(2, 1, End.ALL_IN, replayed=(1,))
-    assert over[5:] == [Bringup(2, 2, End.MISSING, 1, (3,)), Bringup(2, 2, End.ALL_IN, late=True)]
-    assert log.started == 3
-
-
-def test_an_unfinished_first_line_is_said_again_after_a_reset() -> None:
-    log, _ = fed(b"smpscan 1 cpus=" + ABOUT)
-    assert log.cpus == 4
-
-
-@pytest.mark.parametrize("noise", [b")", b"+", b".", b"\x81", b"missing 1: 3\n", b"missing x\n", b"\x00\n A?"])
-def test_what_makes_no_sense_is_passed_over(noise: bytes) -> None:
-    log, over = fed(noise)
-    assert (over, log.started, log.current) == ([], 0, None)
-    assert [bringup.ok for bringup in log.feed(b"()")] == [True]
-    for other in (b")", b"+", b"."):
-        assert log.feed(other) == []
-
-
-@given(st.lists(st.integers(0, len(EVERYTHING)), max_size=40))
-def test_where_the_bytes_are_cut_does_not_matter(cuts: list[int]) -> None:
-    whole, expected = fed(EVERYTHING)
-    log, over = SmpscanLog(), list[Bringup]()
-    edges = [0, *sorted(cuts), len(EVERYTHING)]
-    for start, end in zip(edges, edges[1:], strict=False):
-        over += log.feed(EVERYTHING[start:end])
-    assert (log, over) == (whole, expected)
-
-
-#: Bytes of the protocol mixed with any others.
-CONSOLES = st.lists(
-    st.binary(max_size=4)
-    | st.sampled_from([b"(", b")", b"+", b".", b"\n", b"missing 1: 3\n", b"missing 99999:", b" ffff", ROUNDS, b"\xc4"])
-).map(b"".join)
-
-
-@given(CONSOLES)
-def test_no_bytes_can_break_it(data: bytes) -> None:
-    log, over = fed(data)
-    assert log.started == data.count(b"(")
-    assert [bringup.number for bringup in over] == sorted(bringup.number for bringup in over)
-    assert all(0 <= apic_id < 4096 for bringup in over for apic_id in bringup.replayed)
-
-
-def test_an_endless_line_is_not_kept() -> None:
-    log, _ = fed(b"m" * 100_000)
-    assert len(log._line or b"") < 40_000
+def test_a_lost_ap_is_the_last_one_of_every_nth_bringup() -> None:
+    words = SMPSCAN.arguments(shape(4, firmware="smpscan"), 3)
+    assert words[:2] == ("-bios", str(find_rom("smpscan")))
+    assert " leave_out=3 every=3 " in words[-1]
+    assert " leave_out=0 every=1 " in SMPSCAN.arguments(shape(4, firmware="smpscan"), 0)[-1]
 
 
 def at(cs_base: int, eip: int, selector: int = 0xF000) -> VcpuState:
@@ -160,110 +71,45 @@ def at(cs_base: int, eip: int, selector: int = 0xF000) -> VcpuState:
 @pytest.mark.parametrize(
     ("vcpu", "expected"),
     [
-        (at(0xFFFF0000, 0xFFF0), Place.RESET_VECTOR),
-        (at(0, 0xF1036, 8), Place.WAITING),
-        (at(0, 0xF1102, 8), Place.STOPPED),
-        (at(0xF0000, 0x1202), Place.CHECKED_IN),
-        (at(0xF0000, 0x1280), Place.CHECKED_IN),
-        (at(0xFFFF0000, 0x1302), Place.REPLAYED),
-        (at(0, 0xF1402, 8), Place.STORMING),
-        (at(0, 0xF1513, 8), Place.STORMING),
+        (at(0xFFFF0000, 0xFFF0), CpuLocation.RESET_VECTOR),
+        (at(0, 0xF1036, 8), CpuLocation.WAITING),
+        (at(0, 0xF1102, 8), CpuLocation.STOPPED),
+        (at(0xF0000, 0x1202), CpuLocation.CHECKED_IN),
+        (at(0xF0000, 0x1280), CpuLocation.CHECKED_IN),
+        (at(0xFFFF0000, 0x1302), CpuLocation.REPLAYED),
+        (at(0, 0xF1402, 8), CpuLocation.STORMING),
+        (at(0, 0xF1513, 8), CpuLocation.STORMING),
         (at(0xF0000, 0x1302), None),
         (at(0x10000, 0, 0x1000), None),
     ],
 )
-def test_a_dump_tells_where_a_cpu_is(vcpu: VcpuState, expected: Place | None) -> None:
-    assert place(vcpu) is expected
+def test_a_dump_tells_where_a_cpu_is(vcpu: VcpuState, expected: CpuLocation | None) -> None:
+    assert cpu_location(vcpu) is expected
 
 
-def test_places_do_not_overlap() -> None:
-    starts = sorted(PLACES.values(), key=lambda addresses: addresses.start)
+def test_locations_do_not_overlap() -> None:
+    starts = sorted(LOCATIONS.values(), key=lambda addresses: addresses.start)
     assert all(low.stop <= high.start for low, high in zip(starts, starts[1:], strict=False))
 
 
-def progress(text: bytes) -> SmpscanProgress:
-    boot = SmpscanProgress()
-    boot.feed(text)
-    return boot
+def test_it_waits_in_a_page_of_its_own_or_where_it_says_so() -> None:
+    assert SMPSCAN.wait is not None
+    waiting, elsewhere = running(0, 0xF1020), running(0, 0xF067D)
+    counted = SMPSCAN.wait.count(waiting, b"", stuck=False, smp=4)
+    assert counted is not None
+    assert (counted.address, counted.size, counted.read(b"\1\2\0\1")) == (TABLE, 64, 3)
+    assert SMPSCAN.wait.count(elsewhere, b"", stuck=False, smp=4) is None
+    assert SMPSCAN.wait.count(elsewhere, b"", stuck=True, smp=4) is not None
+    many = SMPSCAN.wait.count(waiting, b"", stuck=False, smp=1000)
+    assert many is not None
+    assert many.size == 4096
 
 
-ABOUT_4 = b"smpscan 1 cpus=4 ids=4 khz=2600000 rounds=0\n"
-
-
-def test_as_a_boot_it_goes_through_the_milestones_and_all_are_found() -> None:
-    boot = SmpscanProgress()
-    assert boot.milestone is Milestone.START
-    for text, milestone in ((ABOUT_4, Milestone.BANNER), (b"(", Milestone.PCI), (b")", Milestone.FOUND)):
-        assert boot.feed(text)
-        assert boot.milestone is milestone
-    assert (boot.found, boot.clean, boot.stuck, boot.restart_signs) == (4, True, False, ())
-    assert not boot.feed(b"")
-
-
-def test_as_a_boot_missing_aps_are_stuck_until_they_come() -> None:
-    boot = progress(ABOUT_4 + b"(missing 1: 3\n")
-    assert (boot.stuck, boot.found, boot.last_line) == (True, None, "missing 1: 3")
-    boot.feed(b"+")
-    assert (boot.stuck, boot.found) == (False, 4)
-
-
-def test_as_a_boot_a_replayed_ap_or_another_bringup_is_a_restart() -> None:
-    assert "APIC ids 2" in progress(ABOUT_4 + b"(\x82)").restart_signs[0]
-    cut = progress(ABOUT_4 + b"((")
-    assert cut.restart_signs == ("2 bring-ups began",)
-    assert not cut.clean
-
-
-def series(*chunks: bytes) -> SmpscanSeries:
-    boot = SmpscanSeries()
-    for chunk in chunks:
-        boot.feed(chunk)
-    return boot
-
-
-def test_a_series_counts_what_is_over_once_the_next_begins() -> None:
-    assert not series(ABOUT_4 + b"()").over
-    assert list(series(ABOUT_4 + b"()(").over) == [1]
-    assert list(series(ABOUT_4, b"(", b")(", b")()(", b")").over) == [3]
-
-
-def test_a_series_keeps_what_was_not_healthy_in_its_place() -> None:
-    boot = series(ABOUT_4 + b"()()(", b"\x82)()((", b"missing 1: 3\n")
-    before, replayed, after, cut = boot.over
-    assert (before, after) == (2, 1)
-    assert isinstance(replayed, SmpscanBoot)
-    assert isinstance(cut, SmpscanBoot)
-    assert (replayed.restart_signs[0][-1], replayed.found, cut.restart_signs) == ("2", 4, ("2 bring-ups began",))
-    assert (boot.stuck, boot.found, boot.last_line) == (True, None, "missing 1: 3")
-
-
-def test_an_ap_that_is_replayed_after_the_end_of_its_bringup_still_belongs_to_it() -> None:
-    (replayed,) = series(ABOUT_4 + b"()", b"\x81", b"(").over
-    assert isinstance(replayed, SmpscanBoot)
-    assert replayed.restart_signs
-
-
-def test_aps_that_come_in_late_end_their_bringup_and_are_told_apart() -> None:
-    boot = series(ABOUT_4 + b"(missing 1: 3\n", b"+", b"(")
-    (late,) = boot.over
-    assert isinstance(late, SmpscanBoot)
-    assert late.now is not None
-    assert (late.now.late, late.found, late.restart_signs, boot.stuck) == (True, 4, (), False)
-
-
-def test_after_a_reset_from_outside_nothing_was_cut_short() -> None:
-    boot = series(ABOUT_4 + b"()(").again()
-    assert (boot.cpus, list(boot.over), boot.milestone) == (4, [], Milestone.BANNER)
-    boot.feed(b"()(")
-    assert list(boot.over) == [1]
-
-
-@given(CONSOLES.filter(lambda data: ROUNDS not in data), st.lists(st.integers(0, 200), max_size=20))
-def test_a_series_says_what_its_bringups_say_however_the_bytes_are_cut(data: bytes, cuts: list[int]) -> None:
-    log, ended = fed(data)
-    last = {bringup.number: bringup for bringup in ended if bringup.end is not End.MISSING}
-    expected = [bringup.ok for bringup in last.values() if bringup.number < log.started]
-    edges = [0, *sorted(min(cut, len(data)) for cut in cuts), len(data)]
-    boot = series(*(data[start:end] for start, end in zip(edges, edges[1:], strict=False)))
-    told = [ok for item in boot.over for ok in ([True] * item if isinstance(item, int) else [False])]
-    assert told == expected
+def test_one_that_resets_itself_is_read_in_a_series_that_goes_on_after_a_reset_from_outside() -> None:
+    alone, itself = shape(4, firmware="smpscan"), shape(4, firmware="smpscan", restart="reset")
+    assert isinstance(SMPSCAN.reader(alone, None), SmpscanProgress)
+    series = SMPSCAN.reader(itself, None)
+    series.feed(b"smpscan 1 cpus=4 ids=4 khz=2600000 rounds=0\n()(")
+    again = SMPSCAN.reader(itself, series)
+    assert isinstance(again, SmpscanSeries)
+    assert (again.cpus, list(again.over)) == (4, [])

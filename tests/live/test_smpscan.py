@@ -12,8 +12,9 @@ import anyio
 import pytest
 
 from qstress.errors import RigError
-from qstress.firmware.rom import SmpscanOptions, arguments, find
-from qstress.firmware.smpscan import Bringup, End, Place, SmpscanLog, place
+from qstress.firmware.rom import find_rom
+from qstress.firmware.smpscan import CpuLocation, SmpscanOptions, cpu_location, option_arguments
+from qstress.firmware.smpscan_console import RoundEnd, ScanRound, SmpscanLog
 from qstress.guest.live import Guest, live_guest
 from qstress.interposer.build import environment
 from qstress.model import Accel, Build, Shape
@@ -38,7 +39,7 @@ class Scan:
     def __init__(self, guest: Guest) -> None:
         self.guest = guest
         self.log = SmpscanLog()
-        self.told: dict[tuple[int, int], list[Bringup]] = {}
+        self.told: dict[tuple[int, int], list[ScanRound]] = {}
         self._read = 0
 
     async def until(self, done: Callable[[], bool]) -> None:
@@ -50,20 +51,20 @@ class Scan:
             assert self.guest.process.returncode is None, self.guest.process.said()
             await self.guest.console.output(0.01)
 
-    async def bringups(self, count: int) -> list[Bringup]:
+    async def bringups(self, count: int) -> list[ScanRound]:
         """Wait for *count* bring-ups, return them as they were told last."""
         await self.until(lambda: len(self.trials()) >= count)
         return self.trials()[:count]
 
-    def trials(self) -> list[Bringup]:
+    def trials(self) -> list[ScanRound]:
         return [told[-1] for (_, round_), told in self.told.items() if round_ == 0]
 
-    async def places(self, expected: list[Place]) -> None:
+    async def located(self, expected: list[CpuLocation]) -> None:
         """Dump all registers until each CPU is where it is expected (an AP has a few steps to go after checking in)."""
-        seen: list[Place | None] = []
+        seen: list[CpuLocation | None] = []
         while seen != expected:
             dump = await self.guest.control.hmp("info registers -a", timeout_s=60)
-            seen = [place(vcpu) for vcpu in parse_text(dump).vcpus]
+            seen = [cpu_location(vcpu) for vcpu in parse_text(dump).vcpus]
 
     def _follow(self) -> None:
         text = self.guest.console.text
@@ -84,7 +85,7 @@ async def scan(
 ) -> Scan:
     """Run smpscan while *follow* (an async function) watches; return what it said."""
     build = build or stock()
-    shape = Shape(smp, machine, accel, 32 << 20, str(find()), (*arguments(options), *args))
+    shape = Shape(smp, machine, accel, 32 << 20, str(find_rom("smpscan")), (*option_arguments(options), *args))
     async with live_guest(build, shape, env=environment(build), on_change=lambda: None) as guest:
         running = Scan(guest)
         await guest.cont()
@@ -97,10 +98,10 @@ async def scan(
 async def test_a_healthy_guest_comes_up_and_stops(accel: Accel, smp: int) -> None:
     async def follow(running: Scan) -> None:
         await running.bringups(1)
-        await running.places([Place.STOPPED, *[Place.CHECKED_IN] * (smp - 1)])
+        await running.located([CpuLocation.STOPPED, *[CpuLocation.CHECKED_IN] * (smp - 1)])
 
     running = await scan(accel, smp, SmpscanOptions(deadline_us=PATIENT_US), follow)
-    assert running.trials() == [Bringup(1, end=End.ALL_IN)]
+    assert running.trials() == [ScanRound(1, end=RoundEnd.ALL_IN)]
     assert (running.log.cpus, running.log.ids, running.log.started) == (smp, smp, 1)
     assert (running.log.tsc_khz or 0) > 100_000
     assert running.guest.resets == 0
@@ -134,8 +135,8 @@ async def test_many_cpus_and_the_last_one_left_out(accel: Accel, smp: int) -> No
         if smp <= 255:
             raise
         pytest.skip(f"this QEMU has no {smp} CPUs here: {refused.exceptions[0]}")
-    assert [bringup.end for bringup in running.trials()[:4]] == [*[End.ALL_IN] * 3, End.MISSING]
-    assert running.trials()[3] == Bringup(4, end=End.MISSING, lost=1, missing=(smp - 1,))
+    assert [bringup.end for bringup in running.trials()[:4]] == [*[RoundEnd.ALL_IN] * 3, RoundEnd.MISSING]
+    assert running.trials()[3] == ScanRound(4, end=RoundEnd.MISSING, lost=1, missing=(smp - 1,))
 
 
 @pytest.mark.parametrize("accel", ACCELS)
@@ -146,18 +147,20 @@ async def test_the_left_out_ap_is_found_each_time_and_no_other(accel: Accel) -> 
     options = SmpscanOptions(deadline_us=BUSY_US, after="reset", missing="reset", leave_out=2, every=3)
     running = await scan(accel, 4, options, follow)
     for bringup in running.trials()[:30]:
-        left_out = Bringup(bringup.number, end=End.MISSING, lost=1, missing=(2,))
-        assert bringup == (Bringup(bringup.number, end=End.ALL_IN) if bringup.number % 3 else left_out)
+        left_out = ScanRound(bringup.number, end=RoundEnd.MISSING, lost=1, missing=(2,))
+        assert bringup == (ScanRound(bringup.number, end=RoundEnd.ALL_IN) if bringup.number % 3 else left_out)
 
 
 @pytest.mark.parametrize("accel", ACCELS)
 async def test_the_left_out_ap_looks_lost_while_the_boot_cpu_waits_for_it(accel: Accel) -> None:
     async def follow(running: Scan) -> None:
         await running.bringups(1)
-        await running.places([Place.WAITING, Place.CHECKED_IN, Place.CHECKED_IN, Place.RESET_VECTOR])
+        await running.located(
+            [CpuLocation.WAITING, CpuLocation.CHECKED_IN, CpuLocation.CHECKED_IN, CpuLocation.RESET_VECTOR]
+        )
 
     running = await scan(accel, 4, SmpscanOptions(deadline_us=BUSY_US, leave_out=3), follow)
-    assert running.trials() == [Bringup(1, end=End.MISSING, lost=1, missing=(3,))]
+    assert running.trials() == [ScanRound(1, end=RoundEnd.MISSING, lost=1, missing=(3,))]
     assert running.log.started == 1
 
 
@@ -171,8 +174,8 @@ async def test_ids_without_a_cpu_are_not_waited_for(accel: Accel) -> None:
     running = await scan(accel, 6, options, follow, args=args)
     assert (running.log.cpus, running.log.ids) == (6, 7)
     assert running.trials() == [
-        Bringup(1, end=End.ALL_IN),
-        Bringup(2, end=End.MISSING, lost=1, missing=(3, 5)),
+        ScanRound(1, end=RoundEnd.ALL_IN),
+        ScanRound(2, end=RoundEnd.MISSING, lost=1, missing=(3, 5)),
     ]
 
 
@@ -195,15 +198,15 @@ async def test_a_bringup_settles_first(accel: Accel) -> None:
 
 
 async def test_those_that_are_late_are_not_lost() -> None:
-    def late(running: Scan) -> list[Bringup]:
+    def late(running: Scan) -> list[ScanRound]:
         return [bringup for bringup in running.trials() if bringup.late]
 
     async def follow(running: Scan) -> None:
         await running.until(lambda: bool(late(running)))
 
     running = await scan(Accel.TCG, 4, SmpscanOptions(deadline_us=0, after="reset"), follow)
-    assert [told.end for told in running.told[late(running)[0].number, 0]] == [End.MISSING, End.ALL_IN]
-    assert End.MISSING not in {bringup.end for bringup in running.trials()[:-1]}
+    assert [told.end for told in running.told[late(running)[0].number, 0]] == [RoundEnd.MISSING, RoundEnd.ALL_IN]
+    assert RoundEnd.MISSING not in {bringup.end for bringup in running.trials()[:-1]}
 
 
 @pytest.mark.parametrize("accel", ACCELS)
@@ -222,7 +225,7 @@ async def test_rounds_without_a_reset(accel: Accel) -> None:
 async def test_a_storm_goes_on_until_its_time_is_over(accel: Accel, smp: int) -> None:
     async def follow(running: Scan) -> None:
         await running.bringups(1)
-        await running.places([Place.STORMING] * smp)
+        await running.located([CpuLocation.STORMING] * smp)
         sent = ""
         while not re.search(r"ICR\s+0x00000040", sent):  # until that AP has passed an interrupt on
             await running.guest.control.hmp(f"info registers {smp - 1}", timeout_s=60)  # info lapic N of 7.2 does not
@@ -233,7 +236,7 @@ async def test_a_storm_goes_on_until_its_time_is_over(accel: Accel, smp: int) ->
             assert [(int(pin), int(vector)) for pin, vector in pins] == [(pin, 0x41 + pin) for pin in range(24)]
 
     running = await scan(accel, smp, SmpscanOptions(deadline_us=PATIENT_US, payload="storm"), follow)
-    assert running.trials() == [Bringup(1, end=End.ALL_IN)]
+    assert running.trials() == [ScanRound(1, end=RoundEnd.ALL_IN)]
     assert running.guest.resets == 0
 
 
@@ -250,10 +253,12 @@ async def test_a_reset_ends_a_storm_and_bringups_go_on(accel: Accel) -> None:
 async def test_a_lost_ap_looks_the_same_where_a_storm_is_to_follow() -> None:
     async def follow(running: Scan) -> None:
         await running.bringups(1)
-        await running.places([Place.WAITING, Place.STORMING, Place.STORMING, Place.RESET_VECTOR])
+        await running.located(
+            [CpuLocation.WAITING, CpuLocation.STORMING, CpuLocation.STORMING, CpuLocation.RESET_VECTOR]
+        )
 
     running = await scan(Accel.TCG, 4, SmpscanOptions(deadline_us=BUSY_US, leave_out=3, payload="storm"), follow)
-    assert running.trials() == [Bringup(1, end=End.MISSING, lost=1, missing=(3,))]
+    assert running.trials() == [ScanRound(1, end=RoundEnd.MISSING, lost=1, missing=(3,))]
 
 
 async def test_a_reset_from_outside_cuts_the_bringup() -> None:
@@ -265,7 +270,7 @@ async def test_a_reset_from_outside_cuts_the_bringup() -> None:
 
     options = SmpscanOptions(deadline_us=PATIENT_US, leave_out=1)
     running = await scan(Accel.TCG, 2, options, follow)
-    assert running.trials() == [Bringup(1, end=End.CUT)]
+    assert running.trials() == [ScanRound(1, end=RoundEnd.CUT)]
 
 
 @pytest.mark.parametrize(("smp", "apic_id"), [(2, 1), (80, 79)])
@@ -274,13 +279,13 @@ async def test_an_ap_that_enters_at_the_reset_vector_says_so_and_parks(smp: int,
 
     async def follow(running: Scan) -> None:
         await running.bringups(1)
-        await running.places([Place.STOPPED, *[Place.CHECKED_IN] * (smp - 1)])
+        await running.located([CpuLocation.STOPPED, *[CpuLocation.CHECKED_IN] * (smp - 1)])
         await anyio.to_thread.run_sync(jump, tmp_path / "gdb", apic_id + 1, 0xFFF0)
         await running.until(lambda: running.log.current is not None and bool(running.log.current.replayed))
 
     args = ("-gdb", f"unix:{tmp_path}/gdb,server=on,wait=off")
     running = await scan(Accel.TCG, smp, SmpscanOptions(deadline_us=PATIENT_US, payload="spin"), follow, args=args)
-    assert running.trials() == [Bringup(1, end=End.ALL_IN, replayed=(apic_id,))]
+    assert running.trials() == [ScanRound(1, end=RoundEnd.ALL_IN, replayed=(apic_id,))]
     assert running.guest.resets == 0
 
 
@@ -308,19 +313,22 @@ async def test_a_hammer_raises_replayed_init_and_without_one_there_is_none() -> 
     findings = [bringup for bringup in running.trials() if bringup.replayed]
     if not findings:
         pytest.skip(f"no replayed INIT in {len(running.trials())} hammered bring-ups: not seen on this host")
-    assert findings[0].end is End.ALL_IN
+    assert findings[0].end is RoundEnd.ALL_IN
     assert set(findings[0].replayed) <= {1, 2, 3}
 
 
 @pytest.mark.kvm
 async def test_a_lost_init_is_reported_and_stays_at_the_reset_vector() -> None:
     async def follow(running: Scan) -> None:
-        while not (running.trials() and running.trials()[-1].end is End.MISSING):
+        while not (running.trials() and running.trials()[-1].end is RoundEnd.MISSING):
             await running.guest.control.hmp("info registers -a", timeout_s=60)
             await running.until(lambda: True)
         missing = running.trials()[-1].missing
-        await running.places(
-            [Place.WAITING, *[Place.RESET_VECTOR if ap in missing else Place.CHECKED_IN for ap in (1, 2, 3)]]
+        await running.located(
+            [
+                CpuLocation.WAITING,
+                *[CpuLocation.RESET_VECTOR if ap in missing else CpuLocation.CHECKED_IN for ap in (1, 2, 3)],
+            ]
         )
 
     running = await scan(Accel.KVM, 4, SmpscanOptions(deadline_us=BUSY_US, after="reset"), follow, build=pretending())

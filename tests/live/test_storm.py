@@ -9,7 +9,8 @@ from pathlib import Path
 import anyio
 import pytest
 
-from qstress.firmware.rom import SmpscanOptions, arguments, find
+from qstress.firmware.rom import find_rom
+from qstress.firmware.smpscan import SmpscanOptions, option_arguments
 from qstress.guest.churn import churning
 from qstress.guest.live import Guest, live_guest
 from qstress.hammer.drive import Hammer, scratch_path
@@ -22,7 +23,7 @@ from tests.live.rig import HAMMER, pretending, stock
 pytestmark = [pytest.mark.qemu, pytest.mark.timeout(60)]
 
 SMP = 4
-STORM = arguments(SmpscanOptions(deadline_us=10_000_000, payload="storm"))
+STORM = option_arguments(SmpscanOptions(deadline_us=10_000_000, payload="storm"))
 ACCELS = [pytest.param(Accel.TCG, id="tcg"), pytest.param(Accel.KVM, id="kvm", marks=pytest.mark.kvm)]
 
 
@@ -43,7 +44,7 @@ async def hammered(guest: Guest, spec: HammerSpec, enough: Callable[[], bool]) -
 @pytest.mark.parametrize("kick", list(Kick))
 @pytest.mark.parametrize("accel", ACCELS)
 async def test_a_kick_is_carried_out_and_the_guest_runs_on(accel: Accel, kick: Kick) -> None:
-    shape = Shape(SMP, "pc", accel, 32 << 20, str(find()), STORM)
+    shape = Shape(SMP, "pc", accel, 32 << 20, str(find_rom("smpscan")), STORM)
     async with live_guest(stock(), shape, monitors=1, env={}, on_change=lambda: None) as guest:
         await guest.cont()
         _, replies = await hammered(guest, HammerSpec(kick, "kick", Rate(0.05, "20/s")), lambda: True)
@@ -62,7 +63,7 @@ async def test_a_kick_is_carried_out_and_the_guest_runs_on(accel: Accel, kick: K
 
 @pytest.mark.parametrize("line", ["info registers K", "info lapic K"])
 async def test_a_vcpu_is_drawn_for_each_line(line: str) -> None:
-    shape = Shape(SMP, "pc", Accel.TCG, 32 << 20, str(find()), STORM)
+    shape = Shape(SMP, "pc", Accel.TCG, 32 << 20, str(find_rom("smpscan")), STORM)
     async with live_guest(stock(), shape, monitors=1, env={}, on_change=lambda: None) as guest:
         await guest.cont()
         asked: list[bytes] = []
@@ -76,7 +77,7 @@ async def test_a_vcpu_is_drawn_for_each_line(line: str) -> None:
 @pytest.mark.skipif(len(os.sched_getaffinity(0)) < 2, reason="needs two cores")
 async def test_churn_moves_the_threads_of_a_guest_that_is_kicked_and_all_is_counted() -> None:
     build = pretending()
-    shape = Shape(SMP, "pc", Accel.KVM, 32 << 20, str(find()), STORM)
+    shape = Shape(SMP, "pc", Accel.KVM, 32 << 20, str(find_rom("smpscan")), STORM)
     with WindowLog(environment(build)) as log:
         async with live_guest(
             build, shape, monitors=1, env=log.env, pass_fds=log.pass_fds, on_change=lambda: None

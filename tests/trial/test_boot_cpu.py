@@ -8,6 +8,7 @@ from typing import cast
 
 import pytest
 
+from qstress import firmware
 from qstress.firmware.smpscan import TABLE
 from qstress.guest.live import Guest
 from qstress.model import WaitLoop
@@ -42,25 +43,26 @@ class Monitor:
         self.asked.append(line)
         if line == "info registers":
             return registers(self._eip, self._ebx)
-        if line.startswith("xp /1xw"):
-            return f"{COUNT:016x}: 0x{self._found:08x}\r\n"
         size, address = int(line.split("/")[1].split("xb")[0]), int(line.split()[-1], 16)
+        if address == COUNT:
+            return memory(address, self._found.to_bytes(4, "little"))
         if address == TABLE:
             return memory(address, self._table[:size])
         low = b"\x90" * LOOP + CODE + b"\x90" * 0x2000
         return memory(address, low[address : address + size])
 
 
-def guest(monitor: Monitor, *, firmware: str = "seabios", stuck: bool = False) -> Guest:
+def guest(monitor: Monitor, *, runs: str = "seabios", stuck: bool = False) -> Guest:
     console = SimpleNamespace(log=SimpleNamespace(stuck=stuck))
-    return cast(Guest, SimpleNamespace(control=monitor, shape=replace(shape(4), firmware=firmware), console=console))
+    return cast(Guest, SimpleNamespace(control=monitor, shape=replace(shape(4), firmware=runs), console=console))
 
 
 @pytest.mark.parametrize("offset", [0, 6, 14, 24, 37])
 async def test_seabios_waits_wherever_in_its_loop_it_is_seen(offset: int) -> None:
     seen = await look(guest(Monitor(LOOP + offset)), timeout_s=1)
     assert seen.loop == WaitLoop(4, 3, LOOP + offset)
-    assert seen.count_at == COUNT
+    assert seen.count is not None
+    assert (seen.count.address, seen.count.size) == (COUNT, 4)
     assert seen.state is not None
     assert seen.state.eip == LOOP + offset
 
@@ -68,30 +70,38 @@ async def test_seabios_waits_wherever_in_its_loop_it_is_seen(offset: int) -> Non
 async def test_elsewhere_it_does_not_wait_and_nothing_more_is_asked() -> None:
     monitor = Monitor(LOOP + 0x1000)
     seen = await look(guest(monitor), timeout_s=1)
-    assert (seen.loop, seen.count_at) == (None, None)
+    assert (seen.loop, seen.count) == (None, None)
     assert seen.state is not None
     assert len(monitor.asked) == 2
 
 
 async def test_smpscan_waits_at_its_fixed_place_and_counts_in_its_table() -> None:
     table = bytes([1, 1, 0, 2]) + bytes(4092)
-    seen = await look(guest(Monitor(0xF1020, table=table), firmware="smpscan"), timeout_s=1)
+    seen = await look(guest(Monitor(0xF1020, table=table), runs="smpscan"), timeout_s=1)
     assert seen.loop == WaitLoop(4, 3, 0xF1020)
     in_a_subroutine = Monitor(0xF067D, table=table)
-    assert (await look(guest(in_a_subroutine, firmware="smpscan"), timeout_s=1)).loop is None
-    says_so = await look(guest(in_a_subroutine, firmware="smpscan", stuck=True), timeout_s=1)
+    assert (await look(guest(in_a_subroutine, runs="smpscan"), timeout_s=1)).loop is None
+    says_so = await look(guest(in_a_subroutine, runs="smpscan", stuck=True), timeout_s=1)
     assert says_so.loop == WaitLoop(4, 3, 0xF067D)
 
 
 async def test_the_count_can_be_asked_for_again() -> None:
-    assert await count(guest(Monitor(LOOP, found=4)), COUNT, timeout_s=1) == 4
-    table = bytes([1] * 4) + bytes(4092)
-    assert await count(guest(Monitor(0, table=table), firmware="smpscan"), None, timeout_s=1) == 4
+    seabios = guest(Monitor(LOOP, found=3))
+    seen = await look(seabios, timeout_s=1)
+    assert await count(seabios, seen.count, timeout_s=1) == 3
+    assert await count(guest(Monitor(LOOP, found=4)), seen.count, timeout_s=1) == 4
+    assert await count(seabios, None, timeout_s=1) is None
 
 
 async def test_memory_that_cannot_be_read_is_no_count() -> None:
-    assert await count(guest(Monitor(0, table=b""), firmware="smpscan"), None, timeout_s=1) is None
-    assert (await look(guest(Monitor(0xF1020, table=b""), firmware="smpscan"), timeout_s=1)).loop is None
+    assert (await look(guest(Monitor(0xF1020, table=b""), runs="smpscan"), timeout_s=1)).loop is None
+
+
+async def test_a_firmware_whose_wait_nobody_knows_is_not_asked_for_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(firmware.BY_NAME, "seabios", replace(firmware.SEABIOS, wait=None))
+    monitor = Monitor(LOOP)
+    assert (await look(guest(monitor), timeout_s=1)).loop is None
+    assert monitor.asked == ["info registers"]
 
 
 async def test_a_dump_without_the_register_is_no_wait() -> None:

@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from qstress.firmware.seabios import BootLog
-from qstress.firmware.smpscan import Bringup, End, SmpscanBoot
+from qstress.firmware.smpscan_console import RoundEnd, ScanRound, SmpscanBoot
 from qstress.model import Accel, Confidence, FindingClass, Milestone, Outcome, Verdict
 from qstress.verdict.judge import LOOP_RESETS, Doubt, Situation, assess, next_look_s, stalled
 from qstress.verdict.limits import Learned, limits
@@ -70,7 +70,7 @@ def test_a_restart_inside_a_bringup_is_never_ok(situation: Situation, log: BootL
 
 def test_signs_without_a_reset_are_certain_at_once() -> None:
     watched = replace(CALM, goes_on=True)
-    for log in (replace(BOOTING, resumed=True), SmpscanBoot(4, Bringup(1, replayed=(2,)), 1)):
+    for log in (replace(BOOTING, resumed=True), SmpscanBoot(4, ScanRound(1, replayed=(2,)), 1)):
         verdict = assess(watched, log, LIMITS)
         assert isinstance(verdict, Verdict)
         assert (verdict.finding_class, verdict.confidence) == (FindingClass.REPLAYED_INIT, Confidence.CERTAIN)
@@ -101,7 +101,7 @@ def test_after_a_reset_nobody_waits_for_a_moment_that_has_passed() -> None:
 
 
 def test_a_bringup_that_began_twice_was_reset_and_that_is_no_proof_of_a_replay() -> None:
-    cut = SmpscanBoot(4, Bringup(2), 2)
+    cut = SmpscanBoot(4, ScanRound(2), 2)
     assert assess(replace(CALM, goes_on=True), cut, LIMITS) is None
     verdict = assess(CALM, cut, LIMITS)
     assert isinstance(verdict, Verdict)
@@ -111,7 +111,7 @@ def test_a_bringup_that_began_twice_was_reset_and_that_is_no_proof_of_a_replay()
 def test_resets_again_and_again_are_a_loop_and_a_few_are_not() -> None:
     looping = replace(CALM, resets=LOOP_RESETS, goes_on=True)
     assert outcome(looping, replace(BOOTING, banners=4)) == (Outcome.RESTART, FindingClass.RESET_LOOP)
-    assert outcome(looping, SmpscanBoot(4, Bringup(7, end=End.MISSING, lost=1), 7)) == (
+    assert outcome(looping, SmpscanBoot(4, ScanRound(7, end=RoundEnd.MISSING, lost=1), 7)) == (
         Outcome.RESTART, FindingClass.RESET_LOOP,
     )  # fmt: skip
     assert assess(replace(looping, resets=LOOP_RESETS - 1), replace(BOOTING, banners=4), LIMITS) is None
@@ -143,7 +143,7 @@ def test_silence_of_the_console_is_a_doubt_at_its_limit_and_not_before() -> None
 
 
 def test_firmware_that_says_it_waits_in_vain_is_doubted_at_once_and_after_a_look_more_slowly() -> None:
-    stuck = SmpscanBoot(4, Bringup(1, end=End.MISSING, lost=1), 1)
+    stuck = SmpscanBoot(4, ScanRound(1, end=RoundEnd.MISSING, lost=1), 1)
     assert assess(CALM, stuck, LIMITS) is Doubt.NO_PROGRESS
     looked = replace(CALM, now_s=100.04, looked_s=100.04)
     assert assess(looked, stuck, LIMITS) is None

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from qstress import firmware
 from qstress.model import Accel, Build, Milestone, Outcome, Tier
 from qstress.report import accuracy
 from qstress.report.html.markup import Content, Markup, join, tag
@@ -139,15 +140,15 @@ def _gaps(run: Shown) -> Iterator[str]:
         yield f"{len(empty)} of {len(tally.cells)} cells have no valid trial, the first: {shape_text(empty[0].cell)}"
     if settings.stop_trials and run.trials < settings.stop_trials and run.facts.reason != "decided":
         yield f"{settings.stop_trials - run.trials:,} of {settings.stop_trials:,} planned trials did not run"
-    tiers = sorted({cell.cell.tier for cell in tally.cells})
+    tiers = sorted({firmware.tier(cell.cell) for cell in tally.cells})
     if Tier.T0 not in tiers:
         yield f"production: every number is of tier {', '.join(tiers)}; none is a rate that production sees"
     if all(shape.accel is Accel.TCG for shape in shapes):
         yield "the race itself: it cannot occur under TCG"
     sizes = ", ".join(str(smp) for smp in sorted({shape.smp for shape in shapes}))
     machines = ", ".join(dict.fromkeys(shape.machine for shape in shapes))
-    firmware = ", ".join(dict.fromkeys(shape.firmware for shape in shapes))
-    yield f"any guest but {machines} with {sizes} vCPUs and {firmware}"
+    booted = ", ".join(dict.fromkeys(shape.firmware for shape in shapes))
+    yield f"any guest but {machines} with {sizes} vCPUs and {booted}"
     if all(hammer.until <= Milestone.BOOT for stratum in settings.strata for hammer in stratum.hammers):
         yield "an operating system: no guest got further than its firmware"
     yield "any host but this one"

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from qstress.firmware.smpscan import PLACES, Place
+from qstress.firmware.smpscan import LOCATIONS, CpuLocation
 from qstress.model import Confidence, ThreadUsage
 from qstress.registers import WAIT_LOOP_BYTES, wait_loop_count_address
 from qstress.verdict.explain.picture import Answer, Explanation, Look, Picture, Role, names, near
@@ -156,7 +156,7 @@ def _wait(picture: Picture, boot_cpu: Look) -> Wait | None:
         counter = wait_loop_count_address(data, at, boot_cpu.eip)
         if counter is not None:
             return Wait(expected, True, _word(picture, counter))
-    if _code_is_known(picture, boot_cpu) and boot_cpu.place not in PLACES[Place.WAITING]:
+    if _code_is_known(picture, boot_cpu) and boot_cpu.place not in LOCATIONS[CpuLocation.WAITING]:
         return None  # what is in EBX there is something else
     shown = [look.index for look in picture.latest() if look.numbered]
     fits = expected in (len(shown), max(shown) + 1) or (picture.cut and max(shown) < expected <= _MOST_VCPUS)

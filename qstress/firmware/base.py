@@ -1,0 +1,118 @@
+"""What depends on the firmware that a guest runs, as one value a firmware (pure).
+
+A firmware is a file beside this one that makes its :class:`Firmware`, and a line in ``qstress/firmware/__init__.py``.
+Everything else asks that value, and nothing compares a firmware's name.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Protocol
+
+from qstress.firmware.lines import LinePatterns
+from qstress.model import BootProgress, BootReader, Shape, Tier, VcpuState
+
+
+class SeriesReader(BootReader, Protocol):
+    """What reads the console of a guest that resets itself: as a boot it is the bring-up under way, which is never
+    found; those that are over wait in ``over``, in order, healthy ones as a number."""
+
+    over: deque[int | BootProgress]
+
+
+@dataclass(frozen=True, slots=True)
+class CpuCount:
+    """Where a firmware counts the CPUs that came up: ``read`` makes the count of ``size`` bytes of guest memory at
+    ``address``."""
+
+    address: int
+    size: int
+    read: Callable[[bytes], int]
+
+
+class WaitFinder(Protocol):
+    """How to see that the boot CPU waits for its APs. The register named ``expected_in`` then holds how many CPUs it
+    waits for."""
+
+    @property
+    def expected_in(self) -> str: ...
+
+    def code_at(self, boot_cpu: VcpuState) -> tuple[int, int]:
+        """Return address and length of the guest memory that shows whether it waits; length 0 where none is needed."""
+
+    def count(self, boot_cpu: VcpuState, code: bytes, *, stuck: bool, smp: int) -> CpuCount | None:
+        """Return where it counts its CPUs, or None where it does not wait.
+
+        :param code: what :meth:`code_at` asked for, shorter or empty where it could not be read.
+        :param stuck: the firmware itself says that APs are missing.
+        :param smp: how many vCPUs the guest has.
+        """
+
+
+@dataclass(frozen=True, slots=True)
+class LostAp:
+    """How an AP is lost by injection, for vCPU counts in ``smp``.
+
+    ``by_firmware``: it leaves out an AP by itself, in every n-th bring-up of a process. Otherwise its AP is hot-plugged
+    once its boot CPU waits for one more than there are (:mod:`qstress.trial.inject`): in the first boot only.
+    """
+
+    smp: range
+    by_firmware: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Firmware:
+    """What depends on the firmware that a guest runs: one attribute for each question that qstress has, which is why
+    there are many. The defaults are those of a firmware of which no more is known than what it prints.
+
+    ``name``: the word of ``guest.firmware`` in a configuration, and of recorded runs.
+    ``arguments``: QEMU's arguments that give a shape this firmware. The number says that an AP is to be lost in every
+    n-th bring-up of the process (0: in none), and is nothing to a firmware that does not lose one by itself. Raises
+    ``RigError`` where an image of ours is missing or not the committed one.
+    ``reader``: what reads the console of a guest of that shape; after a reset it is given the reader of the last boot.
+    ``lines``: the same as patterns, for ``repro.sh``; None where only qstress can read it.
+    ``wait``: how to see that the boot CPU waits for its APs; None where it cannot be seen.
+    ``lost_ap``: how an AP is lost by injection; None where that cannot be done.
+    ``tier``: what its numbers are at best, before what else was done to the guest counts.
+    ``milestones_known``: standing still means a hang, and a reset something wrong, also when it has printed nothing.
+    ``usual``: QEMU starts it by itself; reports do not name it.
+    ``resets_itself``: with ``restart: reset`` it makes bring-up after bring-up by itself, read by a ``SeriesReader``.
+    ``accounts_for_aps``: it says by itself that APs are missing, and an AP that entered at the reset vector says so and
+    stays there: there is nothing to wait for that would tell more.
+    ``asks_boot_cpu``: its console says nothing of missing APs, so that a silence is reason to ask the boot CPU.
+    ``dumps_tell``: its APs halt for good once they are up, so that register dumps alone tell how far it is.
+    ``storms``: its CPUs can interrupt each other after each bring-up (``guest.storm``).
+    ``settle_s``: how long it waits before INIT where KVM is hammered and ``guest.settle`` is not set; None: it cannot.
+    """
+
+    name: str
+    arguments: Callable[[Shape, int], tuple[str, ...]]
+    reader: Callable[[Shape, BootReader | None], BootReader]
+    lines: LinePatterns | None = None
+    wait: WaitFinder | None = None
+    lost_ap: LostAp | None = None
+    tier: Tier = Tier.T0
+    milestones_known: bool = True
+    usual: bool = False
+    resets_itself: bool = False
+    accounts_for_aps: bool = False
+    asks_boot_cpu: bool = False
+    dumps_tell: bool = False
+    storms: bool = False
+    settle_s: float | None = None
+
+    @property
+    def loses_aps_itself(self) -> bool:
+        """Whether it leaves out an AP by itself where one is to be lost."""
+        return self.lost_ap is not None and self.lost_ap.by_firmware
+
+    def in_series(self, shape: Shape) -> bool:
+        """Whether a guest of *shape* makes bring-up after bring-up by itself."""
+        return self.resets_itself and shape.restart == "reset"
+
+    def label(self, shape: Shape) -> str:
+        """Return what reports call it; empty for the usual one."""
+        return "" if self.usual else shape.firmware
