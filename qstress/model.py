@@ -274,7 +274,7 @@ class Shape:
     machine: str
     accel: Accel
     memory_bytes: int
-    firmware: str  # a firmware's name, or an absolute path given to -bios (``qstress.firmware.of``)
+    firmware: str  # a firmware's name, or an absolute path given to -bios (``qstress.firmware.firmware_of``)
     args: tuple[str, ...] = ()
     placement: str = "none"  # none | bsp-alone | spread
     restart: str = "process"  # process | reset

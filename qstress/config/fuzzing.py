@@ -10,10 +10,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from qstress import firmware
 from qstress.config.schema import Config
 from qstress.config.tree import Loc, refusal
 from qstress.config.wording import problem_at
+from qstress.firmware import firmware_named
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +59,6 @@ def _broken(config: Config) -> Iterator[tuple[Loc, str]]:
             yield loc, "must be one for fuzzing; give the others a session of their own"
     if config.stop.trials is None and config.stop.duration is None:
         yield ("stop",), "nothing would end this session; add for example  stop: {duration: 10m}"
-    if not firmware.named(config.guest.firmware).dumps_tell:
+    if not firmware_named(config.guest.firmware).dumps_tell:
         word = config.guest.firmware
         yield ("guest", "firmware"), f"{word} cannot be fuzzed: nothing but the console tells how far it is"

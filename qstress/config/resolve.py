@@ -10,13 +10,13 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from qstress import firmware
 from qstress.config import binary, rules
 from qstress.config.schema import BuildEntry, Config, HammerEntry
 from qstress.config.settings import Compare, Gate, Settings, digest, resolved_document
 from qstress.config.tree import Loc, refusal
 from qstress.config.wording import problem_at
 from qstress.errors import ConfigError, RigError
+from qstress.firmware import BY_NAME, firmware_named
 from qstress.model import Accel, Build, HammerSpec, Rate, Shape, Smm, SmmWriteback, Stratum
 
 if TYPE_CHECKING:
@@ -135,10 +135,12 @@ def _lost_ap_share(config: Config, name: str, entry: BuildEntry, accel: Accel) -
     """Return the share of trials into which a lost AP is injected on this accelerator."""
     if entry.inject is None or entry.inject.accel not in ("any", accel):
         return 0.0
-    fault = firmware.named(config.guest.firmware).lost_ap
-    if fault is None and entry.inject.lost_ap:
+    if not entry.inject.lost_ap:
+        return 0.0
+    fault = firmware_named(config.guest.firmware).lost_ap
+    if fault is None:
         raise _refused(config, ("builds", name, "inject"), f"no AP can be lost under firmware {config.guest.firmware}")
-    for smp in config.guest.smp if fault is not None and entry.inject.lost_ap else ():
+    for smp in config.guest.smp:
         if smp not in fault.smp:
             low, high = fault.smp[0], fault.smp[-1]
             text = f"a lost AP can be injected at smp {low} to {high} only, and guest.smp has {smp}"
@@ -181,7 +183,7 @@ def _settle_s(config: Config, accel: Accel) -> float:
     guest = config.guest
     if guest.settle is not None:
         return guest.settle
-    by_itself = firmware.named(guest.firmware).settle_s or 0.0
+    by_itself = firmware_named(guest.firmware).settle_s or 0.0
     return by_itself if accel is Accel.KVM and config.hammer else 0.0
 
 
@@ -194,11 +196,11 @@ def _spec(hammer: HammerEntry, rate: Rate) -> HammerSpec:
 def _firmware(config: Config, base: Path) -> str:
     """Return a firmware's name, or the absolute path of a firmware file that can be read."""
     word = config.guest.firmware
-    if word in firmware.BY_NAME:
+    if word in BY_NAME:
         return word
     path = os.path.abspath(base / os.path.expanduser(word))
     if not os.path.isfile(path):
-        names = ", ".join(map(repr, firmware.BY_NAME))
+        names = ", ".join(map(repr, BY_NAME))
         raise _refused(config, ("guest", "firmware"), f"{path} is neither {names} nor a file")
     if not os.access(path, os.R_OK):
         raise _refused(config, ("guest", "firmware"), f"{path} cannot be read")

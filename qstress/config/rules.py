@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 
-from qstress import firmware
 from qstress.config.schema import Config
 from qstress.config.settings import LAST_GOOD
 from qstress.config.tree import Loc, display
+from qstress.firmware import BY_NAME, firmware_named
 from qstress.firmware.base import Firmware
 
 #: Trials of a process-run with ``restart: reset``, where the file does not say.
@@ -73,13 +73,13 @@ def _restart(config: Config) -> Iterator[tuple[Loc, str]]:
             yield ("guest", "process_trials"), "needs restart: reset; with restart: process each trial has its own"
         return
     for name, build in config.builds.items():
-        if build.inject and build.inject.lost_ap and not firmware.named(guest.firmware).loses_aps_itself:
+        if build.inject and build.inject.lost_ap and not firmware_named(guest.firmware).loses_aps_itself:
             these = _firmware(lambda each: each.loses_aps_itself)
             yield ("builds", name, "inject"), f"needs firmware: {these}, or restart: process: a reset cannot repeat it"
 
 
 def _storm(config: Config) -> Iterator[tuple[Loc, str]]:
-    guest, kind = config.guest, firmware.named(config.guest.firmware)
+    guest, kind = config.guest, firmware_named(config.guest.firmware)
     if guest.storm is not None and (not kind.storms or guest.restart != "reset"):
         yield ("guest", "storm"), f"needs firmware: {_firmware(lambda each: each.storms)} and restart: reset"
     if guest.settle is not None and kind.settle_s is None:
@@ -92,7 +92,7 @@ def _observe(config: Config) -> Iterator[tuple[Loc, str]]:
     """What can be judged from the monitor alone: boots in processes of their own, by whole dumps, where these tell."""
     if config.observe == "console":
         return
-    if not firmware.named(config.guest.firmware).dumps_tell or config.guest.restart == "reset":
+    if not firmware_named(config.guest.firmware).dumps_tell or config.guest.restart == "reset":
         others = _firmware(lambda each: not each.dumps_tell)
         yield ("observe",), f"none: needs a firmware other than {others}, and restart: process"
     if not any(hammer.via == "hmp" and hammer.command == "info registers -a" for hammer in config.hammer):
@@ -123,4 +123,4 @@ def _gate(config: Config) -> Iterator[tuple[Loc, str]]:
 
 def _firmware(fits: Callable[[Firmware], bool]) -> str:
     """The names of the firmware that *fits*, to choose from."""
-    return " or ".join(name for name, kind in firmware.BY_NAME.items() if fits(kind))
+    return " or ".join(name for name, kind in BY_NAME.items() if fits(kind))

@@ -9,6 +9,8 @@ from qstress.firmware.smpscan import SMPSCAN
 from qstress.firmware.unknown import UNKNOWN
 from qstress.model import Cell, Shape, Tier
 
+__all__ = ["BY_NAME", "SEABIOS", "SMPSCAN", "firmware_named", "firmware_of", "tier_of"]
+
 #: Every firmware that has a name, a line each.
 BY_NAME: dict[str, Firmware] = {
     each.name: each
@@ -19,24 +21,24 @@ BY_NAME: dict[str, Firmware] = {
 }  # fmt: skip
 
 
-def named(word: str) -> Firmware:
+def firmware_named(word: str) -> Firmware:
     """Return the firmware that *word* means in a configuration: a name, or the path of an image."""
     return BY_NAME.get(word, UNKNOWN)
 
 
-def of(shape: Shape) -> Firmware:
+def firmware_of(shape: Shape) -> Firmware:
     """Return the firmware of guests of *shape*, as it is seen there."""
-    firmware = named(shape.firmware)
+    firmware = firmware_named(shape.firmware)
     return without_console(firmware) if shape.observe == "none" else firmware
 
 
-def tier(cell: Cell) -> Tier:
+def tier_of(cell: Cell) -> Tier:
     """Return how far the numbers of *cell* are from production."""
     build, shape = cell.build, cell.stratum.shape
     as_production = shape.observe == "none" and shape.placement == "none" and shape.restart == "process"
     return max(
         Tier.T4 if build.lost_ap_share else Tier.T0,
-        of(shape).tier,
+        firmware_of(shape).tier,
         Tier.T2 if build.held else Tier.T0,
         Tier.T0 if as_production else Tier.T1,
     )

@@ -15,11 +15,11 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
-from qstress import firmware
 from qstress.config.fuzzing import FuzzSettings
 from qstress.config.schema import Config
 from qstress.config.settings import Settings, resolved_document
 from qstress.errors import INTERRUPTED_EXIT, ConfigError
+from qstress.firmware import firmware_of
 from qstress.fuzz.confine import Confinement, confinement, may_use_kvm
 from qstress.fuzz.findings import Findings
 from qstress.fuzz.fuzzed_guest import GuestSetup, guest_environment
@@ -78,7 +78,7 @@ def prepare(
     """
     build, shape = settings.builds[0], settings.strata[0].shape
     added = {**dict(build.env), **interposer.environment(build)}
-    bios = firmware.of(shape).arguments(shape, 0)
+    bios = firmware_of(shape).arguments(shape, 0)
     guests = tuple(
         guest_arguments(build, replace(shape, args=(*shape.args, *extra)), firmware=bios)[1:] for extra in fuzz.guests
     )

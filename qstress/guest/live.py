@@ -15,8 +15,8 @@ from functools import partial
 
 import anyio
 
-from qstress import firmware
 from qstress.errors import GuestError, RigError
+from qstress.firmware import firmware_of
 from qstress.guest.argv import Channels, connection_arguments, guest_arguments
 from qstress.guest.console import Console
 from qstress.guest.process import Process
@@ -70,7 +70,7 @@ class Guest:
         :raises GuestError: QEMU refuses, does not answer, or ends at that moment.
         """
         await self.control.execute("stop", timeout_s=timeout_s)
-        self.console.restart(firmware.of(self.shape).reader(self.shape, self.console.log))
+        self.console.restart(firmware_of(self.shape).reader(self.shape, self.console.log))
         self.events.clear()
         self.counts_resets = False
         await self.control.execute("system_reset", timeout_s=timeout_s)
@@ -125,7 +125,7 @@ async def live_guest(
     :raises RigError: QEMU cannot be started, refuses its arguments or does not greet; carries QEMU's own words.
         It and what the block raises come out in an ``ExceptionGroup``.
     """
-    kind = firmware.of(shape)
+    kind = firmware_of(shape)
     with ExitStack() as stack:
         console = Console(kind.reader(shape, None), on_change)
         stack.callback(console.close)
@@ -179,7 +179,7 @@ def _assemble(
         guest.panicked = guest.panicked or event.get("event") == "GUEST_PANICKED"
         on_change()
 
-    control = Control(on_event, deaf_to="RESET" if firmware.of(shape).in_series(shape) else "", lazy=lazy)
+    control = Control(on_event, deaf_to="RESET" if firmware_of(shape).in_series(shape) else "", lazy=lazy)
     guest = Guest(build, shape, argv, process, control, console, [])
     return guest
 

@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 from itertools import accumulate
 
-from qstress import firmware
 from qstress.config.settings import Settings
+from qstress.firmware import tier_of
 from qstress.model import LATENCY_BUCKETS_S, Build, FindingClass, Outcome, StormCount, Tier
 from qstress.stats.cells import CellTally
 from qstress.stats.compare import Decision, winner_so_far
@@ -196,7 +196,7 @@ def _build_counts(build: Build, cells: Sequence[CellTally]) -> BuildCounts:
     replies = [sum(cell.latencies[bucket] for cell in cells) for bucket in range(len(LATENCY_BUCKETS_S) + 1)]
     return BuildCounts(
         build=build,
-        tier=firmware.tier(cells[0].cell),
+        tier=tier_of(cells[0].cell),
         commands=sent,
         replies=tuple(accumulate(replies)),
         boots=_cumulative(cells, lambda cell: cell.boot, BOOT_BUCKETS_S),

@@ -11,9 +11,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from typing import Any, TypeAlias
 
-from qstress import firmware
 from qstress.config.settings import Settings
 from qstress.errors import ConfigError
+from qstress.firmware import tier_of
 from qstress.model import FindingClass, Shape, Stratum
 from qstress.report.summary import rounded
 from qstress.report.wording import rate
@@ -166,7 +166,7 @@ def _of_run(side: Side) -> dict[str, str]:
         **{f"host's {key}": str(side.host.get(key, "unknown")) for key in HOST_KEYS},
         "host's KVM (kind, nested)": ", ".join(kinds) or "unknown",
         "lanes": str(side.settings.lanes),
-        "tier": _listed(firmware.tier(cell.cell) for cell in side.tally.cells),
+        "tier": _listed(tier_of(cell.cell) for cell in side.tally.cells),
         "SMM": _listed(build.smm for build in side.settings.builds),
     }
 

@@ -11,7 +11,7 @@ import json
 import re
 from collections.abc import Sequence
 
-from qstress import firmware
+from qstress.firmware import firmware_of
 from qstress.firmware.lines import LinePatterns
 from qstress.model import Accel, HammerSpec, Milestone, Smm, Trial
 
@@ -40,7 +40,7 @@ def script(
     :raises ValueError: the console of this firmware cannot be read by patterns.
     """
     shape = trial.cell.stratum.shape
-    lines = firmware.of(shape).lines
+    lines = firmware_of(shape).lines
     if lines is None:
         raise ValueError(f"only qstress reads the console of {shape.firmware}")
     binary, *arguments = argv or (trial.cell.build.binary,)

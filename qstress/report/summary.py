@@ -6,7 +6,7 @@ import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 
-from qstress import firmware
+from qstress.firmware import tier_of
 from qstress.model import Accel
 from qstress.report.wording import shape_text, verdict_sentence
 from qstress.stats.cells import CellTally
@@ -83,7 +83,7 @@ def _cell(tally: CellTally, facts: RunFacts) -> dict[str, object]:
         "machine": shape.machine,
         "accel": shape.accel.value,
         "firmware": shape.firmware,
-        "tier": firmware.tier(tally.cell).value,
+        "tier": tier_of(tally.cell).value,
         "kvm": facts.kvm if on_kvm else None,
         "nested": facts.nested if on_kvm else None,
         "smm": build.smm.value,

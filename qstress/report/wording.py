@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable
 
-from qstress import firmware
+from qstress.firmware import firmware_of, tier_of
 from qstress.model import Cell, FindingClass
 from qstress.stats.clusters import widened
 from qstress.stats.compare import Comparison, Contrast, Decision, Effect
@@ -135,8 +135,8 @@ def duration(seconds: float) -> str:
 def shape_text(cell: Cell) -> str:
     """Return what tells a cell from the others of its build: ``smp 4 pc kvm, info registers -a @ max, T1``."""
     shape = cell.stratum.shape
-    label = " ".join(filter(None, (str(shape.accel), firmware.of(shape).label(shape))))
-    return f"smp {shape.smp} {shape.machine} {label}, {cell.stratum.hammer_label}, {firmware.tier(cell)}"
+    label = " ".join(filter(None, (str(shape.accel), firmware_of(shape).label(shape))))
+    return f"smp {shape.smp} {shape.machine} {label}, {cell.stratum.hammer_label}, {tier_of(cell)}"
 
 
 def printable(text: str) -> str:

@@ -19,11 +19,12 @@ from pathlib import Path
 
 import anyio
 
-from qstress import __version__, firmware
+from qstress import __version__
 from qstress.config.binary import provenance
 from qstress.config.kvm import KvmFacts
 from qstress.config.settings import Settings, digest, resolved_document
 from qstress.errors import INTERRUPTED_EXIT, ConfigError, RigError
+from qstress.firmware import firmware_of
 from qstress.host.facts import host_facts
 from qstress.host.sandbox import has_sandbox
 from qstress.hostlog.findings import HostFinding, LiveTrials, reports_text
@@ -295,7 +296,7 @@ def _provenance(build: Build) -> dict[str, object]:
 def repro_script(result: TrialResult, evidence: Evidence) -> str:
     """Return ``repro.sh`` of a finding."""
     stratum = result.trial.cell.stratum
-    if firmware.of(stratum.shape).lines is None or stratum.stormy:
+    if firmware_of(stratum.shape).lines is None or stratum.stormy:
         return call_qstress(result, evidence)  # only qstress reads such a console, draws commands and moves threads
     source = interposer.SOURCE.read_text() if result.trial.cell.build.interposed else None
     return script(

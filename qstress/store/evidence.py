@@ -16,8 +16,8 @@ from types import MappingProxyType
 
 from pydantic import TypeAdapter, ValidationError
 
-from qstress import firmware
 from qstress.errors import ConfigError
+from qstress.firmware import tier_of
 from qstress.model import Evidence, Trial, TrialResult, Verdict
 from qstress.store.files import sync_folder, write_file
 
@@ -109,7 +109,7 @@ def finding(result: TrialResult, evidence: Evidence, *, run_id: str) -> dict[str
         "smm": build.smm,
         "fix_imitated": build.fix_imitated,
         "injected": trial.inject_lost_ap,
-        "tier": firmware.tier(trial.cell),
+        "tier": tier_of(trial.cell),
         "hammer": trial.cell.stratum.hammer_label,
         "started_s": result.started_s,
         "duration_s": result.duration_s,

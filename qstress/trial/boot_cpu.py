@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from qstress import firmware
+from qstress.firmware import firmware_of
 from qstress.firmware.base import CpuCount
 from qstress.guest.live import Guest
 from qstress.model import VcpuState, WaitLoop
@@ -30,7 +30,7 @@ async def look(guest: Guest, *, timeout_s: float) -> BootCpu:
     """
     text = await guest.control.hmp("info registers", timeout_s=timeout_s)
     state = next((vcpu for vcpu in parse_text(text).vcpus if vcpu.index == 0), None)
-    wait = firmware.of(guest.shape).wait
+    wait = firmware_of(guest.shape).wait
     if state is None or wait is None:
         return BootCpu(state)
     expected = general_register(text.encode(), 0, wait.expected_in)

@@ -15,8 +15,8 @@ from enum import Enum
 import anyio
 from anyio.abc import TaskGroup
 
-from qstress import firmware
 from qstress.errors import GuestError, RigError
+from qstress.firmware import firmware_of
 from qstress.firmware.dumps_only import DumpsOnlyBoot
 from qstress.guest.churn import Churn
 from qstress.guest.live import Guest
@@ -226,7 +226,7 @@ class Bringup:
     @property
     def _plugs_the_lost_one(self) -> bool:
         """Whether the fault is made by us; some firmware leaves an AP out by itself."""
-        return self.trial.inject_lost_ap and not firmware.of(self.trial.cell.stratum.shape).loses_aps_itself
+        return self.trial.inject_lost_ap and not firmware_of(self.trial.cell.stratum.shape).loses_aps_itself
 
     def _situation(self, guest: Guest) -> Situation:
         waiting = [hammer.waiting_since_s for hammer in self.hammers if hammer.waiting_since_s is not None]
@@ -246,8 +246,8 @@ class Bringup:
             looked_s=self._looked_s,
             seen=self._seen,
             load=self._load,
-            known_firmware=firmware.of(guest.shape).milestones_known,
-            goes_on=returncode is None and not firmware.of(guest.shape).accounts_for_aps,
+            known_firmware=firmware_of(guest.shape).milestones_known,
+            goes_on=returncode is None and not firmware_of(guest.shape).accounts_for_aps,
             waits=self._waits and self._asked_s >= guest.console.last_output_s,
         )
 

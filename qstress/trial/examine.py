@@ -15,8 +15,8 @@ from dataclasses import asdict, dataclass, replace
 
 import anyio
 
-from qstress import firmware
 from qstress.errors import GuestError
+from qstress.firmware import firmware_of
 from qstress.guest.live import Guest
 from qstress.model import Accel, Observation, ThreadUsage, VcpuState, WaitLoop
 from qstress.observe import usage
@@ -139,7 +139,7 @@ class _Look:
             before, after, used, moves, running, runstate, waits,
             quiet=quiet, boot_cpu=states, waited=waited, sipi_sent=sipi_sent(apic),
             code=b"" if waited is not None or not states else await self._code(min(map(place, states))),
-            kvm=guest.shape.accel is Accel.KVM, known_firmware=firmware.of(guest.shape).milestones_known,
+            kvm=guest.shape.accel is Accel.KVM, known_firmware=firmware_of(guest.shape).milestones_known,
         )  # fmt: skip
         if examination.lost:
             await self._hmp(f"info lapic {examination.lost[0]}")

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Sequence
 
-from qstress import firmware
 from qstress.errors import RigError, rig_error_in
+from qstress.firmware import firmware_of
 from qstress.model import Evidence, Outcome, Trial, TrialResult
 from qstress.trial.bringup import Bringup, Start
 from qstress.trial.context import TrialContext
@@ -94,7 +94,7 @@ class _Stay:
             start = Start.RUNNING if over else Start.RESET
 
     def _next(self, most: int) -> Bringup:
-        if not firmware.of(self._todo[0].cell.stratum.shape).resets_itself:
+        if not firmware_of(self._todo[0].cell.stratum.shape).resets_itself:
             return Bringup(self._todo[0], self._bench)
         return Series(self._todo, most, self._bench, lambda results: self._deliver([(each, None) for each in results]))
 

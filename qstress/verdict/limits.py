@@ -17,7 +17,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from qstress import firmware
+from qstress.firmware import firmware_of
 from qstress.model import Accel, Confidence, FindingClass, Shape, Verdict
 
 #: From so many healthy bring-ups on, they say what is late; only the last ones count, since hosts change.
@@ -124,7 +124,7 @@ def limits(shape: Shape, *, slowness: float = 1.0, learned: Learned | None = Non
         quiet_s = max(QUIET_FLOOR_S, FACTOR * quantile(learned.silences_s, QUANTILE)) * slowness
         slow_s = SLOW_FACTOR * quantile(learned.boots_s, QUANTILE)
         boot_s = max(boot_s, 10 * slow_s * slowness)
-    kind = firmware.of(shape)
+    kind = firmware_of(shape)
     look_s, patient = (0.01, 1.0) if kind.accounts_for_aps else (0.03, slowness)
     pause_s = look_s * patient + 0.0002 * shape.smp * patient
     return Limits(

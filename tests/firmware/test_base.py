@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from qstress import firmware
 from qstress.config.load import load_config_text
 from qstress.config.resolve import resolve
 from qstress.errors import ConfigError
+from qstress.firmware import BY_NAME, SEABIOS, SMPSCAN, firmware_of, tier_of
 from qstress.firmware.base import Firmware, LostAp
 from qstress.firmware.lines import LineBoot, LinePatterns
 from qstress.model import Milestone, Shape, Tier
@@ -33,7 +34,7 @@ TOY = Firmware(
 @pytest.fixture
 def toy(monkeypatch: pytest.MonkeyPatch) -> Firmware:
     """The toy firmware, registered."""
-    monkeypatch.setitem(firmware.BY_NAME, TOY.name, TOY)
+    monkeypatch.setitem(BY_NAME, TOY.name, TOY)
     return TOY
 
 
@@ -51,17 +52,17 @@ def resolved(more: str = "", other: str = "") -> Shape:
 
 
 def test_every_registered_firmware_is_found_by_its_name() -> None:
-    assert set(firmware.BY_NAME) == {"seabios", "smpscan"}
-    for name, kind in firmware.BY_NAME.items():
+    assert set(BY_NAME) == {"seabios", "smpscan"}
+    for name, kind in BY_NAME.items():
         assert kind.name == name
-        assert firmware.of(shape(firmware=name)) is kind
+        assert firmware_of(shape(firmware=name)) is kind
         assert kind.label(shape(firmware=name)) == ("" if kind.usual else name)
 
 
 def test_only_smpscan_makes_series_and_only_with_reset_in_place() -> None:
     in_series = [
         (kind.name, restart)
-        for kind in firmware.BY_NAME.values()
+        for kind in BY_NAME.values()
         for restart in ("process", "reset")
         if kind.in_series(shape(firmware=kind.name, restart=restart))
     ]
@@ -69,8 +70,8 @@ def test_only_smpscan_makes_series_and_only_with_reset_in_place() -> None:
 
 
 def test_an_ap_that_a_firmware_leaves_out_is_not_hot_plugged() -> None:
-    assert not firmware.SEABIOS.loses_aps_itself
-    assert firmware.SMPSCAN.loses_aps_itself
+    assert not SEABIOS.loses_aps_itself
+    assert SMPSCAN.loses_aps_itself
     assert not replace(TOY, lost_ap=LostAp(range(2, 4))).loses_aps_itself
     assert not TOY.loses_aps_itself
 
@@ -78,16 +79,16 @@ def test_an_ap_that_a_firmware_leaves_out_is_not_hot_plugged() -> None:
 def test_the_tier_is_that_of_the_farthest_thing_from_production() -> None:
     cell = trial().cell
 
-    def of(**more: object) -> Tier:
+    def of(**more: Any) -> Tier:
         made = replace(cell.stratum, shape=shape(**{"observe": "none", **more}))
-        return firmware.tier(replace(cell, stratum=made))
+        return tier_of(replace(cell, stratum=made))
 
     assert of() is Tier.T0
-    assert firmware.tier(cell) is Tier.T1
+    assert tier_of(cell) is Tier.T1
     assert of(placement="spread") is of(restart="reset") is Tier.T1
-    assert firmware.tier(replace(cell, build=build(hold_write_s=0.001))) is Tier.T2
+    assert tier_of(replace(cell, build=build(hold_write_s=0.001))) is Tier.T2
     assert of(firmware="smpscan") is Tier.T3
-    assert firmware.tier(replace(cell, build=build(lost_ap_share=0.5))) is Tier.T4
+    assert tier_of(replace(cell, build=build(lost_ap_share=0.5))) is Tier.T4
 
 
 def test_a_toy_firmware_is_configured_by_its_name(toy: Firmware) -> None:
@@ -108,7 +109,7 @@ def test_a_toy_firmware_is_read_reported_and_reproduced(toy: Firmware) -> None:
     made = shape(2, firmware="toy")
     sample = trial()
     cell = replace(sample.cell, stratum=replace(sample.cell.stratum, shape=made))
-    log = firmware.of(made).reader(made, None)
+    log = firmware_of(made).reader(made, None)
     log.feed(b"toy 1 starts\ntoy: all 2 up\n")
     assert (log.found, log.clean) == (2, True)
     assert shape_text(cell) == "smp 2 pc tcg toy, info registers -a @ max, T3"

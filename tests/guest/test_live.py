@@ -13,6 +13,7 @@ import anyio
 import pytest
 
 from qstress.errors import GuestError, RigError
+from qstress.firmware import firmware_of
 from qstress.guest import live
 from qstress.guest.console import Console
 from qstress.guest.live import Guest, live_guest
@@ -55,7 +56,7 @@ class FakeProcess:
 
 
 def guest(control: ScriptedControl, process: FakeProcess | None = None) -> Guest:
-    console = Console(live.progress(SHAPE), lambda: None)
+    console = Console(firmware_of(SHAPE).reader(SHAPE, None), lambda: None)
     made = Guest(
         BUILD, SHAPE, (), cast(Process, process or FakeProcess()), cast(Control, control), console, [],
         events=[{"event": "RESET"}],
@@ -157,7 +158,7 @@ async def test_events_are_counted_until_we_reset_ourselves() -> None:
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(live, "Control", Listened)
-        console = Console(live.progress(SHAPE), lambda: None)
+        console = Console(firmware_of(SHAPE).reader(SHAPE, None), lambda: None)
         rung: list[int] = []
         made = live._assemble(
             BUILD, SHAPE, (), cast(Process, FakeProcess()), console, lambda: rung.append(1), lazy=False

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from qstress import firmware
+from qstress.firmware import tier_of
 from qstress.model import Accel, FindingClass, Outcome, Tier
 from qstress.trial.bringup import Bringup
 from qstress.trial.context import TrialContext
@@ -22,7 +22,7 @@ async def test_a_healthy_guest_comes_up(accel: Accel, smp: int) -> None:
     await bringup.run()
     if accel is Accel.TCG or smp == 1:  # under KVM a hammered guest has real races
         assert bringup.verdict.outcome is Outcome.OK, bringup.verdict
-    assert firmware.tier(bringup.trial.cell) is Tier.T0
+    assert tier_of(bringup.trial.cell) is Tier.T0
     assert bringup.guest is not None
     assert "-S" not in bringup.guest.argv
     assert not bringup.guest.console.text

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from qstress import firmware
+from qstress.firmware import tier_of
 from qstress.model import Accel, Confidence, FindingClass, Milestone, Outcome, Tier, TrialResult
 from tests.live.rig import HAMMER, planned, pretending, run, stock
 from tools.accuracy.roms import Doing, Saying, rom
@@ -85,7 +85,7 @@ async def test_an_injected_lost_ap_is_found_and_named(accel: Accel, smp: int) ->
 async def test_smpscan_comes_up_when_nothing_hammers(accel: Accel, smp: int) -> None:
     result, _ = await run(planned(accel, smp, hammers=(), firmware="smpscan"))
     healthy(result)
-    assert firmware.tier(result.trial.cell) is Tier.T3
+    assert tier_of(result.trial.cell) is Tier.T3
 
 
 @pytest.mark.parametrize("smp", [2, 64])
@@ -112,7 +112,7 @@ async def test_a_held_build_shows_the_race_in_its_first_trials_with_its_cause() 
     assert result.duty_cycle is not None
     assert 0 < result.duty_cycle <= 1
     assert evidence is not None
-    assert firmware.tier(replace(result.trial.cell, stratum=planned(Accel.KVM).cell.stratum)) is Tier.T2
+    assert tier_of(replace(result.trial.cell, stratum=planned(Accel.KVM).cell.stratum)) is Tier.T2
 
 
 @pytest.mark.kvm

@@ -8,7 +8,7 @@ from typing import cast
 
 import pytest
 
-from qstress import firmware
+from qstress.firmware import BY_NAME, SEABIOS
 from qstress.firmware.smpscan import TABLE
 from qstress.guest.live import Guest
 from qstress.model import WaitLoop
@@ -98,7 +98,7 @@ async def test_memory_that_cannot_be_read_is_no_count() -> None:
 
 
 async def test_a_firmware_whose_wait_nobody_knows_is_not_asked_for_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(firmware.BY_NAME, "seabios", replace(firmware.SEABIOS, wait=None))
+    monkeypatch.setitem(BY_NAME, "seabios", replace(SEABIOS, wait=None))
     monitor = Monitor(LOOP)
     assert (await look(guest(monitor), timeout_s=1)).loop is None
     assert monitor.asked == ["info registers"]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from qstress import firmware
+from qstress.firmware import tier_of
 from qstress.model import Accel, Build, Milestone, Outcome, Tier
 from qstress.report import accuracy
 from qstress.report.html.markup import Content, Markup, join, tag
@@ -140,7 +140,7 @@ def _gaps(run: Shown) -> Iterator[str]:
         yield f"{len(empty)} of {len(tally.cells)} cells have no valid trial, the first: {shape_text(empty[0].cell)}"
     if settings.stop_trials and run.trials < settings.stop_trials and run.facts.reason != "decided":
         yield f"{settings.stop_trials - run.trials:,} of {settings.stop_trials:,} planned trials did not run"
-    tiers = sorted({firmware.tier(cell.cell) for cell in tally.cells})
+    tiers = sorted({tier_of(cell.cell) for cell in tally.cells})
     if Tier.T0 not in tiers:
         yield f"production: every number is of tier {', '.join(tiers)}; none is a rate that production sees"
     if all(shape.accel is Accel.TCG for shape in shapes):
