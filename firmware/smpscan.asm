@@ -3,8 +3,8 @@
 ;     nasm -f bin -o smpscan.bin smpscan.asm          qemu-system-x86_64 -bios smpscan.bin ...
 ;
 ; It does what SeaBIOS does for its CPUs, and nothing else: one INIT and one SIPI, broadcast back to back, then waiting.
-; What it prints on port 0x402, its options and its fixed addresses are described in README.md; qstress/firmware/smpscan.py reads
-; the first and knows the last. Three rules shape the code:
+; What it prints on port 0x402, its options and its fixed addresses are described in README.md;
+; qstress/firmware/smpscan_console.py reads the first, smpscan.py beside it knows the others. Three rules shape the code:
 ;
 ;   - Every byte printed is an exit to QEMU (70-100 us on a nested KVM), so a healthy bring-up prints two.
 ;   - RAM survives a reset. What costs exits (fw_cfg, the PIT) is asked for once a process and kept behind a checksum.

@@ -94,7 +94,8 @@ class Confidence(StrEnum):
 
 
 class Milestone(IntEnum):
-    """How far a boot has come, in order, read from SeaBIOS's debug console (facts: qemu.md 3.4)."""
+    """How far a boot has come, in order. What SeaBIOS prints then is said here (facts: qemu.md 3.4); another firmware
+    has lines of its own, or none for some."""
 
     START = 0  # ``cont`` was sent, nothing printed yet
     BANNER = 1  # ``SeaBIOS (version``
@@ -109,7 +110,7 @@ class BootProgress(Protocol):
 
     ``checkins`` counts the APs that reported, ``found`` is how many vCPUs the boot CPU says are up (None before that),
     ``clean`` whether what was said fits one undisturbed bring-up, ``restart_signs`` why it looks as if a CPU ran the
-    firmware again (empty: it does not), ``stuck`` whether the firmware itself says that it waits in vain.
+    firmware again (empty: it does not), ``stuck`` whether the firmware itself says that APs are missing.
     """
 
     @property

@@ -110,12 +110,6 @@ def parse_xp(text: str) -> bytes:
     return bytes(int(number, 16) for line in lines for number in line.split())
 
 
-def parse_xp_word(text: str) -> int | None:
-    """Return the number printed by HMP ``xp /1xw`` (32 bits), or None where it printed anything else."""
-    match = re.match(r"[0-9a-f]{8,16}: 0x([0-9a-f]{8})\s*$", text)
-    return int(match[1], 16) if match else None
-
-
 @lru_cache(maxsize=4096)
 def _state(index: bytes, picture: bytes) -> VcpuState:
     """Return the state for what ``_VCPU`` matched; cached, because a vCPU that waits prints the same again."""

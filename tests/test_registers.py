@@ -16,7 +16,6 @@ from qstress.registers import (
     parse,
     parse_text,
     parse_xp,
-    parse_xp_word,
     wait_loop_count_address,
 )
 from tests.samples import at_reset, running
@@ -151,7 +150,6 @@ def test_random_bytes_never_raise(data: bytes) -> None:
     wait_loop_count_address(data, 0, 0)
     text = data.decode("latin-1")
     parse_xp(text)
-    parse_xp_word(text)
 
 
 @given(st.lists(st.sampled_from([b"CPU#", b"0", b"7" * 5000, b"\r\n", b"\\r\\n", b"EIP=", b"0000fff0", b" EFL=",
@@ -248,6 +246,3 @@ def test_xp_of_every_version_and_anything_else() -> None:
     assert parse_xp("000ee2d0: 0x10 0x46\r\n000ee2d2: 0xff\r\n") == b"\x10\x46\xff"
     assert parse_xp("Cannot access memory\r\n") == b""
     assert parse_xp("000ee2d0: 0x10 0x4") == b""
-    assert parse_xp_word(returned(wire("xp-word"))) == 4
-    assert parse_xp_word("000f5240: 0x0000000a\r\n") == 10
-    assert parse_xp_word("Cannot access memory\r\n") is None

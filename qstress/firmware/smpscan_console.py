@@ -245,8 +245,9 @@ class SmpscanProgress(SmpscanBoot):
 class SmpscanSeries(SmpscanBoot):
     """Bring-up after bring-up of a process that resets itself (``base.SeriesReader``).
 
-    A bring-up is over when the next one begins: until then an AP may still be reported as replayed. One that ends with
-    APs missing is never over, unless one of them was replayed: it is looked at, or reset from outside.
+    A bring-up is over when the next one begins: until then an AP may still be reported as replayed, and one in which
+    that has happened is shown. One that ends with APs missing is never over, unless one of them was replayed: it is
+    looked at, or reset from outside.
     """
 
     over: deque[int | BootProgress] = field(default_factory=deque)
@@ -263,8 +264,8 @@ class SmpscanSeries(SmpscanBoot):
             self._count(ended + (self._last is not None) - data.endswith(b")"))
             self._last = self._log.current if data.endswith(b")") else None
         self.cpus, self.begun = self._log.cpus, 1
-        underway = self._log.current is None or self._log.current.end is not RoundEnd.ALL_IN
-        self.now = self._log.current if underway else None
+        now = self._log.current
+        self.now = now if now is None or now.replayed or now.end is not RoundEnd.ALL_IN else None
         return before != (len(self.over), self.stuck) or ended != 0
 
     def again(self) -> SmpscanSeries:

@@ -32,7 +32,7 @@ def guest_arguments(
 ) -> tuple[str, ...]:
     """Return binary and arguments that define the guest, without monitors and console.
 
-    :param firmware: the arguments that choose it (:func:`qstress.firmware.rom.chosen`).
+    :param firmware: the arguments that choose it (``Firmware.arguments``).
     :param lost_ap: leave out the last vCPU, to be hot-plugged later (:mod:`qstress.trial.inject`).
     """
     smp = f"{shape.smp - 1},maxcpus={shape.smp}" if lost_ap else str(shape.smp)

@@ -18,7 +18,7 @@ class Console:
     """The reading end of one guest's console, read into *log*; *on_milestone* is called when that says something new.
 
     ``reached_s`` holds when each milestone was seen, ``last_output_s`` when anything was printed, ``progressed_s`` when
-    that was more than the firmware's own word that it waits in vain (monotonic), ``longest_silence_s`` how long nothing
+    that was more than the firmware's own word that APs are missing (monotonic), ``longest_silence_s`` how long nothing
     was, at most.
     """
 

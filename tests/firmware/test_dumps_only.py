@@ -8,27 +8,27 @@ UP = [running(index, 0xFD09A, halted=True) for index in (1, 2, 3)]
 BSP = running(0)
 
 
-def milestone(polled: DumpsOnlyBoot) -> Milestone:
-    return polled.milestone
+def milestone(log: DumpsOnlyBoot) -> Milestone:
+    return log.milestone
 
 
 def boot(*dumps: list[VcpuState]) -> DumpsOnlyBoot:
-    polled = DumpsOnlyBoot(4)
+    log = DumpsOnlyBoot(4)
     for vcpus in dumps:
-        polled.saw(seen(*vcpus))
-    return polled
+        log.saw(seen(*vcpus))
+    return log
 
 
 def test_a_boot_comes_further_as_its_vcpus_leave_the_reset_vector() -> None:
-    polled = DumpsOnlyBoot(4)
+    log = DumpsOnlyBoot(4)
     waiting = [at_reset(index) for index in range(4)]
-    assert not polled.saw(seen(*waiting))
-    assert milestone(polled) is Milestone.START
-    assert polled.saw(seen(BSP, *waiting[1:]))
-    assert milestone(polled) is Milestone.BANNER
-    assert polled.saw(seen(BSP, UP[0], *waiting[2:]))
-    assert (polled.milestone, polled.checkins, polled.found) == (Milestone.CHECKIN, 1, None)
-    assert polled.last_line == "1 of 3 APs seen away from the reset vector"
+    assert not log.saw(seen(*waiting))
+    assert milestone(log) is Milestone.START
+    assert log.saw(seen(BSP, *waiting[1:]))
+    assert milestone(log) is Milestone.BANNER
+    assert log.saw(seen(BSP, UP[0], *waiting[2:]))
+    assert (log.milestone, log.checkins, log.found) == (Milestone.CHECKIN, 1, None)
+    assert log.last_line == "1 of 3 APs seen away from the reset vector"
 
 
 def test_all_are_found_when_two_dumps_show_every_ap_halted_elsewhere() -> None:
@@ -44,14 +44,14 @@ def test_under_tcg_an_ap_that_waits_is_halted_and_not_up() -> None:
 
 
 def test_an_ap_that_goes_back_to_the_reset_vector_is_a_restart() -> None:
-    polled = boot([BSP, *UP], [BSP, at_reset(1), *UP[1:]])
-    assert polled.restart_signs == ("CPU#1 went back to the reset vector",)
-    assert not polled.clean
+    log = boot([BSP, *UP], [BSP, at_reset(1), *UP[1:]])
+    assert log.restart_signs == ("CPU#1 went back to the reset vector",)
+    assert not log.clean
     assert boot([BSP, *UP]).restart_signs == ()
 
 
 def test_a_lone_boot_cpu_is_up_when_it_runs() -> None:
-    polled = DumpsOnlyBoot(1)
-    polled.saw(seen(BSP))
-    polled.saw(seen(BSP))
-    assert polled.found == 1
+    log = DumpsOnlyBoot(1)
+    log.saw(seen(BSP))
+    log.saw(seen(BSP))
+    assert log.found == 1

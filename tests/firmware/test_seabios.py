@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from qstress.firmware.seabios import SEABIOS, BootLog
@@ -119,6 +119,7 @@ CONSOLES = st.tuples(
 CUTS = st.lists(st.integers(0, 1500), max_size=20)
 
 
+@settings(deadline=None)  # on a busy host
 @given(CONSOLES, CUTS, st.integers(0, 1), st.booleans())
 def test_how_a_console_was_cut_into_reads_changes_neither_its_facts_nor_the_verdict(
     text: bytes, cuts: list[int], resets: int, after_reset: bool

@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from qstress.firmware.smpscan_console import (
@@ -242,6 +242,7 @@ def test_a_series_says_what_its_bringups_say_however_the_bytes_are_cut(data: byt
 SCANS = CONSOLES.filter(lambda data: ROUNDS not in data).map(lambda data: ABOUT_4 + data)
 
 
+@settings(deadline=None)
 @given(SCANS, st.lists(st.integers(0, 200), max_size=20))
 def test_how_a_console_was_cut_into_reads_does_not_change_the_verdict_on_its_first_bringup(
     text: bytes, cuts: list[int]
@@ -251,6 +252,7 @@ def test_how_a_console_was_cut_into_reads_does_not_change_the_verdict_on_its_fir
     assert judged(SmpscanProgress(), [text], accounts_for_aps=True) == expected
 
 
+@settings(deadline=None)
 @given(SCANS, st.lists(st.integers(0, 200), max_size=20))
 def test_how_a_console_was_cut_into_reads_changes_neither_count_nor_verdict_of_a_series(
     text: bytes, cuts: list[int]
