@@ -1,8 +1,8 @@
 """A boot that is seen through its monitor alone, as production sees it: no debug console, nothing but register dumps.
 
 An AP of SeaBIOS that has checked in is halted for the rest of the boot (``handle_smp``, then ``hlt``), so all are up
-when every AP is seen halted away from the reset vector. Under KVM a waiting AP shows HLT=0, under TCG HLT=1 (facts:
-qemu.md, section 2): the address decides, not the flag.
+when every AP is seen halted away from the reset vector. Under KVM a waiting AP shows HLT=0, under TCG HLT=1: the
+address decides, not the flag (docs/background/qemu.md, "What HLT says").
 """
 
 from __future__ import annotations

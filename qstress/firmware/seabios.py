@@ -15,8 +15,8 @@ from qstress.model import Milestone, VcpuState
 from qstress.registers import WAIT_LOOP_BYTES, wait_loop_count_address
 
 #: After a ``system_reset`` SeaBIOS resumes and resets itself, once or twice, because QEMU does not restore the
-#: F-segment (facts: qemu.md); the second may come some lines after a banner (3 of 60 under TCG). No AP has been woken
-#: before the PCI lines, so none of that counts until then.
+#: F-segment (docs/background/qemu.md, "Resets in one process"); the second may come some lines after a banner (3 of 60
+#: under TCG). No AP has been woken before the PCI lines, so none of that counts until then.
 LINES = LinePatterns(
     "SeaBIOS",
     {
@@ -41,7 +41,7 @@ class BootLog(LineBoot):
 
 class SeabiosWait:
     """SeaBIOS's ``smp_scan`` spins until as many CPUs came up as EBX says; its bytes are the same in SeaBIOS 1.16.2,
-    1.16.3 and 1.17.0 (facts: qemu.md 3.3)."""
+    1.16.3 and 1.17.0 (docs/background/qemu.md, "The bytes of the wait loop")."""
 
     expected_in = "EBX"
 
@@ -56,7 +56,7 @@ class SeabiosWait:
 
 
 #: The injected fault raises its count of CPUs by one, in a byte of CMOS that holds at most 254 + 1, and one CPU must
-#: remain (facts: qemu.md 5, I2).
+#: remain (docs/background/qemu.md, "Injecting a lost AP").
 SEABIOS = Firmware(
     name="seabios",
     usual=True,

@@ -1,6 +1,7 @@
 """Whether the boot CPU of a live guest waits for its APs, and how many it has: read without touching any AP.
 
-``info registers`` and ``xp`` synchronise the boot CPU alone (facts: qemu.md section 4), which nobody sends an INIT.
+``info registers`` and ``xp`` synchronise the boot CPU alone, which nobody sends an INIT (docs/background/qemu.md,
+"Which commands synchronise which vCPU").
 """
 
 from __future__ import annotations

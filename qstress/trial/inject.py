@@ -3,7 +3,7 @@
 The guest starts with one vCPU less than its shape has, and its CMOS is told of all of them (byte 0x5f holds the count
 minus one, which SeaBIOS reads after its SIPI broadcast). Once the others have checked in, the missing vCPU is
 hot-plugged: it sits at the reset vector while the boot CPU spins, which is exactly the picture of a lost INIT, on any
-accelerator and without touching QEMU or SeaBIOS (facts: qemu.md section 5, I1 and I2).
+accelerator and without touching QEMU or SeaBIOS (docs/background/qemu.md, "Injecting a lost AP").
 """
 
 from __future__ import annotations
