@@ -320,7 +320,7 @@ def explain(file: BinaryIO | None, qmp_socket: str | None, dump: bool, form: str
     """Say what pasted register dumps, or a kernel's log, show: FILE, or standard input."""
     import json
 
-    from qstress.verdict.explain.show import as_json, as_text
+    from qstress.verdict.explain.show import explanation_json, explanation_text
 
     if (file and qmp_socket) or (dump and not qmp_socket):
         raise click.UsageError("name FILE, or --qmp SOCK with or without --dump")
@@ -338,8 +338,8 @@ def explain(file: BinaryIO | None, qmp_socket: str | None, dump: bool, form: str
         if (log := explain_log(text)) is not None:
             click.echo(json.dumps(log.document(), indent=1) if form == "json" else log.text())
             return 0
-        answer = pasted.explain(text)
-    click.echo(json.dumps(as_json(answer), indent=1) if form == "json" else as_text(answer))
+        answer = pasted.explain_text(text)
+    click.echo(json.dumps(explanation_json(answer), indent=1) if form == "json" else explanation_text(answer))
     return 0
 
 

@@ -342,6 +342,11 @@ class VcpuState:
         """EIP=fff0 with CS=f000 and base ffff0000: where x86 starts, and where a lost AP stays."""
         return self.eip == 0xFFF0 and self.cs_selector == 0xF000 and self.cs_base & 0xFFFFFFFF == 0xFFFF0000
 
+    @property
+    def linear_address(self) -> int:
+        """The linear address that it executes."""
+        return self.cs_base + self.eip
+
 
 @dataclass(frozen=True, slots=True)
 class Observation:

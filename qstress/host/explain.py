@@ -22,9 +22,9 @@ from qstress.observe import usage
 from qstress.registers import WAIT_LOOP_BYTES, parse_text, parse_xp, wait_loop_count_address
 from qstress.verdict.explain.clean import cleaned
 from qstress.verdict.explain.decide import decide
-from qstress.verdict.explain.picture import Answer, Explanation, Words
-from qstress.verdict.explain.read import read
-from qstress.verdict.explain.undumped import undumped
+from qstress.verdict.explain.picture import DumpVerdict, Explanation, Picture, Words
+from qstress.verdict.explain.read import read_picture
+from qstress.verdict.explain.thread_times import explain_without_dump
 
 #: How long the monitor may take for its greeting and for a reply: 255 vCPUs under KVM took 9.4 s (design.md, 4.6).
 GREETING_S, REPLY_S = 10.0, 30.0
@@ -80,11 +80,14 @@ async def _look(control: Control, pid: int, gap_s: float, *, dump: bool) -> Expl
     used = usage.usage_between(pid, before, usage.sample(pid, threads))
     notes = _notes(used, exits, await _exits(control, vcpus))
     if not dump:
-        said = undumped(status, tuple(threads), used)
+        said = explain_without_dump(status, tuple(threads), used)
     else:
-        texts += [await _hmp(control, "info registers -a"), *await _code(control, texts[0])]
-        picture = read(cleaned("".join(texts).encode()))
-        said = decide(replace(picture, words=Words(status=status), usage=used))
+        texts += [await _hmp(control, "info registers -a")]
+        code = await _code(control, texts[0])
+        looks = [read_picture(cleaned(text.encode())) for text in texts]  # each its own: equal dumps are two looks here
+        memory = read_picture(cleaned("".join(code).encode())).memory
+        dumps = tuple(dump for look in looks for dump in look.dumps)
+        said = decide(Picture(dumps, Words(status=status), memory=memory, usage=used))
     return replace(said, because=(*said.because, *notes))
 
 
@@ -157,7 +160,7 @@ async def _silent(control: Control, pid: int, error: GuestError) -> Explanation:
     if state := usage.process_state(pid):
         because.append(f"QEMU's process is in state {state}" + (": stopped" if state in "Tt" else ""))
     asked = ("each thread's state and wait channel (/proc/PID/task/*/stat, wchan)",)
-    return Explanation(Answer.INCONCLUSIVE, Confidence.INCONCLUSIVE, (), tuple(because), asked)
+    return Explanation(DumpVerdict.INCONCLUSIVE, Confidence.INCONCLUSIVE, (), tuple(because), asked)
 
 
 def _peer(connection: socket.socket) -> int:

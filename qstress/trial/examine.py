@@ -25,7 +25,7 @@ from qstress.trial import boot_cpu
 from qstress.trial.boot_cpu import BootCpu
 from qstress.verdict.apic import sipi_sent
 from qstress.verdict.limits import Limits
-from qstress.verdict.scene import Examination, place, watched_enough
+from qstress.verdict.scene import Examination, watched_enough
 
 #: How often the boot CPU is looked at to find it in its wait loop: smpscan spends part of its wait in a subroutine.
 LOOKS = 8
@@ -138,13 +138,13 @@ class _Look:
         examination = Examination(
             before, after, used, moves, running, runstate, waits,
             quiet=quiet, boot_cpu=states, waited=waited, sipi_sent=sipi_sent(apic),
-            code=b"" if waited is not None or not states else await self._code(min(map(place, states))),
+            code=b"" if waited is not None or not states else await self._code(min(s.linear_address for s in states)),
             kvm=guest.shape.accel is Accel.KVM, known_firmware=firmware_of(guest.shape).milestones_known,
         )  # fmt: skip
         if examination.lost:
             await self._hmp(f"info lapic {examination.lost[0]}")
         if states:
-            await self._hmp(f"x /10i {place(states[-1]):#x}")
+            await self._hmp(f"x /10i {states[-1].linear_address:#x}")
         return ClosedLook(examination, tuple(self._dumps), tuple(self._replies))
 
     async def _status(self) -> tuple[bool, str]:

@@ -10,7 +10,7 @@ order, and each says no more than what was seen; one that finds no fault with a 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
 from qstress.model import (
     BootProgress,
@@ -22,30 +22,28 @@ from qstress.model import (
     Verdict,
 )
 from qstress.verdict.scene import LOOP_BYTES, SLEEPS_BELOW, SPINS_ABOVE_S, Examination
-from qstress.verdict.signature import signature
-from qstress.verdict.wording import names, states, threads, waits
+from qstress.verdict.signature import finding_signature
+from qstress.verdict.vcpu import cpu_names
+from qstress.verdict.wording import states, threads, waits
 
 __all__ = ["SLEEPS_BELOW", "SPINS_ABOVE_S", "Examination", "diagnose"]
 
 
-def diagnose(examination: Examination, log: BootProgress, history: Sequence[Observation] = ()) -> Verdict:
-    """Return the verdict on a guest that fell silent before all vCPUs were up.
-
-    :param history: earlier dumps of this bring-up and of no other, oldest first.
-    """
+def diagnose(examination: Examination, log: BootProgress) -> Verdict:
+    """Return the verdict on a guest that fell silent before all vCPUs were up."""
     for rule in _RULES:
-        verdict = rule(examination, log, history)
+        verdict = rule(examination, log)
         if verdict is not None:
             return verdict
     raise AssertionError("the last rule always answers")
 
 
-def _not_running(seen: Examination, _log: BootProgress, _history: Sequence[Observation]) -> Verdict | None:
+def _not_running(seen: Examination, _log: BootProgress) -> Verdict | None:
     """A guest that somebody paused, or that QEMU stopped, stands still as it should."""
     return None if seen.running else Verdict(Outcome.UNKNOWN, f"the guest is not running: {seen.runstate}")
 
 
-def _cured(seen: Examination, log: BootProgress, _history: Sequence[Observation]) -> Verdict | None:
+def _cured(seen: Examination, log: BootProgress) -> Verdict | None:
     """An AP that slept at the reset vector although the boot CPU had sent its SIPI, and went on once it was dumped.
 
     Nothing but the dump can have woken it: whoever sends a SIPI makes the thread of its target runnable at once, and
@@ -53,16 +51,16 @@ def _cured(seen: Examination, log: BootProgress, _history: Sequence[Observation]
     of a vCPU makes KVM look again at what is pending (facts: qemu.md section 2); TCG reads without asking anybody, so
     there a dump cures nothing. It is a lost wake-up, which nobody would have cured without us.
     """
-    before, after = seen.waited, seen.wait_loop
-    if not seen.kvm or not seen.dumped or before is None or before.found >= before.expected:
+    before, after = seen.wait_before, seen.wait
+    if not seen.kvm or not seen.dumped or before is None or before.over:
         return None
     missing = [old.index for old, _ in seen.aps if old.at_reset_vector]
-    counted = after is not None and after.found > before.found and len(missing) == before.expected - before.found
+    counted = after is not None and after.missing < before.missing and len(missing) == before.missing
     came = seen.left_reset_vector or (missing if counted else ())
     slept = [index for index in came if seen.slept_before(index)]
     if not slept:
         return None
-    who = names(slept)
+    who = cpu_names(slept)
     return _finding(
         f"cured by looking: {who} slept at the reset vector after its SIPI, and went on when its registers were read",
         FindingClass.CURED_BY_LOOKING,
@@ -79,30 +77,30 @@ def _cured(seen: Examination, log: BootProgress, _history: Sequence[Observation]
     )
 
 
-def _moving(seen: Examination, _log: BootProgress, _history: Sequence[Observation]) -> Verdict | None:
+def _moving(seen: Examination, _log: BootProgress) -> Verdict | None:
     """Whatever moves may still arrive."""
     return _inconclusive("still moving") if seen.progressed or seen.moved else None
 
 
-def _not_seen(seen: Examination, _log: BootProgress, _history: Sequence[Observation]) -> Verdict | None:
+def _not_seen(seen: Examination, _log: BootProgress) -> Verdict | None:
     """Without two dumps there is no picture: the APs were left alone, or the text could not be read."""
     return None if seen.dumped else _inconclusive("the boot CPU is not known to wait; its APs were left alone")
 
 
-def _unknown_firmware(seen: Examination, log: BootProgress, _history: Sequence[Observation]) -> Verdict | None:
+def _unknown_firmware(seen: Examination, log: BootProgress) -> Verdict | None:
     """A firmware without milestones never says that it is up, so that it stands still may be what it is meant to do."""
     if seen.known_firmware or log.milestone > Milestone.START:
         return None
     return _inconclusive(f"no milestones are known of this firmware; {states(seen.after)}, and nothing moves")
 
 
-def _starved(seen: Examination, _log: BootProgress, _history: Sequence[Observation]) -> Verdict | None:
+def _starved(seen: Examination, _log: BootProgress) -> Verdict | None:
     """An AP that is not done yet, whose thread is runnable and does not get a CPU, is the host's doing."""
     starved = [new.index for _, new in seen.aps if (new.at_reset_vector or not new.halted) and seen.starved(new.index)]
-    return _inconclusive(f"the host gives {names(starved)} no CPU time") if starved else None
+    return _inconclusive(f"the host gives {cpu_names(starved)} no CPU time") if starved else None
 
 
-def _all_halted(seen: Examination, log: BootProgress, _history: Sequence[Observation]) -> Verdict | None:
+def _all_halted(seen: Examination, log: BootProgress) -> Verdict | None:
     """Every vCPU is halted (an AP may still wait for its SIPI), and their threads slept.
 
     With interrupts off in all of them only an NMI, an SMI, an INIT or a reset can wake one, and nobody is left to send
@@ -124,22 +122,19 @@ def _all_halted(seen: Examination, log: BootProgress, _history: Sequence[Observa
     )
 
 
-def _lost_init(seen: Examination, log: BootProgress, history: Sequence[Observation]) -> Verdict | None:
+def _lost_init(seen: Examination, log: BootProgress) -> Verdict | None:
     """An AP that never left its reset vector while the boot CPU waits for it.
 
     Certain with all witnesses: the AP's thread slept from the moment the boot CPU was seen waiting, the boot CPU ran,
     and its own count says that one is missing. Without the count an AP at the reset vector is no news until there is
     another sign that it was to be woken: a SIPI is the last that the boot CPU's APIC sent, or another AP has come.
     """
-    loop = seen.wait_loop
-    short = loop is not None and loop.found < loop.expected
+    loop = seen.wait
+    short = loop is not None and loop.missing > 0
     woken = short or bool(seen.sipi_sent) or log.milestone >= Milestone.CHECKIN
     if not seen.lost or not woken:
         return None
-    been_elsewhere = _left_earlier(seen.lost, history)
-    if been_elsewhere:
-        return _lost_after_all(seen, log, been_elsewhere)
-    who = names(seen.lost)
+    who = cpu_names(seen.lost)
     sure = short and seen.spins and all(seen.asleep(index) for index in seen.lost)
     return _finding(
         f"lost INIT: {who} never left the reset vector while CPU#0 {'spins' if seen.spins else 'waits'}",
@@ -156,33 +151,18 @@ def _lost_init(seen: Examination, log: BootProgress, history: Sequence[Observati
     )
 
 
-def _lost_after_all(seen: Examination, log: BootProgress, gone: Sequence[int]) -> Verdict:
-    return _finding(
-        f"AP lost later: {names(gone)} had left the reset vector in this bring-up, and is there again",
-        FindingClass.AP_LOST_LATER,
-        seen,
-        log,
-        Confidence.LIKELY,
-        (
-            "earlier dumps of this bring-up show it elsewhere",
-            f"the console is silent since '{log.last_line}'",
-            threads(seen.usage, "between the dumps"),
-        ),
-    )
-
-
-def _ap_lost_later(seen: Examination, log: BootProgress, _history: Sequence[Observation]) -> Verdict | None:
+def _ap_lost_later(seen: Examination, log: BootProgress) -> Verdict | None:
     """An AP that took its SIPI and stopped before it reported: away from the reset vector, not halted as one that is
     done, the same in both dumps, and the boot CPU's count is short. An AP that spins on a lock held by a lost one looks
     so too, therefore it is certain only of one that sleeps where nobody waits."""
-    loop = seen.wait_loop
-    if loop is None or loop.found >= min(loop.expected, 1 + len(seen.aps)):
+    loop = seen.wait
+    if loop is None or loop.over or loop.expected - loop.missing > len(seen.aps):
         return None
     stopped = [new.index for _, new in seen.aps if not new.at_reset_vector and not new.halted]
     if not stopped:
         return None
     asleep = [index for index in stopped if seen.asleep(index)]
-    who = names(asleep or stopped)
+    who = cpu_names(asleep or stopped)
     return _finding(
         f"AP lost later: {who} took its SIPI and never reported",
         FindingClass.AP_LOST_LATER,
@@ -197,11 +177,11 @@ def _ap_lost_later(seen: Examination, log: BootProgress, _history: Sequence[Obse
     )
 
 
-def _bsp_spin(seen: Examination, log: BootProgress, _history: Sequence[Observation]) -> Verdict | None:
+def _bsp_spin(seen: Examination, log: BootProgress) -> Verdict | None:
     """The boot CPU waits for more vCPUs than have come, and no AP stands at the reset vector: the count is wrong, or it
     was read wrong. With all of them counted it will go on as soon as it runs, and its thread's CPU time does not show
     that it has (to be kicked by us costs some, too)."""
-    loop = seen.wait_loop
+    loop = seen.wait
     if loop is None or seen.lost:
         return None
     if loop.found == loop.expected or not seen.spins:
@@ -220,7 +200,7 @@ def _bsp_spin(seen: Examination, log: BootProgress, _history: Sequence[Observati
     )
 
 
-def _livelock(seen: Examination, log: BootProgress, _history: Sequence[Observation]) -> Verdict | None:
+def _livelock(seen: Examination, log: BootProgress) -> Verdict | None:
     """vCPUs run, and the boot CPU is at the same few addresses in every look, early and late. Firmware that waits for a
     device does that too, so it is never certain."""
     span = seen.boot_cpu_span
@@ -240,7 +220,7 @@ def _livelock(seen: Examination, log: BootProgress, _history: Sequence[Observati
     )
 
 
-def _other(seen: Examination, log: BootProgress, _history: Sequence[Observation]) -> Verdict:
+def _other(seen: Examination, log: BootProgress) -> Verdict:
     """Nothing moves, and none of the pictures above."""
     return _finding(
         f"no progress after {log.milestone.name.lower()}, and none of the known pictures",
@@ -256,7 +236,7 @@ def _other(seen: Examination, log: BootProgress, _history: Sequence[Observation]
     )
 
 
-_Rule = Callable[[Examination, BootProgress, Sequence[Observation]], Verdict | None]
+_Rule = Callable[[Examination, BootProgress], Verdict | None]
 _RULES: tuple[_Rule, ...] = (
     _not_running, _cured, _moving, _not_seen, _unknown_firmware, _starved, _all_halted, _lost_init, _ap_lost_later,
     _bsp_spin, _livelock, _other,
@@ -267,7 +247,7 @@ def _finding(
     title: str, kind: FindingClass, seen: Examination, log: BootProgress, confidence: Confidence,
     because: tuple[str, ...], *, pictured: Observation | None = None,
 ) -> Verdict:  # fmt: skip
-    mark = signature(kind, (pictured or seen.after).vcpus, log.milestone, *_code_word(seen))
+    mark = finding_signature(kind, (pictured or seen.after).vcpus, log.milestone, *_code_word(seen))
     return Verdict(Outcome.HANG, title, kind, mark, confidence, because)
 
 
@@ -281,8 +261,3 @@ def _code_word(seen: Examination) -> tuple[str, ...]:
     span = seen.boot_cpu_span
     loops = seen.wait_loop is None and span is not None and span <= LOOP_BYTES
     return (f"code={hashlib.sha256(seen.code).hexdigest()[:8]}",) if seen.code and loops else ()
-
-
-def _left_earlier(indices: Sequence[int], history: Sequence[Observation]) -> list[int]:
-    seen = {vcpu.index for dump in history for vcpu in dump.vcpus if not vcpu.at_reset_vector}
-    return [index for index in indices if index in seen]

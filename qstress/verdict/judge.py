@@ -10,7 +10,7 @@ from enum import StrEnum
 from qstress.model import BootProgress, Confidence, FindingClass, Milestone, Outcome, ThreadUsage, Verdict
 from qstress.verdict import crash
 from qstress.verdict.limits import LIKELY_FACTOR, Limits
-from qstress.verdict.signature import signature
+from qstress.verdict.signature import finding_signature
 
 #: One reboot of SeaBIOS gives one or two RESET events (facts: qemu.md section 6); so many are no longer one restart.
 LOOP_RESETS = 6
@@ -204,7 +204,7 @@ def _restarted(situation: Situation, log: BootProgress, limits: Limits) -> Verdi
             Outcome.RESTART,
             "reset loop: the guest resets again and again, and never came up",
             FindingClass.RESET_LOOP,
-            signature(FindingClass.RESET_LOOP, (), log.milestone),
+            finding_signature(FindingClass.RESET_LOOP, (), log.milestone),
             Confidence.CERTAIN,
             resets + log.restart_signs,
         )
@@ -220,7 +220,7 @@ def _restarted(situation: Situation, log: BootProgress, limits: Limits) -> Verdi
         Outcome.RESTART,
         "replayed INIT: the firmware ran again from the reset vector inside one bring-up",
         FindingClass.REPLAYED_INIT,
-        signature(FindingClass.REPLAYED_INIT, (), min(log.milestone, Milestone.FOUND)),  # the bring-up ends there
+        finding_signature(FindingClass.REPLAYED_INIT, (), min(log.milestone, Milestone.FOUND)),  # the bring-up ends there
         Confidence.CERTAIN if direct else Confidence.LIKELY,
         log.restart_signs + resets,
     )

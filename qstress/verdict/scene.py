@@ -13,6 +13,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from qstress.model import Observation, ThreadUsage, VcpuState, WaitLoop
+from qstress.verdict.vcpu import VcpuLook
+from qstress.verdict.wait import ApWait
 
 #: A vCPU that waits uses no CPU beyond what a stray kick costs it (0.1 ms on a nested KVM).
 SLEEPS_BELOW = 0.05
@@ -58,10 +60,21 @@ class Examination:
         return bool(self.before.vcpus and self.after.vcpus)
 
     @property
-    def aps(self) -> tuple[tuple[VcpuState, VcpuState], ...]:
+    def aps(self) -> tuple[tuple[VcpuLook, VcpuLook], ...]:
         """Each AP as the first and as the second dump has it."""
-        old = {vcpu.index: vcpu for vcpu in self.before.vcpus}
-        return tuple((old[vcpu.index], vcpu) for vcpu in self.after.vcpus if vcpu.index > 0 and vcpu.index in old)
+        old = {vcpu.index: VcpuLook.of(vcpu) for vcpu in self.before.vcpus}
+        new = [VcpuLook.of(vcpu) for vcpu in self.after.vcpus if vcpu.index > 0 and vcpu.index in old]
+        return tuple((old[look.index], look) for look in new)
+
+    @property
+    def wait_before(self) -> ApWait | None:
+        """The boot CPU's wait as it was found before anything touched an AP."""
+        return ApWait.of(self.waited)
+
+    @property
+    def wait(self) -> ApWait | None:
+        """The boot CPU's wait after both dumps."""
+        return ApWait.of(self.wait_loop)
 
     @property
     def lost(self) -> tuple[int, ...]:
@@ -78,7 +91,7 @@ class Examination:
     @property
     def moved(self) -> bool:
         """Whether any AP is elsewhere than before (a boot CPU that spins may show any address of its loop)."""
-        return any(place(old) != place(new) for old, new in self.aps)
+        return any(old.linear_address != new.linear_address for old, new in self.aps)
 
     @property
     def spins(self) -> bool:
@@ -100,8 +113,8 @@ class Examination:
     @property
     def boot_cpu_span(self) -> int | None:
         """Within how many bytes of code all looks at the boot CPU, early and late, found it; None for too few."""
-        looks = [place(vcpu) for vcpu in self.boot_cpu]
-        looks += [place(seen.vcpus[0]) for seen in (self.before, self.after) if seen.vcpus]
+        looks = [vcpu.linear_address for vcpu in self.boot_cpu]
+        looks += [seen.vcpus[0].linear_address for seen in (self.before, self.after) if seen.vcpus]
         return max(looks) - min(looks) if len(looks) >= LOOP_LOOKS else None
 
     def _slept(self, index: int, threads: Sequence[ThreadUsage]) -> bool:
@@ -113,11 +126,6 @@ class Examination:
             and (not self.kvm or thread.wchan in ("", "0") or "kvm_vcpu" in thread.wchan)
             for thread in looks
         )
-
-
-def place(vcpu: VcpuState) -> int:
-    """Return the linear address that a vCPU executes."""
-    return vcpu.cs_base + vcpu.eip
 
 
 def starving(thread: ThreadUsage) -> bool:

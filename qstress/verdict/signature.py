@@ -15,7 +15,7 @@ def state_word(vcpu: VcpuState) -> str:
     return "halted" if vcpu.halted else "running"
 
 
-def signature(finding: FindingClass, vcpus: Iterable[VcpuState], milestone: Milestone, *extra: str) -> str:
+def finding_signature(finding: FindingClass, vcpus: Iterable[VcpuState], milestone: Milestone, *extra: str) -> str:
     """Return the signature of a finding: its class, how many vCPUs are in which state, and how far the boot came."""
     counts = Counter(state_word(vcpu) for vcpu in vcpus)
     states = ",".join(f"{word}={counts[word]}" for word in sorted(counts))

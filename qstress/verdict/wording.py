@@ -4,21 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from qstress.model import Observation, ThreadUsage, WaitLoop
+from qstress.model import Observation, ThreadUsage
 from qstress.verdict.signature import state_word
+from qstress.verdict.wait import ApWait
 
 #: So many vCPUs are named one by one.
 _NAMED = 8
-
-
-def names(indices: Sequence[int]) -> str:
-    """Return ``CPU#1, CPU#2``; many are shortened.
-
-    >>> names([1, 2])
-    'CPU#1, CPU#2'
-    """
-    named = ", ".join(f"CPU#{index}" for index in indices[:_NAMED])
-    return f"{named}, … ({len(indices)} in all)" if len(indices) > _NAMED else named
 
 
 def states(seen: Observation) -> str:
@@ -27,10 +18,10 @@ def states(seen: Observation) -> str:
     return f"{len(words)} vCPUs: " + ", ".join(f"{words.count(word)} {word}" for word in sorted(set(words)))
 
 
-def waits(loop: WaitLoop, sipi_sent: str) -> str:
+def waits(wait: ApWait, sipi_sent: str) -> str:
     """Return what the boot CPU waits for, and what its APIC says that it sent (empty: no SIPI)."""
     sent = f"; its APIC sent a SIPI last (ICR {sipi_sent})" if sipi_sent else ""
-    return f"CPU#0 is in its firmware's wait loop: it waits for {loop.expected} vCPUs and has {loop.found}{sent}"
+    return f"CPU#0 is in its firmware's wait loop: it waits for {wait.expected} vCPUs and has {wait.found}{sent}"
 
 
 def threads(usage: Sequence[ThreadUsage], when: str) -> str:

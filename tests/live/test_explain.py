@@ -47,7 +47,7 @@ async def kept(folder: Path, accel: Accel = Accel.TCG, *, smp: int = 2, lost: bo
 
 
 def states(answer: Explanation) -> list[str]:
-    return [str(look.state) for look in answer.vcpus]
+    return [str(look.activity) for look in answer.vcpus]
 
 
 @pytest.mark.parametrize("accel", [Accel.TCG, pytest.param(Accel.KVM, marks=pytest.mark.kvm)])

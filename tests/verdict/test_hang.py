@@ -185,13 +185,6 @@ def test_an_ap_that_took_its_sipi_and_sleeps_before_it_reported_was_lost_later()
     assert kind(running_on) == (FindingClass.AP_LOST_LATER, Confidence.LIKELY)
 
 
-def test_an_ap_that_was_elsewhere_before_has_not_lost_its_first_init() -> None:
-    earlier = seen(running(0), running(1, 0xFD077), at_s=0.5)
-    verdict = diagnose(LOST_INIT, LOG, (earlier,))
-    assert (verdict.finding_class, verdict.confidence) == (FindingClass.AP_LOST_LATER, Confidence.LIKELY)
-    assert diagnose(LOST_INIT, LOG, (seen(running(0), at_reset(1)),)).finding_class is FindingClass.LOST_INIT
-
-
 # ---- bsp-spin
 
 

@@ -1,15 +1,9 @@
 from __future__ import annotations
 
-from qstress.model import WaitLoop
-from qstress.verdict.wording import names, states, threads, waits
+from qstress.verdict.wait import ApWait
+from qstress.verdict.wording import states, threads, waits
 from tests.samples import at_reset, running, seen
 from tests.verdict.scenes import thread
-
-
-def test_few_are_named_and_many_are_counted() -> None:
-    assert names([3]) == "CPU#3"
-    assert names(range(1, 9)).endswith("CPU#7, CPU#8")
-    assert names(range(1, 10)).endswith("CPU#8, … (9 in all)")
 
 
 def test_states_are_counted() -> None:
@@ -17,8 +11,8 @@ def test_states_are_counted() -> None:
 
 
 def test_the_wait_says_how_many_and_that_the_sipi_was_sent_where_that_is_known() -> None:
-    assert waits(WaitLoop(4, 3, 0), "").endswith("waits for 4 vCPUs and has 3")
-    assert waits(WaitLoop(4, 3, 0), "000c4610").endswith("has 3; its APIC sent a SIPI last (ICR 000c4610)")
+    assert waits(ApWait(4, 3), "").endswith("waits for 4 vCPUs and has 3")
+    assert waits(ApWait(4, 3), "000c4610").endswith("has 3; its APIC sent a SIPI last (ICR 000c4610)")
 
 
 def test_threads_with_their_share_and_their_wait() -> None:

@@ -23,7 +23,7 @@ from qstress.trial.bringup import Bringup
 from qstress.trial.context import TrialContext
 from qstress.trial.instrumented import instrumented_guest
 from qstress.trial.result import result_of
-from qstress.verdict.explain.picture import Answer
+from qstress.verdict.explain.picture import DumpVerdict
 from tests.live.rig import HAMMER
 from tools.accuracy.kind import COMPUTING, WAITING, Batch, Kind, Load, lanes
 from tools.accuracy.load import quota, quota_root, schedule, threads_of
@@ -161,7 +161,7 @@ async def _plugged(batch: Batch, *, accel: Accel) -> None:
             what = {"driver": free["type"], "id": "qstress-plugged", **free["props"]}
             await guest.control.execute("device_add", what, timeout_s=REPLY_S)
             said = await explain_live(str(socket), dump=True, gap_s=0.05)
-            if said.verdict in (Answer.LOST_INIT, Answer.REPLAYED_INIT):
+            if said.verdict in (DumpVerdict.LOST_INIT, DumpVerdict.REPLAYED_INIT):
                 kind = FindingClass(said.verdict)
                 explained.append(Verdict(Outcome.HANG, "by explain", kind, "", said.confidence, said.because))
 

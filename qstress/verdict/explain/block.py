@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass, field
 
-from qstress.verdict.explain.picture import Look
+from qstress.verdict.vcpu import VcpuLook
 
 #: General registers in the order QEMU prints them, up to the instruction pointer.
 GENERAL = ("AX", "BX", "CX", "DX", "SI", "DI", "BP", "SP", "IP")
@@ -14,12 +14,18 @@ _ORDER = (*GENERAL, "FL", "hlt", "ES", "CS", "SS", "DS", "FS", "GS", "LDT", "TR"
 
 @dataclass(slots=True)
 class Block:
-    """One state being read; ``begin`` and ``end`` are offsets in the text, ``index`` None where it has no number."""
+    """One state being read; ``begin`` and ``end`` are offsets in the text, ``index`` None where it has no number.
+
+    ``logged``: QEMU logged it (``-d``), at an exception or, ``of_reset``, at a reset. ``times`` is how often it stands
+    there where the text is a digest that counts equal lines.
+    """
 
     index: int | None
     begin: int
     end: int = 0
     logged: bool = False
+    of_reset: bool = False
+    times: int = 1
     registers: dict[str, int] = field(default_factory=dict)
     eip_text: str = ""
     long: bool = False
@@ -59,10 +65,21 @@ class Block:
         """Whether each line that ``x86_cpu_dump_state`` prints up to CR0 came once and in its order."""
         return not self._again and tuple(name for name in self._names if name in _ORDER) == _ORDER
 
-    def look(self, index: int) -> Look:
+    def agrees(self, other: Block) -> bool:
+        """Whether nothing that both show differs, so that one can be a copy of the other, whole or in part."""
+        both = self.registers.keys() & other.registers.keys()
+        halted = {self.halted, other.halted} - {None}
+        return bool(both) and len(halted) < 2 and all(self.registers[name] == other.registers[name] for name in both)
+
+    @property
+    def shown(self) -> int:
+        """How much of the state is there."""
+        return len(self._names)
+
+    def look(self, index: int) -> VcpuLook:
         """Return it as vCPU *index* of its dump."""
         get = self.registers.get
-        return Look(
+        return VcpuLook(
             index=index,
             numbered=self.index is not None,
             eip=get("IP"),
@@ -80,4 +97,5 @@ class Block:
             whole=self.whole,
             key=self._key,
             prints_code=self.prints_code,
+            of_reset=self.of_reset,
         )

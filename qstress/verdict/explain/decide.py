@@ -12,8 +12,7 @@ from dataclasses import replace
 
 from qstress.model import Confidence
 from qstress.verdict.explain import bringup
-from qstress.verdict.explain.picture import Answer, Explanation, Look, Picture, Role, State, names, near, places
-from qstress.verdict.explain.wanted import (
+from qstress.verdict.explain.ask import (
     ALL_VCPUS,
     DUMP,
     HOST_LOG,
@@ -21,18 +20,40 @@ from qstress.verdict.explain.wanted import (
     STATUS,
     THREADS,
     WHOLE_DUMP,
+    beyond_copies,
     to_collect,
 )
+from qstress.verdict.explain.picture import DumpVerdict, Explanation, Picture
+from qstress.verdict.vcpu import VcpuActivity, VcpuLook, VcpuRole, distinct_places, look_names, within_few_bytes
 
 CERTAIN, LIKELY, INCONCLUSIVE = Confidence.CERTAIN, Confidence.LIKELY, Confidence.INCONCLUSIVE
+
+
+#: What several looks can make certain; QEMU's own words need no second one.
+_OF_LOOKS = frozenset(DumpVerdict) - {DumpVerdict.STOPPED_BY_KVM, DumpVerdict.QEMU_DIED, DumpVerdict.NOT_A_DUMP}
 
 
 def decide(picture: Picture) -> Explanation:
     """Return the answer to *picture*: the first rule that applies gives it."""
     answer = next((told for rule in _RULES if (told := rule(picture)) is not None), None) or _by_states(picture)
+    because, asked, confidence = list(answer.because), answer.ask_for, answer.confidence
+    if answer.verdict in _OF_LOOKS and picture.copies and len(picture.dumps) < 2:
+        because.append("the text holds this dump more than once, whole or in part: copies are one look")
+        asked = beyond_copies(asked)
+    if answer.verdict in _OF_LOOKS and picture.interrupted:
+        because.append("between the dumps the text speaks of another guest, boot or reset: they may not be of one hang")
+        confidence = LIKELY if confidence is CERTAIN else confidence
+        asked = asked or to_collect(picture, SECOND_DUMP, STATUS)
+    if picture.words.panic:
+        because.append(_crash_report(picture.words.panic))
     if picture.left_out:
-        answer = replace(answer, because=(*answer.because, f"{picture.left_out} further states were not read"))
-    return answer
+        because.append(f"{picture.left_out} further states were not read")
+    return replace(answer, confidence=confidence, because=tuple(because), ask_for=asked)
+
+
+def _crash_report(line: str) -> str:
+    what = "a kernel's panic" if "panic" in line.lower() else "a kernel's report of a fault"
+    return f"the text also holds {what}, the guest's own where this is its console: {line}"
 
 
 def _no_dump(picture: Picture) -> Explanation | None:
@@ -46,24 +67,32 @@ def _no_dump(picture: Picture) -> Explanation | None:
         because = [f"it is {foreign.name}" if foreign.name else "it holds no line of a QEMU register dump"]
         if said:
             because.append(f"the text also says: {said}")
-        return Explanation(Answer.NOT_A_DUMP, CERTAIN, (), tuple(because), (DUMP,))
+        return Explanation(DumpVerdict.NOT_A_DUMP, CERTAIN, (), tuple(because), (DUMP,))
     if said:
-        verdict = Answer.STOPPED_BY_KVM if stopped else Answer.QEMU_DIED
-        return Explanation(verdict, LIKELY, (), (f"QEMU says: {said}", "the text holds no register dump"), (HOST_LOG,))
+        because = [f"QEMU says: {said}", "the text holds no register dump"]
+        if words.kvm and words.then_died:
+            because.insert(1, f"QEMU itself then ended: {words.then_died}")
+        died = words.then_died or not stopped
+        verdict = DumpVerdict.QEMU_DIED if died else DumpVerdict.STOPPED_BY_KVM
+        return Explanation(verdict, LIKELY, (), tuple(because), (HOST_LOG,))
     because = ["parts of an x86 register dump are there, but no instruction pointer"]
-    return Explanation(Answer.INCONCLUSIVE, INCONCLUSIVE, (), tuple(because), (DUMP,))
+    return Explanation(DumpVerdict.INCONCLUSIVE, INCONCLUSIVE, (), tuple(because), (DUMP,))
 
 
 def _qemu_died(picture: Picture) -> Explanation | None:
-    """``cpu_abort`` and ``hw_error`` print the registers and abort; a failure of KVM before it is the cause."""
+    """``cpu_abort`` and ``hw_error`` print the registers and abort. What QEMU or the shell says of its end after KVM
+    had failed is the end all the same, and no more than likely its work: a log can hold two runs."""
     words = picture.words
+    if words.kvm and words.then_died:
+        because = [f"QEMU says: {words.kvm}", f"QEMU itself then ended: {words.then_died}"]
+        return Explanation(DumpVerdict.QEMU_DIED, LIKELY, picture.latest(), tuple(because), (HOST_LOG,))
     if not words.died or words.kvm:
         return None
     because = [f"QEMU says: {words.died}"]
-    if words.with_dump:
+    if words.died_with_dump:
         because.append("QEMU ends with this message: the registers are its last look at the guest")
-    confidence = CERTAIN if _is_about_x86(picture) else LIKELY
-    return Explanation(Answer.QEMU_DIED, confidence, picture.latest(), tuple(because), (HOST_LOG,))
+    confidence = CERTAIN if words.died_with_dump and not picture.foreign.other_cpu else LIKELY
+    return Explanation(DumpVerdict.QEMU_DIED, confidence, picture.latest(), tuple(because), (HOST_LOG,))
 
 
 def _stopped_by_kvm(picture: Picture) -> Explanation | None:
@@ -77,7 +106,7 @@ def _stopped_by_kvm(picture: Picture) -> Explanation | None:
     confidence = CERTAIN
     if words.kvm:
         because.append(f"QEMU says: {words.kvm}")
-        confidence = CERTAIN if _is_about_x86(picture) else LIKELY
+        confidence = CERTAIN if words.kvm_with_dump and not picture.foreign.other_cpu else LIKELY
     elif words.status == "internal-error":
         because.append("QEMU's run state is internal-error")
     elif any(look.prints_code for look in looks):
@@ -88,65 +117,96 @@ def _stopped_by_kvm(picture: Picture) -> Explanation | None:
     if words.emulation and looks and all(look.cpl == 3 for look in looks):
         because.append("it was an instruction of user code: QEMU then tells, and lets the guest go on")
         confidence = LIKELY
-    if words.died or words.aborted:
-        because.append(f"QEMU itself then ended: {words.died or 'Aborted'}")
+    if words.died:
+        because.append(f"QEMU also says, before that: {words.died}")
         confidence = LIKELY
-    return Explanation(Answer.STOPPED_BY_KVM, confidence, looks, tuple(because), (HOST_LOG,))
-
-
-def _is_about_x86(picture: Picture) -> bool:
-    """Whether QEMU's message belongs to the x86 dump: that comes after it, and no other CPU's dump is in the text."""
-    return picture.words.with_dump and not picture.foreign.other_cpu
+    return Explanation(DumpVerdict.STOPPED_BY_KVM, confidence, looks, tuple(because), (HOST_LOG,))
 
 
 def _from_a_log(picture: Picture) -> Explanation | None:
+    """What ``-d`` logged is no look at one moment. A log of resets (``cpu_common_reset``, hw/core/cpu-common.c) shows
+    each vCPU as it was *before* a reset: one that was at the reset vector then had run nothing since the reset before.
+    """
     if not picture.logged:
         return None
-    because = ("these are states that QEMU logged at resets or exceptions (-d), not looks at one moment",)
-    return Explanation(Answer.INCONCLUSIVE, INCONCLUSIVE, picture.latest(), because, (ALL_VCPUS, STATUS))
+    looks = picture.latest()
+    because = ["these are states that QEMU logged at resets or exceptions (-d), not looks at one moment"]
+    if all(look.of_reset and look.at_reset_vector for look in looks) and any(look.numbered for look in looks):
+        because.append("at its last reset each vCPU stood where x86 starts: nothing had run since the one before")
+        because += _ran_before(picture)
+        asked = to_collect(picture, ALL_VCPUS, STATUS)
+        return Explanation(DumpVerdict.RESET_VECTOR, LIKELY, looks, tuple(because), asked)
+    return Explanation(DumpVerdict.INCONCLUSIVE, INCONCLUSIVE, looks, tuple(because), (ALL_VCPUS, STATUS))
+
+
+def _without_numbers(picture: Picture) -> Explanation | None:
+    """Lines cut out of a dump say of no state which vCPU it is of, nor whether they are of one moment."""
+    if not picture.unnumbered:
+        return None
+    reason = f"{picture.unnumbered} states without vCPU numbers: whose each is, and of which moment, is not in the text"
+    asked = to_collect(picture, ALL_VCPUS, WHOLE_DUMP, STATUS)
+    return Explanation(DumpVerdict.INCONCLUSIVE, INCONCLUSIVE, picture.latest(), (reason,), asked)
 
 
 def _all_at_reset_vector(picture: Picture) -> Explanation | None:
-    """Nothing has run, or only the run state can tell. An AP there alone says nothing: every AP starts so."""
+    """Nothing has run since the last reset, or only the run state can tell. An AP there alone says nothing: every AP
+    starts so. Whether the guest had run before that reset is not in the registers, whatever the run state: one that is
+    reset while it is paused is in ``prelaunch``, as one that was never started (``main_loop_should_exit``,
+    system/runstate.c)."""
     looks = picture.latest()
     if not all(look.at_reset_vector for look in looks):
         return None
     words = picture.words
-    boot_cpu = any(look.role is Role.BSP for look in looks)
-    always = len(picture.dumps) > 1 and all(look.at_reset_vector for dump in picture.dumps for look in dump.looks)
+    boot_cpu = any(look.role is VcpuRole.BSP for look in looks)
     if not boot_cpu and picture.numbered:
         because = ["only APs are shown, and each AP stands there until the boot CPU wakes it: one alone is not lost"]
-        return Explanation(Answer.RESET_VECTOR, INCONCLUSIVE, looks, tuple(because), to_collect(picture, ALL_VCPUS))
-    because = ["every vCPU stands where x86 starts, EIP=0000fff0 with CS base ffff0000: no instruction has run"]
+        asked = to_collect(picture, ALL_VCPUS)
+        return Explanation(DumpVerdict.RESET_VECTOR, INCONCLUSIVE, looks, tuple(because), asked)
+    shown = "every vCPU" if len(looks) > 1 else "the one vCPU shown"
+    because = [f"{shown} stands where x86 starts, EIP=0000fff0 with CS base ffff0000: as a reset leaves it"]
+    because += _ran_before(picture)
     if words.paused:
         because.append(f"QEMU says that the guest does not run: {words.status}")
     elif not words.status:
-        because.append("whether it was started at all (-S, paused) is not in the registers")
-    whole = boot_cpu and all(look.whole for look in looks)
-    sure = whole and (words.paused or always)
-    return Explanation(
-        Answer.RESET_VECTOR, CERTAIN if sure else LIKELY, looks, tuple(because), to_collect(picture, STATUS)
-    )
+        because.append("whether it was started since its last reset (-S, paused) is not in the registers")
+    always = len(picture.dumps) > 1 and all(look.at_reset_vector for dump in picture.dumps for look in dump.looks)
+    sure = boot_cpu and all(look.whole for look in looks) and (words.paused or always)
+    asked = to_collect(picture, STATUS)
+    return Explanation(DumpVerdict.RESET_VECTOR, CERTAIN if sure else LIKELY, looks, tuple(because), asked)
+
+
+def _ran_before(picture: Picture) -> list[str]:
+    """What shows that a guest which stands at the reset vector had run before it was reset."""
+    if picture.words.ran:
+        return [f"the text shows '{picture.words.ran}' before that: the guest may have run, and been reset since"]
+    looks = [look for dump in picture.dumps for look in dump.looks]
+    if any(look.activity not in (VcpuActivity.RESET_VECTOR, VcpuActivity.UNKNOWN) for look in looks):
+        return ["an earlier look shows it elsewhere: it was reset since"]
+    return []
 
 
 def _by_states(picture: Picture) -> Explanation:
     """Judge by who runs and who is halted, where nothing more special is shown."""
     looks = picture.latest()
     because = list(bringup.remarks(picture))
-    running = [look for look in looks if look.state in (State.RUNNING, State.SIPI_TAKEN)]
-    halted = [look for look in looks if look.state in (State.IDLE, State.HALTED)]
+    running = [look for look in looks if look.activity in (VcpuActivity.RUNNING, VcpuActivity.SIPI_TAKEN)]
+    halted = [look for look in looks if look.activity in (VcpuActivity.IDLE, VcpuActivity.HALTED)]
     if running:
         return _running(picture, running, because)
     if halted:
         return _halted(picture, halted, because)
-    if any(look.state is State.UNKNOWN for look in looks):
+    if any(look.activity is VcpuActivity.UNKNOWN for look in looks):
         because.append("the text does not say of every vCPU where it is and whether it is halted (EIP, HLT)")
     return Explanation(
-        Answer.INCONCLUSIVE, INCONCLUSIVE, looks, tuple(because), to_collect(picture, WHOLE_DUMP, SECOND_DUMP, STATUS)
+        DumpVerdict.INCONCLUSIVE,
+        INCONCLUSIVE,
+        looks,
+        tuple(because),
+        to_collect(picture, WHOLE_DUMP, SECOND_DUMP, STATUS),
     )
 
 
-def _running(picture: Picture, running: Sequence[Look], because: list[str]) -> Explanation:
+def _running(picture: Picture, running: Sequence[VcpuLook], because: list[str]) -> Explanation:
     """One look shows that a vCPU ran; the same few bytes in several looks, that it spins.
 
     QEMU under TCG tells EIP only at the edges of translated blocks, so two equal addresses can be chance: three are
@@ -154,51 +214,61 @@ def _running(picture: Picture, running: Sequence[Look], because: list[str]) -> E
     """
     histories = [] if picture.words.paused else [picture.history(look.index) for look in running]
     spinning = [
-        seen for seen in histories if len(seen) > 1 and near(seen) and all(look.state is State.RUNNING for look in seen)
+        seen
+        for seen in histories
+        if len(seen) > 1 and within_few_bytes(seen) and all(look.activity is VcpuActivity.RUNNING for look in seen)
     ]
     if spinning and not bringup.left_reset_vector(picture):
-        because.append(f"{names(seen[-1] for seen in spinning)} ran, and was at the same few bytes each time")
+        because.append(f"{look_names(seen[-1] for seen in spinning)} ran, and was at the same few bytes each time")
         sure = any(_proves(seen) and len({look.key for look in seen}) > 2 for seen in spinning)
         asked = () if sure else to_collect(picture, SECOND_DUMP, THREADS)
-        return Explanation(Answer.SPINNING, CERTAIN if sure else LIKELY, picture.latest(), tuple(because), asked)
-    if moved := [seen[-1] for seen in histories if places(seen) > 1]:
-        because.append(f"{names(moved)} ran, at other addresses each time")
+        return Explanation(DumpVerdict.SPINNING, CERTAIN if sure else LIKELY, picture.latest(), tuple(because), asked)
+    if moved := [seen[-1] for seen in histories if distinct_places(seen) > 1]:
+        because.append(f"{look_names(moved)} ran, at other addresses each time")
     else:
-        because.append(f"{names(running)} ran at that moment; one look shows no more")
+        because.append(f"{look_names(running)} ran at that moment; one look shows no more")
     if picture.words.paused:
         because.append(f"the guest is paused ({picture.words.status}): nothing can move until it runs")
-    sure = any(places(seen) > 2 and _proves(seen) for seen in histories)
+    sure = any(distinct_places(seen) > 2 and _proves(seen) for seen in histories)
     asked = to_collect(picture, SECOND_DUMP, STATUS, THREADS)
-    return Explanation(Answer.BUSY, CERTAIN if sure else LIKELY, picture.latest(), tuple(because), asked)
+    return Explanation(DumpVerdict.BUSY, CERTAIN if sure else LIKELY, picture.latest(), tuple(because), asked)
 
 
-def _halted(picture: Picture, halted: Sequence[Look], because: list[str]) -> Explanation:
+def _halted(picture: Picture, halted: Sequence[VcpuLook], because: list[str]) -> Explanation:
     """Halted with interrupts on is what an idle guest looks like; with interrupts off only NMI, SMI or INIT wake it.
 
     SeaBIOS parks its APs with interrupts off, so one vCPU that can be woken makes the guest idle.
     """
-    idle = [look for look in halted if look.state is State.IDLE]
+    idle = [look for look in halted if look.activity is VcpuActivity.IDLE]
     if not idle and any(look.interrupts is None for look in halted):
         because.append("halted, but EFLAGS is not in the text: an interrupt may wake it or not")
         return Explanation(
-            Answer.INCONCLUSIVE, INCONCLUSIVE, picture.latest(), tuple(because), to_collect(picture, WHOLE_DUMP)
+            DumpVerdict.INCONCLUSIVE, INCONCLUSIVE, picture.latest(), tuple(because), to_collect(picture, WHOLE_DUMP)
         )
     if idle:
-        because.append(f"{names(idle)}: halted, interrupts on: so is an idle guest, and one that lost an interrupt")
+        because.append(
+            f"{look_names(idle)}: halted, interrupts on: so is an idle guest, and one that lost an interrupt"
+        )
     else:
-        because.append(f"{names(halted)}: halted, interrupts off: parked by firmware, stopped for good, or for an NMI")
+        because.append(
+            f"{look_names(halted)}: halted, interrupts off: parked by firmware, stopped for good, or for an NMI"
+        )
     numbers = [look.index for look in halted if look.numbered]
     everyone = numbers == list(range(len(picture.latest()))) and len(numbers) > 1  # one alone may be one of many
     histories = [picture.history(index) for index in numbers]
-    same = all(len(seen) > 1 and _proves(seen) and len({look.state for look in seen}) == 1 for seen in histories)
+    same = all(len(seen) > 1 and _proves(seen) and len({look.activity for look in seen}) == 1 for seen in histories)
     sure = everyone and same and not picture.words.paused
     asked = to_collect(picture, SECOND_DUMP, STATUS)
     return Explanation(
-        Answer.IDLE if idle else Answer.HALTED, CERTAIN if sure else LIKELY, picture.latest(), tuple(because), asked
+        DumpVerdict.IDLE if idle else DumpVerdict.HALTED,
+        CERTAIN if sure else LIKELY,
+        picture.latest(),
+        tuple(because),
+        asked,
     )
 
 
-def _proves(seen: Sequence[Look]) -> bool:
+def _proves(seen: Sequence[VcpuLook]) -> bool:
     """Whether these looks are whole and of a vCPU known by its number, so that no mix-up explains what they show."""
     return all(look.whole and look.numbered for look in seen)
 
@@ -208,6 +278,7 @@ _RULES: tuple[Callable[[Picture], Explanation | None], ...] = (
     _qemu_died,
     _stopped_by_kvm,
     _from_a_log,
+    _without_numbers,
     _all_at_reset_vector,
     bringup.replayed_init,
     bringup.lost_init,

@@ -10,18 +10,17 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from itertools import count, islice
+from itertools import islice, pairwise
 
 from qstress.verdict.explain.block import GENERAL, Block
-from qstress.verdict.explain.picture import Dump, Foreign, Look, Picture
+from qstress.verdict.explain.dumps import looks_of
+from qstress.verdict.explain.picture import Foreign, Picture
 from qstress.verdict.explain.words import foreign, words
 
 #: A text with more states than this is a log; what comes after is left out and counted.
 MOST_STATES = 20_000
 #: How far after "CPU#1" its registers may begin (an echoed prompt, a cut). Kernel messages name CPUs as well.
 _HEADER_REACH = 160
-#: How much before a dump is searched for a sign that somebody looked again.
-_BETWEEN = 4000
 
 _HEX = r"[0-9a-fA-F]{8}(?:[0-9a-fA-F]{8})?(?![0-9a-fA-F])"
 _GAP = r"[\s>|]{1,12}"
@@ -29,6 +28,7 @@ _GAP = r"[\s>|]{1,12}"
 _TOKEN = re.compile(
     r"(?=[CDEFGHLRSTcrv])(?:"
     rf"(?P<gpr>(?P<wide>[ER])(?P<name>[ABCD]X|[SD]I|[BSI]P|FL) ?= ?(?P<value>{_HEX}))"
+    r"|(?P<high>(?<![A-Z])(?P<number>R(?:[89]|[12]\d|3[01])) {0,2}= ?(?P<high_value>[0-9a-fA-F]{16})(?![0-9a-fA-F]))"
     rf"|(?P<seg>(?P<segment>[CDEFGS]S|TR|LDT) ?= ?(?P<selector>[0-9a-fA-F]{{4}}){_GAP}(?P<base>{_HEX}))"
     r"|(?P<hlt>H\s?L\s?T\s?=\s?(?P<halted>[01])(?![0-9a-fA-F]))"
     r"|(?P<smm>SMM ?= ?1(?![0-9a-fA-F]))"
@@ -37,18 +37,20 @@ _TOKEN = re.compile(
     r"|(?P<code>Code=)"
     r"|(?P<cpus>CPU #(?P<cpus_index>\d{1,5}): pc=0x(?P<pc>[0-9a-f]{8,16})(?![0-9a-f]| npc)(?P<pc_halted> \(halted\))?)"
     r"|(?P<head>[Cc](?:PU|pu)(?:_id)?[ \t]?[#:]?[ \t]?(?P<index>\d{1,5})(?![\d.]))"
-    r"|(?P<log>v=[0-9a-f]{2,8} e=[0-9a-f]{4}|CPU Reset )"
+    r"|(?P<log>v=[0-9a-f]{2,8} e=[0-9a-f]{4}|CPU Reset(?= ))"
     r"|(?P<ccs>CCS=[0-9a-f]{8})"
     rf"|(?P<kgpr>r(?P<kname>ax|bx){_GAP}(?P<kvalue>[0-9a-f]{{16}})\b)"
     rf"|(?P<kip>rip{_GAP}(?P<kip_value>[0-9a-f]{{16}}){_GAP}rflags{_GAP}(?P<kfl>[0-9a-f]{{8}})\b)"
     rf"|(?P<kcs>cs{_GAP}(?P<kselector>[0-9a-f]{{4}}) \((?P<kbase>[0-9a-f]{{8,16}})/)"
     rf"|(?P<kcr0>cr0{_GAP}(?P<kcr0_value>[0-9a-f]{{1,16}}){_GAP}cr2))"
 )
-_AGAIN = re.compile(
-    r"info registers|\"return\"|qemu-monitor-command|\b(?:later|again|after|apart|seconds?|minutes?)\b"
-    r"|\b\d\d?:\d\d:\d\d\b",
-    re.IGNORECASE,
-)
+# Between the headers of a list that was sorted, so that no state belongs to the header before it.
+_LISTED = re.compile(r"(?:\)?\s*\n[^\n=]{0,60}[:\])>] )?[\s>|)*\d]*(?:CPU Reset \()?")
+# ``sort | uniq -c``: how often a line came stands before it. (Line numbers look so, too, but go up with the lines.)
+_LINE = r"(?:^[> |]{0,8}|(?<=[:\])>] ))[ \t]{0,8}"
+_REGISTERS = r"(?:[ER][A-Z]{2} ?=|[C-GS]S ?=|CPU ?#|CPU Reset|CR0=)"
+_COUNTED = re.compile(rf"{_LINE}([1-9]\d{{0,6}})[ \t]{{1,4}}(?={_REGISTERS})", re.MULTILINE)
+_UNCOUNTED = re.compile(rf"{_LINE}{_REGISTERS}", re.MULTILINE)
 _REMNANT = re.compile(
     r"[ER](?:[ABCD]X|[SD]I|[BSI]P|FL) ?= ?(?!0x)[0-9a-fA-F]{2}|HLT=[01]|[CDEFGS]S =[0-9a-fA-F]{2}|\brflags\b"
 )
@@ -61,11 +63,9 @@ _MEMORY = re.compile(
 _MOST_MEMORY_LINES = 4096
 
 
-def read(text: str) -> Picture:
+def read_picture(text: str) -> Picture:
     """Return what *text* (from :func:`qstress.verdict.explain.clean.cleaned`) shows; never raises.
 
-    A state with the number of one that is already there begins a new dump. States without any number are looks at one
-    vCPU, one after another, or, where KVM failed, each at another vCPU. A quoted copy of a dump is not a new look.
     What QEMU logged (``-d int``, ``-d cpu_reset``; only there and in its last words it prints ``CCS=``) counts where
     there is nothing else.
     """
@@ -75,11 +75,14 @@ def read(text: str) -> Picture:
     unlogged = [block for block in blocks if not block.logged]
     used = unlogged or blocks
     said = words(text, [block.begin for block in blocks if not block.linear])
-    together = bool(said.kvm) and all(block.index is None for block in used)
+    looks = looks_of(text, used, at_once=bool(said.kvm))
     return Picture(
-        dumps=tuple(_dumps(text, used, together=together)),
+        dumps=looks.dumps,
         words=said,
         foreign=foreign(text) if not used or said.kvm or said.died else Foreign(),
+        copies=looks.copies if unlogged else 0,  # in a log equal states are of several moments
+        unnumbered=looks.unnumbered,
+        interrupted=looks.interrupted,
         memory=_memory(text),
         remnants=not used and _REMNANT.search(text) is not None,
         logged=bool(blocks) and not unlogged,
@@ -89,32 +92,56 @@ def read(text: str) -> Picture:
 
 
 def _blocks(text: str) -> Iterator[Block]:
-    """Yield each state: a header close before a register begins one, and so does a register that comes again."""
+    """Yield each state: a header close before a register begins one, and so does a register that comes again.
+
+    In a digest that counts equal lines, and after headers that stand in a row, no state belongs to any header.
+    """
+    counts = _counts(text)
     block: Block | None = None
     header: re.Match[str] | None = None
-    logged = False
+    log = ""
+    in_a_row = False
     for token in _TOKEN.finditer(text):
         kind = token.lastgroup
         if kind == "head":
+            in_a_row = header is not None and header["index"] != token["index"] and _follows(text, header, token)
             header = token
             continue
         if kind == "log":
-            logged = True
+            log = token[0]
             continue
         name = _name(token, kind)
         headed = header is not None and token.start() - header.end() <= _HEADER_REACH
         if headed or kind == "cpus" or (name in GENERAL and (block is None or block.is_past(name))):
             if block is not None:
                 yield block
-            if headed and header is not None:
-                block = Block(int(header["index"]), header.start(), logged=logged)
-            else:
-                block = Block(None, token.start(), logged=logged)
-            header, logged = None, False
+            block = Block(None, token.start(), logged=bool(log) and not counts, of_reset=log == "CPU Reset")
+            if headed and header is not None and not in_a_row and not counts:
+                block.index, block.begin = int(header["index"]), header.start()
+            header, log, in_a_row = None, "", False
         if block is not None:
             _take(block, token, kind, name)
+            if name == "IP" and counts:
+                block.times = counts.get(text.rfind("\n", 0, token.start()) + 1, 1)
     if block is not None:
         yield block
+
+
+def _follows(text: str, header: re.Match[str], token: re.Match[str]) -> bool:
+    """Whether *token*, a header, comes right after *header*, as in a sorted list."""
+    return _LISTED.fullmatch(text, header.end(), token.start()) is not None
+
+
+def _counts(text: str) -> dict[int, int]:
+    """Return how often a line came, by its offset, where the text is a digest that counts lines; else empty."""
+    lines = list(_COUNTED.finditer(text))
+    if not lines or _UNCOUNTED.search(text):
+        return {}
+    apart = [text.count("\n", before.start(), after.start()) for before, after in pairwise(lines)]
+    grown = [int(after[1]) - int(before[1]) for before, after in pairwise(lines)]
+    if grown and grown == apart:
+        return {}
+    return {text.rfind("\n", 0, line.start(1)) + 1: int(line[1]) for line in lines}
 
 
 def _name(token: re.Match[str], kind: str | None) -> str:
@@ -124,6 +151,8 @@ def _name(token: re.Match[str], kind: str | None) -> str:
             return token["name"]
         case "seg":
             return token["segment"]
+        case "high":
+            return token["number"]
         case "kgpr":
             return token["kname"].upper()
         case "kip" | "cpus":
@@ -144,6 +173,8 @@ def _take(block: Block, token: re.Match[str], kind: str | None, name: str) -> No
         case "seg" if first:
             block.registers[name] = int(token["base"], 16)
             block.registers[name + " selector"] = int(token["selector"], 16)
+        case "high" if first:
+            block.registers[name] = int(token["high_value"], 16)
         case "hlt" if first:
             block.halted = token["halted"] == "1"
         case "smm":
@@ -166,50 +197,6 @@ def _take(block: Block, token: re.Match[str], kind: str | None, name: str) -> No
             block.registers["FL"] = int(token["kfl"], 16)
         case "kcs" if first:
             block.registers["CS"], block.registers["CS selector"] = int(token["kbase"], 16), int(token["kselector"], 16)
-
-
-def _dumps(text: str, blocks: list[Block], *, together: bool) -> Iterator[Dump]:
-    """Group *blocks* into dumps, without copies."""
-    seen: dict[tuple[int, int], int] = {}  # (index, registers) -> how deep it was quoted
-    end = 0
-    for group in _groups(blocks, together=together):
-        looks, depth = _looks(group), _quotation(text, group[0].begin)
-        between = text[max(end, group[0].begin - _BETWEEN) : group[0].begin + _HEADER_REACH]
-        end = group[-1].end
-        depths = {seen.get((look.index, look.key)) for look in looks}
-        if None not in depths and (depths != {depth} or not _AGAIN.search(between)):
-            continue
-        seen.update(((look.index, look.key), depth) for look in looks)
-        yield Dump(looks)
-
-
-def _groups(blocks: list[Block], *, together: bool) -> Iterator[list[Block]]:
-    """Yield the states that were printed together: until a number comes again, or one by one where none has any."""
-    alone = not together and all(block.index is None for block in blocks)
-    group: list[Block] = []
-    indices: set[int] = set()
-    for block in blocks:
-        if group and (alone or block.index in indices):
-            yield group
-            group, indices = [], set()
-        group.append(block)
-        if block.index is not None:
-            indices.add(block.index)
-    if group:
-        yield group
-
-
-def _looks(group: list[Block]) -> tuple[Look, ...]:
-    """Return the group's states in ascending index; those without a number take the numbers that are free."""
-    taken = {block.index for block in group}
-    free = (index for index in count() if index not in taken)
-    looks = [block.look(next(free) if block.index is None else block.index) for block in group]
-    return tuple(sorted(looks, key=lambda look: look.index))
-
-
-def _quotation(text: str, at: int) -> int:
-    """How many quotation marks the line at *at* begins with."""
-    return text[max(0, at - 200) : at].rpartition("\n")[2].count(">")
 
 
 def _memory(text: str) -> tuple[tuple[int, bytes], ...]:

@@ -1,11 +1,12 @@
-"""An explanation as text for people and as JSON for scripts (interface.md, ``qstress explain --format json``)."""
+"""An explanation as text for people and as JSON for scripts (docs/reference.md, "Explanations as JSON")."""
 
 from __future__ import annotations
 
-from qstress.verdict.explain.picture import Explanation, Look
+from qstress.verdict.explain.picture import Explanation
+from qstress.verdict.vcpu import VcpuLook
 
 
-def as_json(explanation: Explanation) -> dict[str, object]:
+def explanation_json(explanation: Explanation) -> dict[str, object]:
     """Return *explanation* as JSON-able values. Unknown is null; an EIP that was not in the text is ``"unknown"``."""
     return {
         "verdict": str(explanation.verdict),
@@ -16,7 +17,7 @@ def as_json(explanation: Explanation) -> dict[str, object]:
     }
 
 
-def as_text(explanation: Explanation) -> str:
+def explanation_text(explanation: Explanation) -> str:
     """Return *explanation* for people: the verdict, a line a vCPU, the reasons, what to collect next."""
     lines = [f"{explanation.verdict} ({explanation.confidence})"]
     lines += [_line(look) for look in explanation.vcpus]
@@ -26,19 +27,19 @@ def as_text(explanation: Explanation) -> str:
     return "\n".join(lines)
 
 
-def _vcpu(look: Look) -> dict[str, object]:
+def _vcpu(look: VcpuLook) -> dict[str, object]:
     base = None if look.cs_base is None else f"{look.cs_base:0{16 if look.long else 8}x}"
     return {
         "index": look.index,
         "role": str(look.role),
-        "state": str(look.state),
+        "state": str(look.activity),
         "eip": look.eip_text or "unknown",
         "cs_base": base,
         "hlt": look.halted,
     }
 
 
-def _line(look: Look) -> str:
+def _line(look: VcpuLook) -> str:
     shown = _vcpu(look)
     base = f" CS base {shown['cs_base']}" if shown["cs_base"] is not None else ""
     halted = "" if look.halted is None else f" HLT={look.halted:d}"

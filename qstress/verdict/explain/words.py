@@ -11,27 +11,71 @@ from __future__ import annotations
 import re
 from bisect import bisect_left
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 from qstress.verdict.explain.picture import Foreign, Words
 
+
+def _cut_before(message: str, rest: str) -> str:
+    """Return a pattern for *message* without its first letters, as a selection cuts them, at the begin of a line or of
+    what a log says; *rest*, a pattern, is what must be there. Source code and sentences have it elsewhere."""
+    ends = "|".join(re.escape(message[cut:]) for cut in range(1, len(message)))
+    return rf"(?:^[> |\t*_`~]{{0,12}}|(?<=[:\])>] ))(?:{ends})?{rest}"
+
+
 _KVM = re.compile(
     r"KVM internal error|KVM: (?:entry failed|unknown exit|exception \d{1,3} exit)|kvm run failed"
-    r"|emulation failure[ \t]{0,8}$|Failed to (?:put|get) registers|unhandled vm exit: {1,2}0x"
-    r"|kvm_run(?:: failed entry| returned -\d|: [A-Z])"
-    r"|exception \d{1,3} \([0-9a-f]{1,8}\)\s{1,4}[^\n]{0,80}?rax [0-9a-f]{16}",
+    r"|emulation failure(?:, check dmesg[^\n]{0,40})?[ \t*]{0,8}$|Failed to (?:put|get) registers"
+    r"|unhandled vm exit: {1,2}0x|kvm_run(?:: failed entry| returned -\d|: [A-Z])"
+    r"|exception \d{1,3} \([0-9a-f]{1,8}\)\s{1,4}[^\n]{0,80}?rax [0-9a-f]{16}"
+    rf"|{_cut_before('KVM internal ', 'error[.] Suberror: ')}"
+    rf"|{_cut_before('KVM: entry ', 'failed, hardware error 0x')}"
+    rf"|{_cut_before('emulat', 'ion failure, check dmesg')}",
     re.MULTILINE,
 )
 _DIED = re.compile(
     r"qemu: (?:fatal|hardware error): |qemu: unhandled CPU exception"
-    r"|Assertion |assertion failed|Bail out! ERROR:"
+    rf"|{_cut_before('qemu', ': (?:fatal: Trying to execute|hardware error: )')}"
+    r"|Assertion |assertion failed|Bail out! ERROR:",
+    re.MULTILINE,
 )
-_ABORTED = re.compile(r"\bAborted(?: \(core dumped\))?[ \t]{0,8}$|\(core dumped\)|SIGABRT", re.MULTILINE)
+_ENDED = re.compile(
+    r"\b(?:Aborted|Segmentation fault|Bus error|Illegal instruction)(?: \(core dumped\))?[ \t*`]{0,8}$"
+    r"|\(core dumped\)|SIGABRT|SIGSEGV|reason=crashed"
+    r"|End of file from (?:qemu )?monitor|unexpectedly closed the monitor"
+    r"|\b(?:qemu|kvm)[\w-]{0,30}\[\d{1,10}\]: segfault",
+    re.MULTILINE,
+)
 _STATUS = re.compile(r"VM status: (running|paused)(?: \(([a-z-]{1,20})\))?|\"status\": ?\"([a-z-]{1,20})\"")
 _FOUND = re.compile(r"Found \d{1,5} cpu\(s\) max supported")
-# What may stand before a message in its line: quotation marks, a log's time, ``host QEMU[123]:``, a prompt.
-_BEFORE = re.compile(r"[> |\t]*(?:[^\"'`]{0,100}[:\])>.])? ?(?:error: |ERROR: )?")
+#: What firmware, boot loaders and kernels print, and what resets a guest.
+_RAN = re.compile(
+    r"SeaBIOS \(version|Machine UUID|iPXE|Press (?:ESC|F12)|Booting (?:from|`|the kernel)|Found \d{1,5} cpu\(s\)"
+    r"|handle_smp: apic_id|In resume|Attempting a hard reboot|No bootable device|smpscan \d|BdsDxe: |EDK II|\bGRUB\b"
+    r"|SYSLINUX|ISOLINUX|Decompressing Linux|Linux version \d|Triple fault|\bsystem_reset\b"
+    r"|\"event\": ?\"RESET\""
+)
+_PANIC = re.compile(
+    r"(?:Kernel panic - not syncing|Fatal trap \d{1,2}|(?<![\w.-])panic): (?!runtime error)[^\n]{1,200}"
+)
+_CRASHED = re.compile(
+    r"(?:Oops: |BUG: |kernel BUG at |general protection fault[:,] |Unable to handle kernel |INFO: (?:task|rcu_)"
+    r"|WARNING: CPU: )[^\n]{1,200}"
+)
+# What may stand before a message in its line: quotation marks, marks of markup, a log's time, ``host QEMU[123]:``, a
+# prompt.
+_BEFORE = re.compile(r"[> |\t*_~`#+-]*(?:[^\"'`]{0,100}[:\])>.}])?[ *_~`]{0,4}(?:error: |ERROR: )?")
+# A failed assertion as the C library and as GLib report it, and what else has these words: compilers, QEMU's tests.
+_LIBC_ASSERTION = re.compile(
+    r"(?<![\w.-])(?:qemu[\w.+-]{0,40}|kvm): [^\n]{1,200}Assertion .{0,400}failed|qemu[^\n]{0,200}\.(?:c|h|inc):\d"
+)
+_GLIB_ASSERTION = re.compile(r"ERROR:\S{1,200}?:\d{1,6}:")
+_NOT_OF_QEMU = re.compile(
+    r"static[ _]assert|:\d{1,6}:\d{1,6}: (?:fatal )?error: |\btests?/|\b(?:g?cc|clang|ld|cc1)(?:plus|\+\+|-\d{1,3})?: "
+)
 _REGISTER = re.compile(r"=(?!0x)")
 _LINE = 300
+_MARKS = "> |\t*_`~"
 #: How far after a message its dump may begin: KVM's advice on Intel machines, a journal's marks in each line.
 _DUMP_REACH = 2000
 #: What else a text is can be told from its beginning.
@@ -60,6 +104,7 @@ _REPORTS = {
     "a debugger's output": r"\biopl=\d|\bcrash> |\br[ai][px] = 0x[0-9a-f]",
     "Xen's output": r"\(XEN\) ",
     "a report of the guest's firmware": r"X64 Exception Type|IA32 Exception Type",
+    "the log of a build": r"^(?:ninja: |make(?:\[\d{1,3}\])?: \*\*\* |FAILED: )|collect2: error|error: static assert",
     "a Bochs or VirtualBox log": r"\bCPU is in real mode \(active\)|\bVMMR0\b|Guru Meditation",
 }
 _FOREIGN = tuple(
@@ -74,16 +119,21 @@ def words(text: str, states: Sequence[int]) -> Words:
 
     :param states: offsets at which vCPU states begin, ascending; only of dumps that QEMU also prints by itself.
     """
-    kvm, with_kvm = _message(_KVM, text, states)
-    died, with_died = _message(_DIED, text, states)
+    kvm, died = _message(_KVM, text, states), _message(_DIED, text, states)
+    ended = _ended(text, kvm.at, states) if kvm.line else ""
+    ran = _RAN.search(text, 0, states[-1]) if states else None
+    panic = _PANIC.search(text) or _CRASHED.search(text)
     return Words(
-        kvm=kvm,
-        died=died,
-        with_dump=with_kvm if kvm else with_died,
-        emulation="emulation failure" in text,
-        aborted=_ABORTED.search(text) is not None,
+        kvm=kvm.line,
+        died=died.line,
+        kvm_with_dump=kvm.with_dump,
+        died_with_dump=died.with_dump,
+        then_died=ended,
+        emulation="mulation failure" in text,
         status=_status(text),
         found_cpus=_FOUND.search(text) is not None,
+        panic=_printable(panic[0]) if panic else "",
+        ran=_printable(ran[0]) if ran else "",
     )
 
 
@@ -93,22 +143,40 @@ def foreign(text: str) -> Foreign:
     return next((known for known, pattern in _FOREIGN if pattern.search(start)), Foreign())
 
 
-def _message(pattern: re.Pattern[str], text: str, states: Sequence[int]) -> tuple[str, bool]:
-    """Return the first message of *pattern* that is QEMU's own, and whether the state that QEMU prints after it is
-    there (after a failed assertion it prints none); such a message goes before one without. Empty where there is none.
-    """
-    alone = ""
-    for match in pattern.finditer(text):
+@dataclass(frozen=True, slots=True)
+class _Message:
+    """A message of QEMU's (empty: none), where it begins, and whether the state that QEMU prints after it is there."""
+
+    line: str = ""
+    at: int = -1
+    with_dump: bool = False
+
+
+def _ended(text: str, after: int, states: Sequence[int]) -> str:
+    """Return what says after the offset *after* that QEMU died: its own message, or the shell's and libvirt's."""
+    if said := _message(_DIED, text, states, after).line:
+        return said
+    end = _ENDED.search(text, after)
+    return _printable(end[0]) if end else ""
+
+
+def _message(pattern: re.Pattern[str], text: str, states: Sequence[int], start: int = 0) -> _Message:
+    """Return the first message of *pattern* that is QEMU's own; one with its dump goes before one without (after a
+    failed assertion QEMU prints none)."""
+    alone = _Message()
+    for match in pattern.finditer(text, start):
         said = text[match.start() : match.start() + _LINE].partition("\n")[0]
         begin = text.rfind("\n", max(0, match.start() - _LINE), match.start()) + 1
         before = text[begin or max(0, match.start() - _LINE) : match.start()]
         asserted = "assert" in match[0].lower() or match[0].startswith("Bail")
-        if not (_names_qemu(before, said) if asserted else _BEFORE.fullmatch(before)):
+        line = _assertion(before + said) if asserted else said if _BEFORE.fullmatch(before) else ""
+        if not line:
             continue
+        line = _printable(line.strip(_MARKS))
         if not asserted and _has_dump(text, match.end(), states):
-            return _printable(said), True
-        alone = alone or _printable(said)
-    return alone, False
+            return _Message(line, match.start(), with_dump=True)
+        alone = alone if alone.line else _Message(line, match.start())
+    return alone
 
 
 def _has_dump(text: str, end: int, states: Sequence[int]) -> bool:
@@ -119,10 +187,11 @@ def _has_dump(text: str, end: int, states: Sequence[int]) -> bool:
     return not _REGISTER.search(text, end, states[after])
 
 
-def _names_qemu(before: str, said: str) -> bool:
-    """A failed assertion is QEMU's where its line names QEMU, as the C library's does, or is of GLib's form."""
-    line = before + said
-    return ("failed" in said or "ERROR:" in line) and any(name in line for name in ("qemu", "kvm: ", "ERROR:"))
+def _assertion(line: str) -> str:
+    """Return the part of *line* that reports a failed assertion of QEMU's own (else empty): the program's name stands
+    before it, as the C library prints it, or it has GLib's form."""
+    found = _LIBC_ASSERTION.search(line) or _GLIB_ASSERTION.search(line)
+    return "" if found is None or _NOT_OF_QEMU.search(line) else line[found.start() :]
 
 
 def _printable(line: str) -> str:

@@ -4,14 +4,14 @@ import re
 
 from qstress.verdict.explain.block import Block
 from qstress.verdict.explain.clean import cleaned
-from qstress.verdict.explain.read import read
+from qstress.verdict.explain.read import read_picture
 from tests.verdict.explain_cases.dumps import monitor, parked, qemu
 
 WHOLE = monitor(parked(1))
 
 
 def whole(text: str) -> bool:
-    return read(cleaned(text.encode())).latest()[0].whole
+    return read_picture(cleaned(text.encode())).latest()[0].whole
 
 
 def test_whole_is_each_line_once_and_in_order() -> None:
@@ -26,7 +26,9 @@ def test_whole_is_each_line_once_and_in_order() -> None:
 
 
 def test_equal_texts_have_equal_keys_and_others_not() -> None:
-    keys = [read(text).latest()[0].key for text in (WHOLE, WHOLE, WHOLE.replace("ESP=00007000", "ESP=00007004"))]
+    keys = [
+        read_picture(text).latest()[0].key for text in (WHOLE, WHOLE, WHOLE.replace("ESP=00007000", "ESP=00007004"))
+    ]
     assert keys[0] == keys[1] != keys[2]
 
 
@@ -40,5 +42,5 @@ def test_a_mention_is_no_state() -> None:
 
 
 def test_only_qemu_x86_prints_flags_beside_eip() -> None:
-    assert not read("RAX=0000000000000001 RIP=0000000030818053\n").dumps
-    assert read(qemu(parked(0), None).splitlines()[2]).dumps
+    assert not read_picture("RAX=0000000000000001 RIP=0000000030818053\n").dumps
+    assert read_picture(qemu(parked(0), None).splitlines()[2]).dumps

@@ -8,13 +8,14 @@ import pytest
 
 from qstress.model import Confidence, ThreadUsage
 from qstress.verdict.explain.bringup import lost_init, remarks, replayed_init, waits_for_nobody
-from qstress.verdict.explain.picture import Answer, Dump, Look, Picture, Words
+from qstress.verdict.explain.picture import Dump, DumpVerdict, Picture, Words
+from qstress.verdict.vcpu import VcpuLook
 from tests.verdict.explain_cases.bringup import LOOP
 
-BSP = Look(0, eip=0xEE2FB, eflags=2, halted=False, cs_base=0, cr0=0x11, ebx=3, whole=True, key=1)
+BSP = VcpuLook(0, eip=0xEE2FB, eflags=2, halted=False, cs_base=0, cr0=0x11, ebx=3, whole=True, key=1)
 BSP_LATER = replace(BSP, eip=0xEE2E7, key=2)
-LOST = Look(2, eip=0xFFF0, eflags=2, halted=True, cs_base=0xFFFF0000, cr0=0x60000010, whole=True)
-UP = Look(1, eip=0xFD09A, eflags=0x46, halted=True, cs_base=0, cr0=0x11, whole=True)
+LOST = VcpuLook(2, eip=0xFFF0, eflags=2, halted=True, cs_base=0xFFFF0000, cr0=0x60000010, whole=True)
+UP = VcpuLook(1, eip=0xFD09A, eflags=0x46, halted=True, cs_base=0, cr0=0x11, whole=True)
 ONCE = Picture((Dump((BSP, UP, LOST)),))
 TWICE = Picture((Dump((BSP, UP, LOST)), Dump((BSP_LATER, UP, LOST))))
 AT_THE_LOOP = ((0xEE2E1, LOOP),)
@@ -98,7 +99,7 @@ def test_a_replayed_init_is_an_ap_in_start_up_code_while_the_boot_cpu_waits() ->
     picture = Picture((Dump((replace(BSP, ebx=2), stray)),))
     answer = replayed_init(picture)
     assert answer is not None
-    assert (answer.verdict, answer.confidence) == (Answer.REPLAYED_INIT, Confidence.LIKELY)
+    assert (answer.verdict, answer.confidence) == (DumpVerdict.REPLAYED_INIT, Confidence.LIKELY)
     assert replayed_init(bsp(picture, ebx=0)) is None
     assert replayed_init(Picture((Dump((replace(BSP, ebx=2), UP)),))) is None
 
@@ -107,7 +108,7 @@ def test_a_wait_for_nobody_takes_the_code() -> None:
     picture = Picture((Dump((BSP, UP)),), memory=AT_THE_LOOP)
     answer = waits_for_nobody(picture)
     assert answer is not None
-    assert (answer.verdict, answer.confidence) == (Answer.SPINNING, Confidence.LIKELY)
+    assert (answer.verdict, answer.confidence) == (DumpVerdict.SPINNING, Confidence.LIKELY)
     twice = waits_for_nobody(replace(picture, dumps=(*picture.dumps, Dump((BSP_LATER, UP)))))
     assert twice is not None
     assert twice.confidence is Confidence.CERTAIN

@@ -7,15 +7,16 @@ from dataclasses import replace
 import pytest
 
 from qstress.verdict.explain.decide import decide
-from qstress.verdict.explain.picture import Dump, Foreign, Look, Picture, Words
+from qstress.verdict.explain.picture import Dump, Foreign, Picture, Words
+from qstress.verdict.vcpu import VcpuLook
 
-RUNS = Look(0, eip=0xFFFFFFFF81000000, eflags=0x246, halted=False, cs_base=0, cr0=0x80050033, long=True, whole=True)
+RUNS = VcpuLook(0, eip=0xFFFFFFFF81000000, eflags=0x246, halted=False, cs_base=0, cr0=0x80050033, long=True, whole=True)
 HALTED = replace(RUNS, halted=True, eflags=0x46)
 IDLE = replace(HALTED, eflags=0x246)
 STOPPED, DEAD = "KVM internal error. Suberror: 1", "qemu: fatal: no"
 
 
-def over_time(*looks: Look) -> tuple[Dump, ...]:
+def over_time(*looks: VcpuLook) -> tuple[Dump, ...]:
     return tuple(Dump((replace(look, key=number),)) for number, look in enumerate(looks))
 
 
@@ -27,14 +28,14 @@ def told(picture: Picture) -> tuple[str, str]:
 @pytest.mark.parametrize(
     ("words", "answer"),
     [
-        (Words(kvm=STOPPED, with_dump=True), ("stopped-by-kvm", "certain")),
+        (Words(kvm=STOPPED, kvm_with_dump=True), ("stopped-by-kvm", "certain")),
         (Words(kvm=STOPPED), ("stopped-by-kvm", "likely")),
-        (Words(kvm=STOPPED, with_dump=True, aborted=True), ("stopped-by-kvm", "likely")),
-        (Words(kvm=STOPPED, with_dump=True, died=DEAD), ("stopped-by-kvm", "likely")),
-        (Words(died=DEAD, with_dump=True), ("qemu-died", "certain")),
+        (Words(kvm=STOPPED, kvm_with_dump=True, then_died="Aborted"), ("qemu-died", "likely")),
+        (Words(kvm=STOPPED, kvm_with_dump=True, died=DEAD, then_died=DEAD), ("qemu-died", "likely")),
+        (Words(kvm=STOPPED, kvm_with_dump=True, died=DEAD), ("stopped-by-kvm", "likely")),  # before it
+        (Words(died=DEAD, died_with_dump=True), ("qemu-died", "certain")),
         (Words(died=DEAD), ("qemu-died", "likely")),
         (Words(status="internal-error"), ("stopped-by-kvm", "certain")),
-        (Words(aborted=True), ("busy", "likely")),
     ],
 )
 def test_qemus_words_go_before_its_registers(words: Words, answer: tuple[str, str]) -> None:
@@ -43,13 +44,13 @@ def test_qemus_words_go_before_its_registers(words: Words, answer: tuple[str, st
 
 def test_a_message_beside_another_cpus_dump_may_be_about_that_one() -> None:
     both = Foreign("a dump of an ARM CPU", other_cpu=True, dump=True)
-    assert told(Picture(over_time(RUNS), Words(kvm=STOPPED, with_dump=True), both)) == ("stopped-by-kvm", "likely")
+    assert told(Picture(over_time(RUNS), Words(kvm=STOPPED, kvm_with_dump=True), both)) == ("stopped-by-kvm", "likely")
     assert told(Picture((), Words(kvm=STOPPED), both)) == ("not-a-dump", "certain")
     assert told(Picture((), Words(kvm=STOPPED), Foreign("a kernel's report"))) == ("stopped-by-kvm", "likely")
 
 
 def test_user_code_goes_on_after_a_failed_emulation() -> None:
-    words = Words(kvm=STOPPED, with_dump=True, emulation=True)
+    words = Words(kvm=STOPPED, kvm_with_dump=True, emulation=True)
     assert told(Picture(over_time(replace(RUNS, cpl=3)), words)) == ("stopped-by-kvm", "likely")
     assert told(Picture(over_time(replace(RUNS, cpl=0)), words)) == ("stopped-by-kvm", "certain")
 
@@ -67,7 +68,7 @@ def test_user_code_goes_on_after_a_failed_emulation() -> None:
         ((IDLE, IDLE), ("idle", "likely")),  # one vCPU may be one of many
     ],
 )
-def test_what_time_shows_of_one_vcpu(looks: tuple[Look, ...], answer: tuple[str, str]) -> None:
+def test_what_time_shows_of_one_vcpu(looks: tuple[VcpuLook, ...], answer: tuple[str, str]) -> None:
     assert told(Picture(over_time(*looks))) == answer
 
 
@@ -81,7 +82,7 @@ def test_what_time_shows_of_one_vcpu(looks: tuple[Look, ...], answer: tuple[str,
         (HALTED, replace(HALTED, eip=None), ("halted", "likely")),
     ],
 )
-def test_halted_vcpus_in_two_looks(first: Look, second: Look, answer: tuple[str, str]) -> None:
+def test_halted_vcpus_in_two_looks(first: VcpuLook, second: VcpuLook, answer: tuple[str, str]) -> None:
     dump = Dump((first, replace(second, index=1)))
     assert told(Picture((dump, dump))) == answer
     assert told(Picture((dump,)))[1] == "likely"

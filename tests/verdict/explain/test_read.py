@@ -4,7 +4,7 @@ import pytest
 
 from qstress.verdict.explain import read as module
 from qstress.verdict.explain.picture import Picture
-from qstress.verdict.explain.read import read
+from qstress.verdict.explain.read import read_picture
 from tests.verdict.explain_cases import damage as d
 from tests.verdict.explain_cases.dumps import (
     REAL,
@@ -25,7 +25,9 @@ def shown(picture: Picture) -> list[list[int]]:
 
 
 def test_every_field_of_a_state() -> None:
-    (look,) = read(monitor(Vcpu(3, 0x9B3B, REAL, 0x246, True, 0x10, 2, True, registers={"BX": 0x1234}))).latest()
+    (look,) = read_picture(
+        monitor(Vcpu(3, 0x9B3B, REAL, 0x246, True, 0x10, 2, True, registers={"BX": 0x1234}))
+    ).latest()
     assert (look.index, look.numbered, look.eip, look.eip_text) == (3, True, 0x9B3B, "00009b3b")
     assert (look.eflags, look.halted, look.smm, look.cpl) == (0x246, True, True, 2)
     assert (look.cs_selector, look.cs_base, look.cr0, look.ebx) == (0xF000, 0xF0000, 0x10, 0x1234)
@@ -34,70 +36,74 @@ def test_every_field_of_a_state() -> None:
 
 def test_a_number_that_comes_again_begins_a_dump() -> None:
     text = monitor(reset(0), reset(2), reset(1)) + "(qemu) info registers -a" + monitor(reset(0), parked(1))
-    assert shown(read(text)) == [[0, 1, 2], [0, 1]]
+    assert shown(read_picture(text)) == [[0, 1, 2], [0, 1]]
 
 
 def test_states_without_a_number() -> None:
     one, other = qemu(waiting(expects=2), None), qemu(reset(0), None)
-    assert shown(read(one + other)) == [[0], [0]]
-    assert not read(one + other).numbered
-    assert shown(read("KVM internal error. Suberror: 1\n" + one + other)) == [[0, 1]]
-    stray = read(monitor(reset(0)) + other)
+    assert shown(read_picture(one + other)) == [[0, 1]]
+    assert read_picture(one + other).unnumbered == 2
+    assert not read_picture(one + other).numbered
+    asked = read_picture("".join(f"(qemu) info registers\n{state}" for state in (one, other)))
+    assert (shown(asked), asked.unnumbered) == ([[0], [0]], 0)
+    assert shown(read_picture("KVM internal error. Suberror: 1\n" + one + other)) == [[0, 1]]
+    stray = read_picture(monitor(reset(0)) + one)
     assert shown(stray) == [[0, 1]]
     assert [look.numbered for look in stray.latest()] == [True, False]
+    assert shown(read_picture(monitor(reset(0)) + other)) == [[0]]  # the same again without its number
 
 
 def test_headers_of_other_tools_and_words_about_cpus() -> None:
     registers = qemu(reset(0), None)
     for header in ("CPU #5:", "info registers vcpu 5", "(qemu) cpu 5\n(qemu) info registers", "CPU Reset (CPU 5)"):
-        assert shown(read(f"{header}\n{registers}")) == [[5]], header
-    assert not read("Initializing CPU#5\n" + "masked ExtINT\n" * 20 + registers).numbered
-    assert shown(read("CPU#5\n......\nEIP=0000fff0 EFL=00000002 HLT=0\n")) == [[5]]
+        assert shown(read_picture(f"{header}\n{registers}")) == [[5]], header
+    assert not read_picture("Initializing CPU#5\n" + "masked ExtINT\n" * 20 + registers).numbered
+    assert shown(read_picture("CPU#5\n......\nEIP=0000fff0 EFL=00000002 HLT=0\n")) == [[5]]
 
 
 def test_copies_are_dropped_and_looks_are_not() -> None:
     dump = monitor(waiting(expects=2), reset(1))
-    assert len(read(dump + dump).dumps) == 1
-    assert len(read(dump + "They wrote at 10:15:00:\n" + d.quoted(dump)).dumps) == 1
-    assert len(read(dump + d.quoted(monitor(reset(1)))).dumps) == 1
-    assert len(read(d.quoted(dump) + "> 5 s later" + d.quoted(dump)).dumps) == 2
-    assert len(read(dump + "the same 5 seconds later" + dump).dumps) == 2
-    assert len(read(dump + monitor(waiting(0xEE2E7, expects=2), reset(1))).dumps) == 2
+    assert len(read_picture(dump + dump).dumps) == 1
+    assert len(read_picture(dump + "They wrote at 10:15:00:\n" + d.quoted(dump)).dumps) == 1
+    assert len(read_picture(dump + d.quoted(monitor(reset(1)))).dumps) == 1
+    assert len(read_picture(d.quoted(dump) + "> 5 s later" + d.quoted(dump)).dumps) == 1
+    assert len(read_picture(dump + "the same 5 seconds later" + dump).dumps) == 1
+    assert len(read_picture(dump + monitor(waiting(0xEE2E7, expects=2), reset(1))).dumps) == 2
 
 
 def test_logged_states_count_where_there_is_nothing_else() -> None:
     logged = "     0: v=0e e=0002 i=0 cpl=0\n" + qemu(kernel(0, 0x101300), None, log=True)
-    assert read(logged).logged
-    both = read(monitor(parked(0)) + logged)
+    assert read_picture(logged).logged
+    both = read_picture(monitor(parked(0)) + logged)
     assert not both.logged
     assert [look.halted for look in both.latest()] == [True]
 
 
 def test_old_layouts() -> None:
-    (look,) = read(libkvm(Vcpu(0, 0xFFF0, (0xF000, 0xFFFF0000), registers={"BX": 7}))).latest()
+    (look,) = read_picture(libkvm(Vcpu(0, 0xFFF0, (0xF000, 0xFFFF0000), registers={"BX": 7}))).latest()
     assert (look.eip, look.cs_base, look.eflags, look.halted, look.ebx) == (0xFFF0, 0xFFFF0000, 2, None, 7)
-    looks = read(info_cpus(waiting(expects=2), reset(1, halted=True))).latest()
-    assert [(look.place, look.halted, look.linear) for look in looks] == [
+    looks = read_picture(info_cpus(waiting(expects=2), reset(1, halted=True))).latest()
+    assert [(look.linear_address, look.halted, look.linear) for look in looks] == [
         (0xEE2FB, False, True),
         (0xFFFFFFF0, True, True),
     ]
-    assert not read("* CPU #0: pc=0x00000000ffd04000 npc=0x00000000ffd04004\n").dumps
-    assert not read("* CPU #0: thread_id=77\n  CPU #1: thread_id=78\n").dumps
+    assert not read_picture("* CPU #0: pc=0x00000000ffd04000 npc=0x00000000ffd04004\n").dumps
+    assert not read_picture("* CPU #0: thread_id=77\n  CPU #1: thread_id=78\n").dumps
 
 
 def test_memory_is_joined_across_lines_and_sizes() -> None:
     text = "0000000000001000: 0x01 0x02\n> 00001002: 0x06050403\nhost QEMU[1]: 0x00002000: 0xff\n"
-    assert read(text).memory == ((0x1000, b"\1\2\3\4\5\6"), (0x2000, b"\xff"))
+    assert read_picture(text).memory == ((0x1000, b"\1\2\3\4\5\6"), (0x2000, b"\xff"))
 
 
 def test_cuts_and_remnants() -> None:
-    assert read("CPU#0\n> ......\n").cut
-    assert not read("it took a while ...\n").cut
-    assert read("EAX=0000").remnants
-    assert not read("RIP = 0xfff0, EAX=%08x").remnants
+    assert read_picture("CPU#0\n> ......\n").cut
+    assert not read_picture("it took a while ...\n").cut
+    assert read_picture("EAX=0000").remnants
+    assert not read_picture("RIP = 0xfff0, EAX=%08x").remnants
 
 
 def test_a_log_without_end_is_read_in_part(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "MOST_STATES", 3)
-    picture = read("".join(qemu(kernel(0, 0x1000 * i), None) for i in range(10)))
+    picture = read_picture("".join(qemu(kernel(0, 0x1000 * i)) for i in range(10)))
     assert (len(picture.dumps), picture.left_out) == (3, 7)

@@ -3,16 +3,19 @@ from __future__ import annotations
 import json
 
 from qstress.model import Confidence
-from qstress.verdict.explain.picture import Answer, Explanation, Look
-from qstress.verdict.explain.show import as_json, as_text
+from qstress.verdict.explain.picture import DumpVerdict, Explanation
+from qstress.verdict.explain.show import explanation_json, explanation_text
+from qstress.verdict.vcpu import VcpuLook
 
-BSP = Look(0, eip=0xEE2FB, eip_text="000ee2fb", halted=False, cs_base=0, cr0=0x11)
-LONG = Look(2, eip=0x10, eip_text="0000000000000010", eflags=0x246, halted=True, cs_base=0, long=True)
-LOST = Explanation(Answer.LOST_INIT, Confidence.LIKELY, (BSP, LONG, Look(3, numbered=False)), ("one", "two"), ("more",))
+BSP = VcpuLook(0, eip=0xEE2FB, eip_text="000ee2fb", halted=False, cs_base=0, cr0=0x11)
+LONG = VcpuLook(2, eip=0x10, eip_text="0000000000000010", eflags=0x246, halted=True, cs_base=0, long=True)
+LOST = Explanation(
+    DumpVerdict.LOST_INIT, Confidence.LIKELY, (BSP, LONG, VcpuLook(3, numbered=False)), ("one", "two"), ("more",)
+)
 
 
 def test_json_is_as_the_interface_says() -> None:
-    assert json.loads(json.dumps(as_json(LOST))) == {
+    assert json.loads(json.dumps(explanation_json(LOST))) == {
         "verdict": "lost-init",
         "confidence": "likely",
         "vcpus": [
@@ -33,7 +36,7 @@ def test_json_is_as_the_interface_says() -> None:
 
 
 def test_text_has_a_line_a_vcpu_the_reasons_and_what_to_collect() -> None:
-    assert as_text(LOST).splitlines() == [
+    assert explanation_text(LOST).splitlines() == [
         "lost-init (likely)",
         "  CPU#0  bsp     running      EIP=000ee2fb CS base 00000000 HLT=0  in 32-bit firmware code",
         "  CPU#2  ap      idle         EIP=0000000000000010 CS base 0000000000000000 HLT=1  in 64-bit code",
@@ -44,4 +47,4 @@ def test_text_has_a_line_a_vcpu_the_reasons_and_what_to_collect() -> None:
         "to settle it, collect",
         "  - more",
     ]
-    assert "collect" not in as_text(Explanation(Answer.BUSY, Confidence.CERTAIN, (), ("x",)))
+    assert "collect" not in explanation_text(Explanation(DumpVerdict.BUSY, Confidence.CERTAIN, (), ("x",)))

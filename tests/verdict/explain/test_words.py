@@ -56,15 +56,15 @@ def test_the_end_of_qemu(line: str) -> None:
 
 def test_a_message_has_its_dump_where_no_other_register_stands_between() -> None:
     text = "KVM internal error. Suberror: 1\nextra data[0]: 0x400\nCPU#0\n"
-    assert words(text, [text.index("CPU")]).with_dump
-    assert not words(text, []).with_dump
-    assert not words("CPU#0\n" + text, [0]).with_dump
+    assert words(text, [text.index("CPU")]).kvm_with_dump
+    assert not words(text, []).kvm_with_dump
+    assert not words("CPU#0\n" + text, [0]).kvm_with_dump
     between = text.replace("extra", "PSW=mask 0 extra")
-    assert not words(between, [between.index("CPU")]).with_dump
+    assert not words(between, [between.index("CPU")]).kvm_with_dump
     far = text + "x" * 5000
-    assert not words(far, [len(far)]).with_dump
+    assert not words(far, [len(far)]).kvm_with_dump
     assertion = "qemu-system-x86_64: x.c:1: f: Assertion `x' failed.\nCPU#0\n"
-    assert not words(assertion, [assertion.index("CPU")]).with_dump
+    assert not words(assertion, [assertion.index("CPU")]).died_with_dump
     twice = "KVM: entry failed, alone\n" + "\n" * 3000 + text
     assert words(twice, [twice.index("CPU")]).kvm.startswith("KVM internal error")
 

@@ -6,7 +6,14 @@ hold the cases. Each says the most that its text supports: verdict, confidence, 
 
 from __future__ import annotations
 
-from tests.verdict.explain_cases import bringup, foreign, running, stopped
+from tests.verdict.explain_cases import bringup, copies, foreign, running, stopped, unnumbered
 from tests.verdict.explain_cases.case import Case
 
-CASES: tuple[Case, ...] = (*bringup.CASES, *running.CASES, *stopped.CASES, *foreign.CASES)
+CASES: tuple[Case, ...] = (
+    *bringup.CASES,
+    *running.CASES,
+    *stopped.CASES,
+    *foreign.CASES,
+    *copies.CASES,
+    *unnumbered.CASES,
+)

@@ -48,7 +48,7 @@ CASES = (
     Case("lost-two-looks-qp", "lost-init", "certain", ONE_LOST, d.quoted_printable(d.quoted(TWO_LOOKS))),
     Case("lost-two-looks-telnet", "lost-init", "certain", ONE_LOST, d.telnet(LOST_1_OF_4) + d.telnet(LATER)),
     Case("lost-two-replies", "lost-init", "certain", ONE_LOST, d.reply(LOST_1_OF_4) + d.reply(LATER)),
-    Case("lost-two-replies-alike", "lost-init", "certain", ONE_LOST, d.reply(LOST_1_OF_4) * 2),
+    Case("lost-two-replies-alike", "lost-init", "likely", ONE_LOST, d.reply(LOST_1_OF_4) * 2),
     Case("lost-two-looks-web-page", "lost-init", "certain", ONE_LOST, d.page(TWO_LOOKS)),
     Case("lost-two-looks-one-line", "lost-init", "certain", ONE_LOST, d.one_line(TWO_LOOKS)),
     Case(
@@ -105,6 +105,13 @@ CASES = (
         "inconclusive",
         (RUNS, RESET),
         d.asked("VM status: paused\n", "info status") + LOST_2_OF_2,
+    ),
+    Case(
+        "lost-in-two-boots",
+        "lost-init",
+        "likely",
+        ONE_LOST,
+        LOST_1_OF_4 + "\nThe same after a reboot of the host:\n" + LATER,
     ),
     Case("lost-or-plugged-in", "lost-init", "likely", ONE_LOST, "Found 3 cpu(s) max supported 4 cpu(s)\n" + TWO_LOOKS),
     # an AP at the reset vector, and no lost INIT
@@ -178,9 +185,25 @@ CASES = (
         d.asked("VM status: paused (prelaunch)\n", "info status") + d.asked(ALL_AT_RESET),
     ),
     Case(
-        "not-started-two-looks", "reset-vector", "certain", (RESET,) * 4, d.asked(ALL_AT_RESET) + d.asked(ALL_AT_RESET)
+        "not-started-two-looks", "reset-vector", "likely", (RESET,) * 4, d.asked(ALL_AT_RESET) + d.asked(ALL_AT_RESET)
     ),
     Case("not-started-no-header", "reset-vector", "likely", (RESET,), d.asked(qemu(reset(0), None), "info registers")),
+    Case(
+        "reset-after-it-had-run",
+        "reset-vector",
+        "likely",
+        (RESET,) * 4,
+        "SeaBIOS (version rel-1.16.2)\nBooting from Hard Disk...\n" + d.asked(ALL_AT_RESET),
+    ),
+    Case(
+        "reset-between-two-looks",
+        "reset-vector",
+        "likely",
+        (RESET, RESET),
+        d.asked(monitor(kernel(0, 0xFFFFFFFF81042A10), parked(1)))
+        + d.asked("", "system_reset")
+        + d.asked(monitor(reset(0), reset(1))),
+    ),
     Case("one-ap-alone", "reset-vector", "inconclusive", (RESET,), qemu(reset(3))),
     Case("not-started-info-cpus", "reset-vector", "likely", (RESET, RESET), info_cpus(reset(0), reset(1, halted=True))),
     Case(

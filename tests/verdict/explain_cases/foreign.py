@@ -21,6 +21,20 @@ VMCS = "*** Guest State ***\nCR0: actual=0x0000000080010031\nRSP = 0x00000000000
 WINDBG = "rax=0000000000000001 rbx=0000000000000000 rip=fffff80003c8a0c0\niopl=0         nv up ei pl zr na po nc\n"
 CLAIM = '    fprintf(stderr, "KVM internal error. Suberror: %d\\n", run->internal.suberror);\n'
 TALK = "We have seen no KVM internal error. Suberror 1 was only in the other report, with HLT set.\n"
+BUILD = (
+    "[1841/2876] Compiling C object libqemu-x86_64.fa.p/hw_x.c.o\nFAILED: libqemu-x86_64.fa.p/hw_x.c.o\n"
+    '../include/qemu/compiler.h:82:36: error: static assertion failed: "not expecting: sizeof(x) != 4"\n'
+    "ninja: build stopped: subcommand failed.\nmake: *** [Makefile:165: run-ninja] Error 1\n"
+)
+LINKER = (
+    "/usr/bin/ld: BFD (GNU Binutils) 2.38 assertion failed ../../bfd/elflink.c:2 in qemu-system-x86_64\n"
+    "collect2: fatal error: ld terminated with signal 6 [Aborted], core dumped\n"
+)
+QTEST = (
+    "ERROR:../tests/qtest/boot-serial-test.c:213:test_machine: assertion failed: (ok)\n"
+    "Bail out! ERROR:../tests/qtest/boot-serial-test.c:213:test_machine: assertion failed: (ok)\n"
+)
+COMPILER = "clang-15: ../qemu/llvm/lib/CodeGen/x.cpp:77: f: Assertion `x' failed.\n"
 
 CASES = (
     Case("arm", "not-a-dump", "certain", (), ARM),
@@ -36,5 +50,9 @@ CASES = (
     Case("windbg", "not-a-dump", "certain", (), WINDBG),
     Case("source-code", "not-a-dump", "certain", (), CLAIM),
     Case("talk", "not-a-dump", "certain", (), TALK),
+    Case("build-failed", "not-a-dump", "certain", (), BUILD),
+    Case("linker-failed", "not-a-dump", "certain", (), LINKER),
+    Case("compiler-failed", "not-a-dump", "certain", (), COMPILER),
+    Case("qtest-failed", "not-a-dump", "certain", (), QTEST),
     Case("empty", "not-a-dump", "certain", (), ""),
 )

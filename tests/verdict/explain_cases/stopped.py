@@ -16,6 +16,14 @@ ENTRY = (
 )
 ASSERTION = "Code=kvm: ../hw/core/cpu-sysemu.c:77: cpu_asidx_from_attrs: Assertion `ret >= 0' failed.\n"
 FATAL = "qemu: fatal: Trying to execute code outside RAM or ROM at 0x000a0063\n\n"
+
+
+def logged(vcpu: Vcpu) -> str:
+    """What ``-d cpu_reset`` logs as a vCPU is reset."""
+    return f"CPU Reset (CPU {vcpu.index})\n{qemu(vcpu, None, log=True)}"
+
+
+RESETS = "".join(logged(reset(i, halted=i > 0)) for i in range(4))
 LOGGED = "Servicing hardware INT=0x08\n     3: v=0d e=0402 i=0 cpl=0 IP=0010:000000000789f7f0 pc=000000000789f7f0\n"
 
 CASES = (
@@ -47,7 +55,7 @@ CASES = (
     ),
     Case(
         "entry-failed-and-assertion",
-        "stopped-by-kvm",
+        "qemu-died",
         "likely",
         (RUNS,),
         d.journal(ENTRY + REAL_MODE.replace(f"Code={CODE}\n", ASSERTION)),
@@ -84,7 +92,7 @@ CASES = (
     ),
     Case(
         "libkvm-exception",
-        "stopped-by-kvm",
+        "qemu-died",
         "likely",
         (UNKNOWN,),
         "exception 13 (33)\n" + libkvm(Vcpu(0, 0xFA42, (0x9020, 0x90200), 0x33006)) + "Aborted\n",
@@ -133,6 +141,62 @@ CASES = (
         "qemu-system-x86_64: ../block/io.c:12: f: Assertion `x' failed.\n",
     ),
     Case(
+        "entry-failed-and-aborted",
+        "qemu-died",
+        "likely",
+        (RUNS,),
+        d.quoted(ENTRY + REAL_MODE + "Aborted (core dumped)\n"),
+    ),
+    Case(
+        "internal-error-and-fatal",
+        "qemu-died",
+        "likely",
+        (RUNS,),
+        EMULATION + IN_KERNEL + "libvirt: error : internal error: qemu unexpectedly closed the monitor: "
+        "qemu-system-x86_64: ../target/x.c:9: put: Assertion `ret == n' failed.\n",
+    ),
+    Case(
+        "internal-error-then-a-crash-by-libvirt",
+        "qemu-died",
+        "likely",
+        (RUNS,),
+        EMULATION + IN_KERNEL + "2024-03-01 10:15:00.123+0000: shutting down, reason=crashed\n",
+    ),
+    Case("internal-error-no-dump-and-died", "qemu-died", "likely", (), EMULATION + "Aborted (core dumped)\n"),
+    Case(
+        "died-before-and-stopped-now",
+        "stopped-by-kvm",
+        "likely",
+        (RUNS,),
+        "kvm: ../x.c:7: f: Assertion `y' failed.\nWith the newer one:\n" + EMULATION + IN_KERNEL,
+    ),
+    Case(
+        "hardware-error-in-markdown",
+        "qemu-died",
+        "certain",
+        (RESET, RESET),
+        "**qemu: hardware error: e1000e: a size of zero is set**\n\n```\n"
+        + "".join(qemu(reset(i), "CPU #{}:") for i in (0, 1))
+        + "```\n",
+    ),
+    Case("hardware-error-as-code", "qemu-died", "likely", (), "* `qemu: hardware error: vfio: unable to continue`\n"),
+    Case("hardware-error-cut", "qemu-died", "likely", (), "mu: hardware error: vfio: unable to continue\n"),
+    Case(
+        "check-dmesg", "stopped-by-kvm", "certain", (RUNS,), "emulation failure, check dmesg for details\n" + IN_KERNEL
+    ),
+    Case(
+        "check-dmesg-cut",
+        "stopped-by-kvm",
+        "certain",
+        (RUNS,),
+        "ulation failure, check dmesg for details\n" + IN_KERNEL,
+    ),
+    Case("check-dmesg-bold", "stopped-by-kvm", "likely", (), "> **emulation failure, check dmesg for details**\n"),
+    Case("internal-error-cut", "stopped-by-kvm", "certain", (RUNS,), EMULATION[1:] + IN_KERNEL),
+    Case(
+        "entry-failed-cut", "stopped-by-kvm", "certain", (RUNS,), "ry failed, hardware error 0x80000021\n" + REAL_MODE
+    ),
+    Case(
         "exception-log",
         "inconclusive",
         "inconclusive",
@@ -152,4 +216,13 @@ CASES = (
         + "Triple fault\nCPU Reset (CPU 0)\n"
         + qemu(kernel(0, 0x10DB23), None),
     ),
+    Case("log-of-four-resets", "reset-vector", "likely", (RESET,) * 4, RESETS),
+    Case(
+        "log-of-four-resets-from-the-start",
+        "reset-vector",
+        "likely",
+        (RESET,) * 4,
+        "".join(logged(Vcpu(i, 0, (0, 0), 0, cr0=0)) for i in range(4)) + RESETS,
+    ),
+    Case("log-of-first-resets", "inconclusive", "inconclusive", (UNKNOWN,), logged(Vcpu(0, 0, (0, 0), 0, cr0=0))),
 )

@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from qstress.model import ThreadUsage
-from qstress.verdict.explain.undumped import undumped
+from qstress.verdict.explain.thread_times import explain_without_dump
 
 SLEEPS = ThreadUsage(1, 101, 0.0, 1.0, "S")
 BURNS = ThreadUsage(0, 100, 1.0, 1.0, "R")
@@ -21,7 +21,7 @@ BURNS = ThreadUsage(0, 100, 1.0, 1.0, "R")
     ],
 )
 def test_run_state_and_thread_times_alone(status: str, usage: tuple[ThreadUsage, ...], told: tuple[str, str]) -> None:
-    answer = undumped(status, (1, 0), usage)
+    answer = explain_without_dump(status, (1, 0), usage)
     assert (str(answer.verdict), str(answer.confidence)) == told
     assert [look.index for look in answer.vcpus] == [0, 1]
     assert answer.because
@@ -29,4 +29,4 @@ def test_run_state_and_thread_times_alone(status: str, usage: tuple[ThreadUsage,
 
 
 def test_it_names_who_used_the_cpu() -> None:
-    assert undumped("running", (0, 1), (BURNS, SLEEPS)).because[0].startswith("CPU#0 used CPU time")
+    assert explain_without_dump("running", (0, 1), (BURNS, SLEEPS)).because[0].startswith("CPU#0 used CPU time")
