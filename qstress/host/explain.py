@@ -7,6 +7,7 @@ boot CPU's EIP, and the judgement of the same kind of picture as a pasted text g
 
 from __future__ import annotations
 
+import re
 import socket
 import struct
 from collections.abc import Mapping
@@ -54,7 +55,7 @@ async def explain_live(path: str, *, dump: bool, gap_s: float = GAP_S) -> Explan
             connection.connect(path)
         except OSError as error:
             raise ConfigError(f"{path}: no QMP socket can be reached there: {error.strerror or error}") from error
-        pid = _peer(connection)
+        peer = _peer(connection)
         connection.setblocking(False)
         control = Control(lambda _event: None)
         try:
@@ -63,22 +64,28 @@ async def explain_live(path: str, *, dump: bool, gap_s: float = GAP_S) -> Explan
             hint = "a QMP socket serves one client at a time: is another connected?"
             raise RigError(f"{path}: {error} ({hint})", reason=error.reason) from error
         try:
-            return await _look(control, pid, gap_s, dump=dump)
+            return await _look(control, peer, gap_s, dump=dump)
         except GuestError as error:
-            return await _silent(control, pid, error)
+            return await _silent(control, peer, error)
         finally:
             await control.close()
 
 
-async def _look(control: Control, pid: int, gap_s: float, *, dump: bool) -> Explanation:
+async def _look(control: Control, peer: int, gap_s: float, *, dump: bool) -> Explanation:
     status = await _ask(control, "query-status", "status")
     vcpus = await _vcpus(control)
-    threads = {vcpu.index: vcpu.thread for vcpu in vcpus}
+    pid, threads = _process(peer, {vcpu.index: vcpu.thread for vcpu in vcpus})
     before, exits = usage.sample(pid, threads), await _exits(control, vcpus)
     texts = [await _hmp(control, "info registers -a")] if dump else []
     await anyio.sleep(gap_s)
     used = usage.usage_between(pid, before, usage.sample(pid, threads))
     notes = _notes(used, exits, await _exits(control, vcpus))
+    if not pid:
+        name = usage.process_name(peer)
+        notes.append(
+            f"the CPU time of the vCPU threads is not known: neither '{name}', at the socket's other end, nor any QEMU "
+            "in this host's /proc has these threads"
+        )
     if not dump:
         said = explain_without_dump(status, tuple(threads), used)
     else:
@@ -149,7 +156,7 @@ def _notes(used: tuple[ThreadUsage, ...], before: Mapping[int, int], after: Mapp
     return notes
 
 
-async def _silent(control: Control, pid: int, error: GuestError) -> Explanation:
+async def _silent(control: Control, peer: int, error: GuestError) -> Explanation:
     """Return what a monitor that does not answer shows: no more than that, and what else of QEMU is alive."""
     because = [f"QEMU's monitor gave no answer: {error}"]
     with suppress(GuestError):
@@ -157,10 +164,22 @@ async def _silent(control: Control, pid: int, error: GuestError) -> Explanation:
         because.append(
             "it answers out-of-band commands: its main loop is blocked, by a vCPU thread perhaps that does not react"
         )
-    if state := usage.process_state(pid):
-        because.append(f"QEMU's process is in state {state}" + (": stopped" if state in "Tt" else ""))
+    if state := usage.process_state(peer):
+        who = f"'{usage.process_name(peer)}', the process at the socket's other end,"
+        because.append(f"{who} is in state {state}" + (": stopped" if state in "Tt" else ""))
     asked = ("each thread's state and wait channel (/proc/PID/task/*/stat, wchan)",)
     return Explanation(DumpVerdict.INCONCLUSIVE, Confidence.INCONCLUSIVE, (), tuple(because), asked)
+
+
+def _process(peer: int, threads: dict[int, int]) -> tuple[int, dict[int, int]]:
+    """Return QEMU's process and its vCPU threads as this host numbers them: the peer of the socket, or, where that is a
+    proxy (socat, virt-qemu-qmp-proxy), the QEMU that has the *threads*; 0 where none is found, as for another host's.
+    """
+    inside = usage.own_numbers(peer)
+    if all(thread in inside for thread in threads.values()):
+        return peer, {index: inside[thread] for index, thread in threads.items()}
+    found = usage.process_of(threads.values())
+    return (found if re.search("qemu|kvm", usage.process_name(found)) else 0), threads
 
 
 def _peer(connection: socket.socket) -> int:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import socket
-from collections.abc import AsyncIterator, Mapping
+import subprocess
+from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -103,6 +105,35 @@ async def test_a_lost_ap_by_two_dumps_and_the_code(tmp_path: Path) -> None:
     assert any("by its code: it expects 3 CPUs" in reason for reason in answer.because)
     assert any("CPU#2: its thread runs" in reason for reason in answer.because)  # it is the thread of this test
     assert answer.confidence == "likely"
+
+
+@pytest.fixture
+def other_qemu(tmp_path: Path) -> Iterator[int]:
+    """A process that is called QEMU, and does nothing."""
+    program = tmp_path / "qemu-system-x"
+    program.symlink_to(shutil.which("sleep") or "")
+    process = subprocess.Popen([program, "1000"])
+    yield process.pid
+    process.kill()
+    process.wait()
+
+
+async def test_behind_a_proxy_qemu_is_found_by_its_threads(tmp_path: Path, other_qemu: int) -> None:
+    cpus = [{**cpu, "thread-id": other_qemu} for cpu in CPUS]
+    async with qemu(tmp_path, "running", query_cpus_fast=cpus) as (path, _):
+        answer = await explain_live(path, dump=False, gap_s=0.01)
+    assert any(reason.startswith("CPU time of the vCPU threads") for reason in answer.because)
+    assert not any("not known" in reason for reason in answer.because)
+
+
+@pytest.mark.parametrize("thread", [2**22 - 1, os.getppid()])
+async def test_a_lost_witness_is_told(tmp_path: Path, thread: int) -> None:
+    cpus = [{**cpu, "thread-id": thread} for cpu in CPUS]
+    async with qemu(tmp_path, "running", {"info": LOST, "xp": memory()}, query_cpus_fast=cpus) as (path, _):
+        for dump in (False, True):
+            answer = await explain_live(path, dump=dump, gap_s=0.01)
+            assert any("CPU time of the vCPU threads is not known" in reason for reason in answer.because)
+    assert answer.verdict == "lost-init"
 
 
 async def test_exits_are_counted_where_that_wakes_no_vcpu(tmp_path: Path) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -95,3 +97,40 @@ async def test_a_guest_that_is_up_and_one_that_was_paused_then(tmp_path: Path) -
         answer = await it.explained(dump=False)
         assert str(answer.verdict) == "inconclusive"
         assert "paused" in answer.because[0]
+
+
+PROXY = """
+import select, socket, sys
+listener = socket.socket(socket.AF_UNIX)
+listener.bind(sys.argv[1])
+listener.listen()
+print(flush=True)
+while True:
+    client, _ = listener.accept()
+    qemu = socket.socket(socket.AF_UNIX)
+    qemu.connect(sys.argv[2])
+    other = {client: qemu, qemu: client}
+    while all(other[end].sendall(data) is None if (data := end.recv(65536)) else False
+              for end in select.select(list(other), [], [])[0]):
+        pass
+    client.close()
+    qemu.close()
+"""
+
+
+async def test_behind_a_proxy_the_thread_times_are_still_a_witness(tmp_path: Path) -> None:
+    async with kept(tmp_path) as it:
+        await it.guest.cont()
+        while it.guest.console.log.found is None:
+            await it.change()
+        direct, it.socket = it.socket, tmp_path / "proxy"
+        proxy = subprocess.Popen([sys.executable, "-c", PROXY, it.socket, direct], stdout=subprocess.PIPE)
+        try:
+            assert proxy.stdout
+            proxy.stdout.readline()
+            for dump in (False, True):
+                answer = await it.explained(dump=dump)
+                assert any(reason.startswith("CPU time of the vCPU threads in") for reason in answer.because), answer
+        finally:
+            proxy.kill()
+            proxy.communicate()

@@ -128,3 +128,29 @@ def test_only_what_was_stolen_since_counts(monkeypatch: pytest.MonkeyPatch) -> N
 def test_all_threads_of_a_process_are_found_main_loop_first() -> None:
     assert usage.threads_of(os.getpid())[0] == os.getpid()
     assert usage.threads_of(2**22 - 1) == {}
+
+
+def test_a_process_is_found_by_its_threads() -> None:
+    held = threading.Event()
+    thread = threading.Thread(target=held.wait)
+    thread.start()
+    try:
+        assert thread.native_id is not None
+        assert usage.process_of([thread.native_id, os.getpid()]) == os.getpid()
+        assert usage.own_numbers(os.getpid())[thread.native_id] == thread.native_id
+        assert usage.process_of([thread.native_id, 1]) == 0
+    finally:
+        held.set()
+        thread.join()
+    assert usage.process_of([2**22 - 1]) == usage.process_of([]) == 0
+    assert usage.own_numbers(2**22 - 1) == {}
+
+
+def test_a_process_has_its_programs_name() -> None:
+    sleeper = subprocess.Popen(["sleep", "1000"])
+    try:
+        assert usage.process_name(sleeper.pid) == "sleep"
+    finally:
+        sleeper.kill()
+        sleeper.wait()
+    assert usage.process_name(2**22 - 1) == ""
