@@ -13,7 +13,8 @@ import re
 _ANSI = re.compile(r"\x1b(?:\[[0-9;?]{0,16}[A-Za-z]|[()][0-9A-B])")
 _UNPRINTABLE = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f\u00ad\u200b-\u200f\u202a-\u202e\u2060\ufeff]")
 _SPACE = re.compile(r"[\u00a0\u2000-\u200a\u202f\u3000]")
-# A backslash that Markdown puts before its own marks.
+# What Markdown means bold by, and a backslash before its own marks.
+_BOLD = re.compile(r"(?<!\*)\*\*(?!\*)")
 _ESCAPED_MARK = re.compile(r"\\([#_*>\[\]=-])")
 _ESCAPED_BREAK = re.compile(r"\\r\\n|\\n|\\r")
 _ANY_BREAK = re.compile(r"\r*\n|\r+|\u2028")
@@ -59,7 +60,7 @@ def cleaned(data: bytes) -> str:
         text = _without_quoted_printable(text)
     if "<" in text or "&" in text:
         text = _without_markup(text)
-    text = _SPACE.sub(" ", text)
+    text = _BOLD.sub("", _SPACE.sub(" ", text))
     return _SPLIT_BASE.sub(_joined_base, _SPLIT_VALUE.sub(_joined, text))
 
 

@@ -36,7 +36,7 @@ _TOKEN = re.compile(
     rf"|(?P<cr0>CR0 ?= ?(?P<cr0_value>{_HEX}))"
     r"|(?P<code>Code=)"
     r"|(?P<cpus>CPU #(?P<cpus_index>\d{1,5}): pc=0x(?P<pc>[0-9a-f]{8,16})(?![0-9a-f]| npc)(?P<pc_halted> \(halted\))?)"
-    r"|(?P<head>[Cc](?:PU|pu)(?:_id)?[ \t]?[#:]?[ \t]?(?P<index>\d{1,5})(?![\d.]))"
+    r"|(?P<head>[Cc](?:PU|pu)(?:_id)?[ \t]?[#:=]?[ \t]?(?P<index>\d{1,5})(?![\d.]))"
     r"|(?P<log>v=[0-9a-f]{2,8} e=[0-9a-f]{4}|CPU Reset(?= ))"
     r"|(?P<ccs>CCS=[0-9a-f]{8})"
     rf"|(?P<kgpr>r(?P<kname>ax|bx){_GAP}(?P<kvalue>[0-9a-f]{{16}})\b)"
@@ -110,6 +110,8 @@ def _blocks(text: str) -> Iterator[Block]:
         if kind == "log":
             log = token[0]
             continue
+        if kind == "gpr" and token["wide"] == "R" and token["name"] != "FL" and len(token["value"]) < 16:
+            continue  # the first half of a value that was cut
         name = _name(token, kind)
         headed = header is not None and token.start() - header.end() <= _HEADER_REACH
         if headed or kind == "cpus" or (name in GENERAL and (block is None or block.is_past(name))):
@@ -170,7 +172,7 @@ def _take(block: Block, token: re.Match[str], kind: str | None, name: str) -> No
             block.registers[name] = int(token["value"], 16)
             if name == "IP":
                 block.eip_text, block.long = token["value"].lower(), token["wide"] == "R"
-        case "seg" if first:
+        case "seg" if first and not (block.long and len(token["base"]) < 16):
             block.registers[name] = int(token["base"], 16)
             block.registers[name + " selector"] = int(token["selector"], 16)
         case "high" if first:

@@ -34,9 +34,9 @@ _KVM = re.compile(
     re.MULTILINE,
 )
 _DIED = re.compile(
-    r"qemu: (?:fatal|hardware error): |qemu: unhandled CPU exception"
+    r"qemu: (?:fatal|hardware error):[ `_]|qemu: unhandled CPU exception"
     rf"|{_cut_before('qemu', ': (?:fatal: Trying to execute|hardware error: )')}"
-    r"|Assertion |assertion failed|Bail out! ERROR:",
+    r"|(?P<asserted>Assertion |Zusicherung |L.assertion |assertion failed|Bail out! ERROR:)",
     re.MULTILINE,
 )
 _ENDED = re.compile(
@@ -168,7 +168,7 @@ def _message(pattern: re.Pattern[str], text: str, states: Sequence[int], start: 
         said = text[match.start() : match.start() + _LINE].partition("\n")[0]
         begin = text.rfind("\n", max(0, match.start() - _LINE), match.start()) + 1
         before = text[begin or max(0, match.start() - _LINE) : match.start()]
-        asserted = "assert" in match[0].lower() or match[0].startswith("Bail")
+        asserted = match.lastgroup == "asserted"
         line = _assertion(before + said) if asserted else said if _BEFORE.fullmatch(before) else ""
         if not line:
             continue

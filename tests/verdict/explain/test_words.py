@@ -14,6 +14,11 @@ from tests.verdict.explain_cases.foreign import ARM, GDB, OOPS, PPC
         "Jun 24 17:25:51 host QEMU[2997]: KVM: unknown exit, hardware reason 3",
         "(qemu) error: kvm run failed Bad address",
         "emulation failure",
+        "> emulation failure, check dmesg for details",
+        "ation failure, check dmesg",
+        "VM internal error. Suberror: 1",
+        "host QEMU[2997]: M: entry failed, hardware error 0x80000021",
+        "- `KVM internal error. Suberror: 3`",
         "2024-01-02T03:04:05.6Z qemu-system-x86_64: Failed to put registers after init: Invalid argument",
         "unhandled vm exit: 0x80000021 vcpu_id 0",
         "exception 13 (33)\nrax 0000000000009000",
@@ -32,6 +37,11 @@ def test_kvm_failures(line: str) -> None:
         "We found no KVM internal error in any log.",
         "KVM fixes an emulation failure in real mode",
         "Assertion `x' failed in our own program",
+        '../include/qemu/osdep.h:82:36: error: static assertion failed: "not expecting"',
+        "ERROR:../tests/qtest/boot-serial-test.c:213:test: assertion failed: (ok)",
+        "clang-15: ../qemu/llvm/x.cpp:77: f: Assertion `x' failed.",
+        "make: *** qemu: [Makefile:9: all] Error 1, an assertion failed",
+        "a configuration failure, check dmesg",
         "exception 13 (33) was raised",
     ],
 )
@@ -47,6 +57,12 @@ def test_talk_about_failures_is_none(line: str) -> None:
         "qemu: hardware error: vfio: DMA mapping failed",
         "kvm: ../hw/core/cpu-sysemu.c:77: cpu_asidx_from_attrs: Assertion `ret >= 0' failed.",
         "ERROR:../tcg/tcg.c:3218:tcg_out: assertion failed: (x)",
+        "host QEMU[22]: Code=kvm: ../hw/x.c:77: f: Assertion `a < b && c' failed.",
+        "qemu-system-x86_64: ../hw/x.c:77: f: Zusicherung »a« nicht erfüllt.",
+        "error: internal error: process exited: qemu-kvm: /build/x.c:9: g: Assertion `c' failed.",
+        "* `qemu: hardware error: vfio: unable`",
+        "{noformat}qemu: fatal: Trying to execute code outside RAM",
+        "emu: hardware error: vfio: unable",
         "Bail out! ERROR:../tcg/tcg.c:3218:tcg_out: code should not be reached",
     ],
 )
@@ -97,3 +113,43 @@ def test_what_else_a_text_can_be() -> None:
     assert (foreign(GDB).other_cpu, foreign(GDB).dump) == (False, True)
     assert (foreign(OOPS).other_cpu, foreign(OOPS).dump) == (False, False)
     assert foreign("EAX=00000000 EBX=00000001\n").name == ""
+
+
+@pytest.mark.parametrize(
+    "end",
+    [
+        "Aborted (core dumped)",
+        "Segmentation fault",
+        "shutting down, reason=crashed",
+        "error: internal error: End of file from qemu monitor",
+        "kernel: qemu-system-x86[7]: segfault at 0 ip 0",
+        "kvm: ../hw/x.c:77: f: Assertion `x' failed.",
+        "qemu: fatal: no",
+    ],
+)
+def test_an_end_after_a_failure_of_kvm(end: str) -> None:
+    failed = "KVM internal error. Suberror: 1\nEIP=0\n"
+    assert words(failed + end + "\n", []).then_died
+    assert not words(end + "\n" + failed, []).then_died
+
+
+@pytest.mark.parametrize(
+    ("line", "panic"),
+    [
+        ("[ 84.1][ T50] Kernel panic - not syncing: Fatal exception", "Kernel panic - not syncing: Fatal exception"),
+        ("panic: trap type 6, code=0", "panic: trap type 6, code=0"),
+        ("[ 3.2] BUG: unable to handle page fault for address: 0", "BUG: unable to handle page fault for address: 0"),
+        ("panic: runtime error: index out of range", ""),
+        ("-append panic=1 oops=panic", ""),
+        ("BUG 4711 has the same", ""),
+    ],
+)
+def test_a_kernels_report_of_its_own_crash(line: str, panic: str) -> None:
+    assert words(f"before\n{line}\n", []).panic == panic
+
+
+def test_what_shows_that_a_guest_had_run_stands_before_its_last_dump() -> None:
+    text = "SeaBIOS (version 1.16)\nCPU#0\n"
+    assert words(text, [text.index("CPU")]).ran == "SeaBIOS (version"
+    assert words("CPU#0\nBooting from Hard Disk", [0]).ran == ""
+    assert words(text, []).ran == ""
