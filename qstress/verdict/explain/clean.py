@@ -18,10 +18,9 @@ _BOLD = re.compile(r"(?<!\*)\*\*(?!\*)")
 _ESCAPED_MARK = re.compile(r"\\([#_*>\[\]=-])")
 _ESCAPED_BREAK = re.compile(r"\\r\\n|\\n|\\r")
 _ANY_BREAK = re.compile(r"\r*\n|\r+|\u2028")
-_TAG = re.compile(
-    r"</?(?:p|pre|code|div|span|t[dhrt]|table|tbody|font|b|i|u|a|li|[uo]l|em|strong|samp|kbd|blockquote|h[1-6])\b"
-    r"[^<>\n]{0,200}>",
-    re.IGNORECASE,
+_TAG = re.compile(r"</?(?:code|span|font|b|i|u|a|em|strong|samp|kbd)\b[^<>\n]{0,200}>", re.IGNORECASE)
+_BLOCK_TAG = re.compile(
+    r"</?(?:p|pre|div|table|tbody|t[dhr]|li|[uo]l|blockquote|h[1-6])\b[^<>\n]{0,200}>\n?", re.IGNORECASE
 )
 _HTML_BREAK = re.compile(r"<br\s{0,4}/?>\n?", re.IGNORECASE)
 # QEMU prints lower-case digits, 8 or 16 of them: a capital D and two digits too many are not its own.
@@ -93,7 +92,7 @@ def _without_quoted_printable(text: str) -> str:
 
 def _without_markup(text: str) -> str:
     """Drop the tags that wrap pasted text; a ``<00>`` in a line of code bytes is none of them."""
-    text = _TAG.sub("", _HTML_BREAK.sub("\n", text))
+    text = _TAG.sub("", _BLOCK_TAG.sub("\n", _HTML_BREAK.sub("\n", text)))
     return html.unescape(html.unescape(text)) if "&" in text else text  # some pages escape what is escaped
 
 

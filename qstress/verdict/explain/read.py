@@ -11,6 +11,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from itertools import islice, pairwise
+from operator import ge
 
 from qstress.verdict.explain.block import GENERAL, Block
 from qstress.verdict.explain.dumps import looks_of
@@ -141,8 +142,8 @@ def _counts(text: str) -> dict[int, int]:
         return {}
     apart = [text.count("\n", before.start(), after.start()) for before, after in pairwise(lines)]
     grown = [int(after[1]) - int(before[1]) for before, after in pairwise(lines)]
-    if grown and grown == apart:
-        return {}
+    if grown == apart != [] or (len(grown) > 1 and all(map(ge, grown, apart))):
+        return {}  # of lines that were numbered, all of them or some
     return {text.rfind("\n", 0, line.start(1)) + 1: int(line[1]) for line in lines}
 
 

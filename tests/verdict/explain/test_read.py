@@ -107,3 +107,26 @@ def test_a_log_without_end_is_read_in_part(monkeypatch: pytest.MonkeyPatch) -> N
     monkeypatch.setattr(module, "MOST_STATES", 3)
     picture = read_picture("".join(qemu(kernel(0, 0x1000 * i)) for i in range(10)))
     assert (len(picture.dumps), picture.left_out) == (3, 7)
+
+
+def test_counted_lines_are_told_from_numbered_ones() -> None:
+    line = "EIP=0000fff0 EFL=00000002 HLT={}\n"
+    assert read_picture(f"  3 {line.format(0)}  1 {line.format(1)}").unnumbered == 4
+    assert read_picture(f"  7 {line.format(0)}").unnumbered == 7
+    assert read_picture(f"  7 {line.format(0)}  8 {line.format(1)}").unnumbered == 2
+    assert read_picture(f"  4 {line.format(0)} 33 {line.format(1)} 62 {line.format(0)}").unnumbered == 3
+    assert read_picture(f"Dec 1 host x[1]:   3 {line.format(0)}").unnumbered == 3
+    assert read_picture(f"  3 {line.format(0)}{line.format(1)}").unnumbered == 2
+
+
+def test_headers_in_a_row_are_of_no_state() -> None:
+    assert read_picture("CPU#0\nCPU#1\nEIP=00001000 EFL=00000002 HLT=0\n").unnumbered == 0
+    (look,) = read_picture("CPU#0\nCPU#1\nEIP=00001000 EFL=00000002 HLT=0\n").latest()
+    assert not look.numbered
+    (look,) = read_picture("CPU#0\n...\nCPU#1\nEIP=00001000 EFL=00000002 HLT=0\n").latest()
+    assert (look.index, look.numbered) == (1, True)
+
+
+def test_the_first_half_of_a_value_is_none() -> None:
+    (look,) = read_picture("CPU#1\nRAX=0000000000000001\nRIP=ffffffff\nGS =0000 ffff8880").latest()
+    assert (look.eip, look.cs_base) == (None, None)
