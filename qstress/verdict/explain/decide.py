@@ -79,14 +79,26 @@ def _no_dump(picture: Picture) -> Explanation | None:
     return Explanation(DumpVerdict.INCONCLUSIVE, INCONCLUSIVE, (), tuple(because), (DUMP,))
 
 
+def _kvm_failed(picture: Picture) -> str:
+    """What shows that KVM would not go on (empty: nothing). Only then QEMU prints the code around EIP
+    (``CPU_DUMP_CODE``), which tells where its words are cut off."""
+    if picture.words.kvm:
+        return f"QEMU says: {picture.words.kvm}"
+    if picture.words.status == "internal-error":
+        return "QEMU's run state is internal-error"
+    if any(look.prints_code for look in picture.latest()):
+        return "the dump ends with the code around EIP, which QEMU prints only when KVM failed"
+    return ""
+
+
 def _qemu_died(picture: Picture) -> Explanation | None:
-    """``cpu_abort`` and ``hw_error`` print the registers and abort. What QEMU or the shell says of its end after KVM
-    had failed is the end all the same, and no more than likely its work: a log can hold two runs."""
-    words = picture.words
-    if words.kvm and words.then_died:
-        because = [f"QEMU says: {words.kvm}", f"QEMU itself then ended: {words.then_died}"]
+    """``cpu_abort`` and ``hw_error`` print the registers and abort. What QEMU, the shell or libvirt say of an end after
+    KVM had failed is no more than likely of the same QEMU: a log can hold two runs."""
+    words, failed = picture.words, _kvm_failed(picture)
+    if failed and words.then_died:
+        because = [failed, f"QEMU itself then ended: {words.then_died}"]
         return Explanation(DumpVerdict.QEMU_DIED, LIKELY, picture.latest(), tuple(because), (HOST_LOG,))
-    if not words.died or words.kvm:
+    if not words.died or failed:
         return None
     because = [f"QEMU says: {words.died}"]
     if words.died_with_dump:
@@ -96,30 +108,20 @@ def _qemu_died(picture: Picture) -> Explanation | None:
 
 
 def _stopped_by_kvm(picture: Picture) -> Explanation | None:
-    """KVM would not go on, and QEMU stops the guest (``internal-error``).
-
-    After a failed emulation QEMU stops only code in real mode or kernel mode (``kvm_arch_stop_on_emulation_error``);
-    and only where KVM fails it prints the code around EIP (``CPU_DUMP_CODE``), which tells where its words are cut.
-    """
-    words, looks = picture.words, picture.latest()
-    because = []
-    confidence = CERTAIN
-    if words.kvm:
-        because.append(f"QEMU says: {words.kvm}")
-        confidence = CERTAIN if words.kvm_with_dump and not picture.foreign.other_cpu else LIKELY
-    elif words.status == "internal-error":
-        because.append("QEMU's run state is internal-error")
-    elif any(look.prints_code for look in looks):
-        because.append("the dump ends with the code around EIP, which QEMU prints only when KVM failed")
-        confidence = LIKELY
-    else:
+    """KVM would not go on, and QEMU stops the guest (``internal-error``); after a failed emulation only where it was of
+    code in real mode or kernel mode (``kvm_arch_stop_on_emulation_error``)."""
+    words, looks, failed = picture.words, picture.latest(), _kvm_failed(picture)
+    if not failed:
         return None
+    because = [failed]
+    sure = words.kvm_with_dump and not picture.foreign.other_cpu if words.kvm else words.status == "internal-error"
     if words.emulation and looks and all(look.cpl == 3 for look in looks):
         because.append("it was an instruction of user code: QEMU then tells, and lets the guest go on")
-        confidence = LIKELY
+        sure = False
     if words.died:
         because.append(f"QEMU also says, before that: {words.died}")
-        confidence = LIKELY
+        sure = False
+    confidence = CERTAIN if sure else LIKELY
     return Explanation(DumpVerdict.STOPPED_BY_KVM, confidence, looks, tuple(because), (HOST_LOG,))
 
 

@@ -34,7 +34,7 @@ _KVM = re.compile(
     re.MULTILINE,
 )
 _DIED = re.compile(
-    r"qemu: (?:fatal|hardware error):[ `_]|qemu: unhandled CPU exception"
+    r"qemu: (?:fatal(?!: (?:not a git|unable to access|clone of))|hardware error):[ `_]|qemu: unhandled CPU exception"
     rf"|{_cut_before('qemu', ': (?:fatal: Trying to execute|hardware error: )')}"
     r"|(?P<asserted>Assertion |Zusicherung |L.assertion |assertion failed|Bail out! ERROR:)",
     re.MULTILINE,
@@ -66,10 +66,15 @@ _CRASHED = re.compile(
 # prompt.
 _BEFORE = re.compile(r"[> |\t*_~`#+-]*(?:[^\"'`]{0,100}[:\])>.}])?[ *_~`]{0,4}(?:error: |ERROR: )?")
 # A failed assertion as the C library and as GLib report it, and what else has these words: compilers, QEMU's tests.
-_LIBC_ASSERTION = re.compile(
-    r"(?<![\w.-])(?:qemu[\w.+-]{0,40}|kvm): [^\n]{1,200}Assertion .{0,400}failed|qemu[^\n]{0,200}\.(?:c|h|inc):\d"
-)
+_LIBC_ASSERTION = re.compile(r"(?<![\w.-])(?:qemu|kvm: )[^\n]{0,200}?\.(?:c|h|inc):\d")
 _GLIB_ASSERTION = re.compile(r"ERROR:\S{1,200}?:\d{1,6}:")
+_QEMUS_ASSERTION = re.compile(r"(?:qemu-(?:system|kvm)|kvm: )")
+_BUILD = re.compile(
+    r"(?:^[> \t]{0,8}|(?<=[:\])>] ))(?:ninja: |make(?:\[\d{1,3}\])?: \*\*\* |FAILED: |\[\d{1,6}/\d{1,6}\] [A-Z][a-z]{1,12}ing )"
+    r"|internal compiler error|(?:collect2|ld): (?:error|returned)|error: static assert|RPM build errors"
+    r"|dpkg-buildpackage: error|\.(?:[ch]|build):\d{1,6}:\d{1,6}: (?:fatal )?(?:error|ERROR):? ",
+    re.MULTILINE,
+)
 _NOT_OF_QEMU = re.compile(
     r"static[ _]assert|:\d{1,6}:\d{1,6}: (?:fatal )?error: |\btests?/|\b(?:g?cc|clang|ld|cc1)(?:plus|\+\+|-\d{1,3})?: "
 )
@@ -104,7 +109,7 @@ _REPORTS = {
     "a debugger's output": r"\biopl=\d|\bcrash> |\br[ai][px] = 0x[0-9a-f]",
     "Xen's output": r"\(XEN\) ",
     "a report of the guest's firmware": r"X64 Exception Type|IA32 Exception Type",
-    "the log of a build": r"^(?:ninja: |make(?:\[\d{1,3}\])?: \*\*\* |FAILED: )|collect2: error|error: static assert",
+    "the log of a build": _BUILD.pattern,
     "a Bochs or VirtualBox log": r"\bCPU is in real mode \(active\)|\bVMMR0\b|Guru Meditation",
 }
 _FOREIGN = tuple(
@@ -120,7 +125,9 @@ def words(text: str, states: Sequence[int]) -> Words:
     :param states: offsets at which vCPU states begin, ascending; only of dumps that QEMU also prints by itself.
     """
     kvm, died = _message(_KVM, text, states), _message(_DIED, text, states)
-    ended = _ended(text, kvm.at, states) if kvm.line else ""
+    if not died.with_dump and _BUILD.search(text) and not _QEMUS_ASSERTION.match(died.line):
+        died = _Message()  # what a build or its tests ran
+    ended = _ended(text, kvm.at if kvm.line else states[-1], states) if kvm.line or states else ""
     ran = _RAN.search(text, 0, states[-1]) if states else None
     panic = _PANIC.search(text) or _CRASHED.search(text)
     return Words(

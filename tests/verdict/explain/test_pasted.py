@@ -23,7 +23,7 @@ from tests.verdict.explain_cases.case import Case
 FUZZ = int(os.environ.get("QSTRESS_EXPLAIN_FUZZ", "1500"))
 HEX_AND_NOISE = "0123456789abcdef=# \n>\x00\x1bZ…"
 SAID_OF_OTHER_CPUS = {"arm-fatal": "qemu-died", "s390-run-failed": "stopped-by-kvm"}
-KVM_FAILED = re.compile(r"KVM internal|entry failed|emulation failure")  # and QEMU's end may be cut away
+KVM_FAILED = re.compile(r"KVM internal|entry failed|emulation failure|internal-error")  # and QEMU's end may be cut away
 REGISTERS = re.compile(r"[ER](?:IP|AX|FL)=[0-9a-f]{4}|HLT=[01]")
 
 
@@ -141,7 +141,10 @@ if FUZZ > 5000:
     "piece",
     ["EIP=", "EIP=0000fff0 ", "CPU#1 ", "HLT=0 ", "EAX=00000000 EBX=1", "CS =0008 ", "Code=<", "=3D", "=\n", "> ",
      "qemu: Assertion ", "KVM: entry failed\n", "\\r\\n", "&amp;", "<br", "rip 0000", "0x00000000: 0x00 ", " ", "\x1b[",
-     "...", "R00=", "VM status: ", "a", "CPU #1: pc=0x0000000000000000\n", "v=0e e=0000\n"],
+     "...", "R00=", "VM status: ", "a", "CPU #1: pc=0x0000000000000000\n", "v=0e e=0000\n",
+     "  3 EIP=0000fff0 HLT=0\n", "CPU#0\nCPU#1\n", "CPU#0\nEIP=0000fff0 HLT=0\n", "EIP=0000fff0 HLT=0\n", "<div>", "**",
+     "Content-Transfer-Encoding: base64\n", "Content-Transfer-Encoding: base64\n\nQUJD\n", "qemu: x.c:1: Assertion ",
+     "KVM internal error. ", "error. Suberror: ", "[1/2] ", "info registers\n", "RAX=00000000\n", "Kernel panic - "],
 )  # fmt: skip
 def test_garbage_of_any_kind_is_read_in_one_pass(piece: str) -> None:
     answer = explain_text((piece * (300_000 // len(piece))).encode())  # a step too many per byte would take minutes

@@ -34,6 +34,9 @@ QTEST = (
     "ERROR:../tests/qtest/boot-serial-test.c:213:test_machine: assertion failed: (ok)\n"
     "Bail out! ERROR:../tests/qtest/boot-serial-test.c:213:test_machine: assertion failed: (ok)\n"
 )
+RUST = "thread 'main' panicked at 'assertion failed: x', /build/qemu/rust/x.rs:10\nmake: *** [x] Error 101\n"
+GLIB = "[2/9] x\nERROR:../util/qemu-x.c:3:f: assertion failed: (x)\nninja: build stopped: subcommand failed.\n"
+GIT = "qemu: fatal: not a git repository (or any of the parent directories): .git\n"
 COMPILER = "clang-15: ../qemu/llvm/lib/CodeGen/x.cpp:77: f: Assertion `x' failed.\n"
 
 CASES = (
@@ -54,5 +57,8 @@ CASES = (
     Case("linker-failed", "not-a-dump", "certain", (), LINKER),
     Case("compiler-failed", "not-a-dump", "certain", (), COMPILER),
     Case("qtest-failed", "not-a-dump", "certain", (), QTEST),
+    Case("rust-failed", "not-a-dump", "certain", (), RUST),
+    Case("a-test-failed-in-a-build", "not-a-dump", "certain", (), GLIB),
+    Case("git-failed", "not-a-dump", "certain", (), GIT),
     Case("empty", "not-a-dump", "certain", (), ""),
 )

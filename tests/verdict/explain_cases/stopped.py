@@ -162,6 +162,20 @@ CASES = (
         (RUNS,),
         EMULATION + IN_KERNEL + "2024-03-01 10:15:00.123+0000: shutting down, reason=crashed\n",
     ),
+    Case(
+        "words-cut-off-and-assertion",
+        "qemu-died",
+        "likely",
+        (RUNS,),
+        REAL_MODE.replace(f"Code={CODE}\n", ASSERTION),
+    ),
+    Case(
+        "run-state-and-assertion",
+        "qemu-died",
+        "likely",
+        (RUNS,),
+        d.asked("VM status: paused (internal-error)\n", "info status") + monitor(kernel(0, 0x10)) + ASSERTION,
+    ),
     Case("internal-error-no-dump-and-died", "qemu-died", "likely", (), EMULATION + "Aborted (core dumped)\n"),
     Case(
         "died-before-and-stopped-now",
