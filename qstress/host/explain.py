@@ -1,4 +1,4 @@
-"""``qstress explain --qmp SOCK``: look at a living guest that somebody kept, and leave it as it was.
+"""``qstress explain --qmp SOCK``: look at a living guest, and leave it as it was.
 
 First what disturbs nothing: run state, vCPU threads and their CPU time, from QEMU 10.0 on the count of exits of each
 vCPU (7.2 asks the vCPU threads for it, which wakes them). Only when asked to, two register dumps and the code at the
@@ -48,7 +48,7 @@ async def explain_live(path: str, *, dump: bool, gap_s: float = GAP_S) -> Explan
     :param dump: whether to dump its registers as well. Under KVM that lets the kernel process a pending INIT or SIPI,
         so it can wake a vCPU that missed its wake-up (facts: qemu.md section 2).
     :raises ConfigError: there is no such socket.
-    :raises RigError: nobody greets there: no QMP, or another client holds it (one is served at a time).
+    :raises RigError: no greeting comes: it speaks no QMP, or another client holds it (one is served at a time).
     """
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
         try:

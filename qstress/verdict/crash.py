@@ -28,7 +28,7 @@ def crash_title(stderr: str) -> str:
 
 
 def ended(returncode: int, stderr: str, *, milestone: str) -> Verdict:
-    """Return the verdict on a QEMU that ended although nobody asked it to.
+    """Return the verdict on a QEMU that ended by itself.
 
     :param returncode: exit status, negative for a signal, as ``subprocess`` has it.
 

@@ -31,25 +31,21 @@ __all__ = ["SLEEPS_BELOW", "SPINS_ABOVE_S", "Examination", "diagnose"]
 
 def diagnose(examination: Examination, log: BootProgress) -> Verdict:
     """Return the verdict on a guest that fell silent before all vCPUs were up."""
-    for rule in _RULES:
-        verdict = rule(examination, log)
-        if verdict is not None:
-            return verdict
-    raise AssertionError("the last rule always answers")
+    return next(verdict for rule in _RULES if (verdict := rule(examination, log)) is not None)  # the last rule applies
 
 
 def _not_running(seen: Examination, _log: BootProgress) -> Verdict | None:
-    """A guest that somebody paused, or that QEMU stopped, stands still as it should."""
+    """A guest that was paused, or that QEMU stopped, stands still as it should."""
     return None if seen.running else Verdict(Outcome.UNKNOWN, f"the guest is not running: {seen.runstate}")
 
 
 def _cured(seen: Examination, log: BootProgress) -> Verdict | None:
     """An AP that slept at the reset vector although the boot CPU had sent its SIPI, and went on once it was dumped.
 
-    Nothing but the dump can have woken it: whoever sends a SIPI makes the thread of its target runnable at once, and
+    Nothing but the dump can have woken it: a CPU that sends a SIPI makes the thread of its target runnable at once, and
     this one slept all the time between the look that found the boot CPU waiting and the first dump. Reading the state
-    of a vCPU makes KVM look again at what is pending (facts: qemu.md section 2); TCG reads without asking anybody, so
-    there a dump cures nothing. It is a lost wake-up, which nobody would have cured without us.
+    of a vCPU makes KVM look again at what is pending (facts: qemu.md section 2); TCG reads without asking KVM, so
+    there a dump cures nothing. It is a lost wake-up, which only the dump has cured.
     """
     before, after = seen.wait_before, seen.wait
     if not seen.kvm or not seen.dumped or before is None or before.over:
@@ -78,7 +74,7 @@ def _cured(seen: Examination, log: BootProgress) -> Verdict | None:
 
 
 def _moving(seen: Examination, _log: BootProgress) -> Verdict | None:
-    """Whatever moves may still arrive."""
+    """What moves may still come up."""
     return _inconclusive("still moving") if seen.progressed or seen.moved else None
 
 
@@ -103,8 +99,8 @@ def _starved(seen: Examination, _log: BootProgress) -> Verdict | None:
 def _all_halted(seen: Examination, log: BootProgress) -> Verdict | None:
     """Every vCPU is halted (an AP may still wait for its SIPI), and their threads slept.
 
-    With interrupts off in all of them only an NMI, an SMI, an INIT or a reset can wake one, and nobody is left to send
-    it. With interrupts on a device may still wake one, so that it is only likely.
+    With interrupts off in all of them only an NMI, an SMI, an INIT or a reset can wake one, and no CPU is left to
+    send it. With interrupts on a device may still wake one, so that it is only likely.
     """
     boot_cpu = seen.after.vcpus[0]
     halted = [new for _, new in seen.aps if new.halted or new.at_reset_vector]
@@ -154,7 +150,7 @@ def _lost_init(seen: Examination, log: BootProgress) -> Verdict | None:
 def _ap_lost_later(seen: Examination, log: BootProgress) -> Verdict | None:
     """An AP that took its SIPI and stopped before it reported: away from the reset vector, not halted as one that is
     done, the same in both dumps, and the boot CPU's count is short. An AP that spins on a lock held by a lost one looks
-    so too, therefore it is certain only of one that sleeps where nobody waits."""
+    so too, therefore it is certain only of one that sleeps in a place where no CPU waits."""
     loop = seen.wait
     if loop is None or loop.over or loop.expected - loop.missing > len(seen.aps):
         return None

@@ -30,7 +30,7 @@ class Doubt(StrEnum):
 class Situation:
     """A trial at one moment; times in monotonic seconds.
 
-    ``expected`` is how many vCPUs have to come up, ``resets`` counts RESET events nobody asked for,
+    ``expected`` is how many vCPUs have to come up, ``resets`` counts the guest's own RESET events,
     ``silent_since_s`` is when the oldest unanswered hammer command was sent (None: nothing is out), ``panicked``
     whether QEMU reported a guest panic. ``looked_s`` is when the last closer look ended that was not believed (None:
     there was none), ``seen`` its title. ``load`` says how busy the host is, in words; ``known_firmware`` whether the
@@ -107,7 +107,7 @@ def stalled(
     """Return the verdict on a living QEMU whose monitor does not answer.
 
     Told apart: the process is stopped (state T); the host does not let it run (``rig``, no fault of QEMU's); the main
-    loop is blocked, be it because a vCPU does not answer its kick (facts: qemu.md 4) or because somebody keeps the big
+    loop is blocked, be it because a vCPU does not answer its kick (facts: qemu.md 4) or because a thread keeps the big
     lock: in-band commands are stuck then, while the monitors' own thread answers out-of-band ones (QEMU 7.2,
     monitor/qmp.c); or that thread is blocked, too. In which call which thread waits is told with it.
 

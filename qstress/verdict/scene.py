@@ -1,8 +1,8 @@
 """What was seen of a guest that stands still, and what that says of each vCPU (pure; the rules are in ``hang``).
 
 Two kinds of witnesses. Register dumps say where a vCPU is. ``/proc`` says whether its thread slept, ran, or wanted to
-and could not, and it disturbs nothing. The second is what tells a lost wake-up from a busy host: whoever sends an INIT
-or a SIPI wakes the thread of its target in the same instant (``kvm_vcpu_kick``; ``qemu_cpu_kick`` under TCG), so an AP
+and could not, and it disturbs nothing. The second is what tells a lost wake-up from a busy host: to send an INIT or a
+SIPI wakes the thread of its target in the same instant (``kvm_vcpu_kick``; ``qemu_cpu_kick`` under TCG), so an AP
 that has been woken and not yet run is runnable, state R. One that sleeps in KVM's or TCG's own wait, while the boot CPU
 is already past its broadcast, has not been woken, however slow the host is.
 """

@@ -152,8 +152,8 @@ class VcpuLook:
 
     @property
     def activity(self) -> VcpuActivity:
-        """What it was doing; HLT tells nothing of an AP at the reset vector (docs/background/qemu.md, "What a register
-        dump shows"). EFLAGS of zero, which no x86 CPU has, is a vCPU that QEMU has not reset for the first time."""
+        """What it was doing; HLT tells nothing of an AP at the reset vector (docs/background/qemu.md, "What HLT says").
+        EFLAGS of zero, which no x86 CPU has, is a vCPU that QEMU has not reset for the first time."""
         if self.eip is None or self.eflags == 0:
             return VcpuActivity.UNKNOWN
         if self.at_reset_vector:

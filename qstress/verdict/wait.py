@@ -1,7 +1,7 @@
 """The boot CPU's wait for its APs, as ``hang`` and ``explain`` both picture it (pure).
 
 SeaBIOS sends INIT and SIPI once and then spins until as many CPUs checked in as it expects; EBX holds that number, and
-so it does in smpscan (``src/fw/smp.c``; docs/background/qemu.md, "SeaBIOS's wait for its APs").
+so it does in smpscan (``src/fw/smp.c``; docs/background/qemu.md, "SeaBIOS's smp.c").
 """
 
 from __future__ import annotations

@@ -103,6 +103,7 @@ async def test_a_lost_ap_by_two_dumps_and_the_code(tmp_path: Path) -> None:
     assert asked == ["info registers -a", "info registers -a", f"xp /156xb {BOOT_CPU_EIP - 78:#x}", "xp /1xw 0xf5240"]
     assert answer.verdict == "lost-init"
     assert any("by its code: it expects 3 CPUs" in reason for reason in answer.because)
+    assert "each time" in answer.because[0]  # two looks, however alike: nobody pasted them
     assert any("CPU#2: its thread runs" in reason for reason in answer.because)  # it is the thread of this test
     assert answer.confidence == "likely"
 

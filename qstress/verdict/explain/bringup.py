@@ -172,7 +172,7 @@ _LOST_INIT_RULES: tuple[Callable[[_LostInit], Explanation | None], ...] = (
 )  # fmt: skip
 
 
-def waits_for_nobody(picture: Picture) -> Explanation | None:
+def waits_for_none(picture: Picture) -> Explanation | None:
     """The boot CPU is in SeaBIOS's wait by its code, and no AP is at the reset vector: the count is wrong, or an AP
     was lost after it had come up."""
     boot_cpu = _boot_cpu(picture)

@@ -284,5 +284,5 @@ _RULES: tuple[Callable[[Picture], Explanation | None], ...] = (
     _all_at_reset_vector,
     bringup.replayed_init,
     bringup.lost_init,
-    bringup.waits_for_nobody,
+    bringup.waits_for_none,
 )

@@ -47,7 +47,7 @@ def looks_of(text: str, blocks: Sequence[Block], *, at_once: bool) -> Looks:
     """Return the dumps that *blocks*, in the order of *text*, make.
 
     A state with the number of one that is already there begins a new dump. States without any number are looks at one
-    vCPU only where each was asked for with ``info registers``; otherwise nobody knows whose they are.
+    vCPU only where each was asked for with ``info registers``; otherwise whose they are is unknown.
 
     :param at_once: whether QEMU printed them by itself, each as another vCPU failed.
     """

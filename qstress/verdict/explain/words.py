@@ -70,7 +70,8 @@ _LIBC_ASSERTION = re.compile(r"(?<![\w.-])(?:qemu|kvm: )[^\n]{0,200}?\.(?:c|h|in
 _GLIB_ASSERTION = re.compile(r"ERROR:\S{1,200}?:\d{1,6}:")
 _QEMUS_ASSERTION = re.compile(r"(?:qemu-(?:system|kvm)|kvm: )")
 _BUILD = re.compile(
-    r"(?:^[> \t]{0,8}|(?<=[:\])>] ))(?:ninja: |make(?:\[\d{1,3}\])?: \*\*\* |FAILED: |\[\d{1,6}/\d{1,6}\] [A-Z][a-z]{1,12}ing )"
+    r"(?:^[> \t]{0,8}|(?<=[:\])>] ))"
+    r"(?:ninja: |make(?:\[\d{1,3}\])?: \*\*\* |FAILED: |\[\d{1,6}/\d{1,6}\] [A-Z][a-z]{1,12}ing )"
     r"|internal compiler error|(?:collect2|ld): (?:error|returned)|error: static assert|RPM build errors"
     r"|dpkg-buildpackage: error|\.(?:[ch]|build):\d{1,6}:\d{1,6}: (?:fatal )?(?:error|ERROR):? ",
     re.MULTILINE,

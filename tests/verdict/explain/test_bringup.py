@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from qstress.model import Confidence, ThreadUsage
-from qstress.verdict.explain.bringup import lost_init, remarks, replayed_init, waits_for_nobody
+from qstress.verdict.explain.bringup import lost_init, remarks, replayed_init, waits_for_none
 from qstress.verdict.explain.picture import Dump, DumpVerdict, Picture, Words
 from qstress.verdict.vcpu import VcpuLook
 from tests.verdict.explain_cases.bringup import LOOP
@@ -106,14 +106,14 @@ def test_a_replayed_init_is_an_ap_in_start_up_code_while_the_boot_cpu_waits() ->
 
 def test_a_wait_for_nobody_takes_the_code() -> None:
     picture = Picture((Dump((BSP, UP)),), memory=AT_THE_LOOP)
-    answer = waits_for_nobody(picture)
+    answer = waits_for_none(picture)
     assert answer is not None
     assert (answer.verdict, answer.confidence) == (DumpVerdict.SPINNING, Confidence.LIKELY)
-    twice = waits_for_nobody(replace(picture, dumps=(*picture.dumps, Dump((BSP_LATER, UP)))))
+    twice = waits_for_none(replace(picture, dumps=(*picture.dumps, Dump((BSP_LATER, UP)))))
     assert twice is not None
     assert twice.confidence is Confidence.CERTAIN
-    assert waits_for_nobody(replace(picture, memory=())) is None
-    assert waits_for_nobody(replace(picture, dumps=(Dump((BSP, UP, LOST)),))) is None
+    assert waits_for_none(replace(picture, memory=())) is None
+    assert waits_for_none(replace(picture, dumps=(Dump((BSP, UP, LOST)),))) is None
 
 
 def test_remarks_on_aps_where_the_picture_is_another() -> None:
