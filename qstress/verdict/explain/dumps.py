@@ -20,9 +20,10 @@ _LAYOUT = re.compile(r"[\s>|]+")
 #: QEMU's prompt, or another way to ask for the registers of the monitor's one vCPU.
 _ASKED_ONE = re.compile(r"info registers(?![\"' \t]{0,4}-a)")
 _OTHER_GUEST = re.compile(
-    r"\b(?:another|other|different|new|second) (?:guest|vm|host|machine|boot|system|server|node|instance|reporter)\b"
+    r"\b(?:another|other|different|new|second) "
+    r"(?:guest|vm|host|machine|boot|system|server|node|instance|reporter|try|attempt)\b"
     r"|\b(?:another|different) run\b|\bafter (?:a |the )?(?:re-?boot|re-?start|reset)\b|\bsystem_reset\b"
-    r"|\bre-?booted|\bre-?started|\"event\": ?\"RESET\"",
+    r"|\b(?:re)?started (?:it|the \w{1,10}) again\b|\bre-?booted|\bre-?started|\"event\": ?\"RESET\"",
     re.IGNORECASE,
 )
 #: So many earlier states of one vCPU at one address are compared register by register.
@@ -157,7 +158,7 @@ def _without_numbers(text: str, blocks: Sequence[Block], *, at_once: bool) -> Lo
     for block in blocks:
         twin = seen.twin(block)
         quoted = twin is not None and _quotation(text, block.begin) > _quotation(text, twin.begin)
-        if twin is not None and (one_by_one or quoted or (block.whole and twin.whole)):
+        if twin is not None and (one_by_one or quoted or twin.whole):
             continue
         seen.add(block)
         kept.append(block)

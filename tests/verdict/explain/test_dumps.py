@@ -10,8 +10,9 @@ from qstress.model import Confidence
 from qstress.verdict.explain.block import Block
 from qstress.verdict.explain.dumps import Looks, looks_of
 from qstress.verdict.explain.pasted import explain_text
+from qstress.verdict.explain.read import read_picture
 from tests.verdict.explain_cases import damage as d
-from tests.verdict.explain_cases.dumps import Vcpu, kernel, monitor, parked, post, reset, user, waiting
+from tests.verdict.explain_cases.dumps import Vcpu, kernel, monitor, parked, post, qemu, reset, user, waiting
 
 EIP = 0xEE2FB
 
@@ -64,6 +65,12 @@ def test_states_without_a_number_are_of_unknown_vcpus() -> None:
     assert made(state(None), state(None, 7), at_once=True).unnumbered == 0
 
 
+def test_a_line_out_of_a_whole_dump_is_no_further_state() -> None:
+    text = qemu(post(), None) + "Note its EIP=000e98b6 EFL=00000002 HLT=0.\n"
+    assert read_picture(text).unnumbered == 0
+    assert read_picture(text + "And EIP=000e98b7 EFL=00000002 HLT=0.\n").unnumbered == 2
+
+
 def test_a_mention_of_a_numbered_state_is_no_further_vcpu() -> None:
     assert indices(made(state(0), state(1, 7), state(None, 7))) == [[0, 1]]
     assert indices(made(state(0), state(1, 7), state(None, 9))) == [[0, 1, 2]]
@@ -77,6 +84,8 @@ def test_a_mention_of_a_numbered_state_is_no_further_vcpu() -> None:
         ("on another host", True),
         ("(qemu) system_reset", True),
         ("the second dump", False),
+        ("I killed it and started the VM again", True),
+        ("the second attempt", True),
     ],
 )
 def test_two_boots_are_not_one_history(said: str, interrupted: bool) -> None:

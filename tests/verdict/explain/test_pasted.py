@@ -23,9 +23,8 @@ from tests.verdict.explain_cases.case import Case
 FUZZ = int(os.environ.get("QSTRESS_EXPLAIN_FUZZ", "1500"))
 HEX_AND_NOISE = "0123456789abcdef=# \n>\x00\x1bZ…"
 SAID_OF_OTHER_CPUS = {"arm-fatal": "qemu-died", "s390-run-failed": "stopped-by-kvm"}
-KVM_FAILED = re.compile(
-    r"KVM internal|entry failed|emulation failure|internal-error|^exception \d", re.MULTILINE
-)  # and QEMU's end may be cut away
+# What shows that KVM failed, where the words on QEMU's end are cut away.
+KVM_FAILED = re.compile(r"KVM internal|entry failed|emulation failure|internal-error|^exception \d", re.MULTILINE)
 REGISTERS = re.compile(r"[ER](?:IP|AX|FL)=[0-9a-f]{4}|HLT=[01]")
 
 
