@@ -98,3 +98,58 @@ def test_states_that_cannot_be_told() -> None:
 
 def test_it_is_said_when_not_all_was_read() -> None:
     assert decide(Picture(over_time(RUNS), left_out=7)).because[-1] == "7 further states were not read"
+
+
+AT_RESET = VcpuLook(0, eip=0xFFF0, eflags=2, halted=False, cs_selector=0xF000, cs_base=0xFFFF0000, whole=True)
+
+
+def test_a_guest_that_was_reset_after_it_had_run_is_not_said_to_have_run_nothing() -> None:
+    fresh = decide(Picture(over_time(AT_RESET)))
+    assert not any("reset since" in reason for reason in fresh.because)
+    spoke = decide(Picture(over_time(AT_RESET), Words(ran="Booting from")))
+    assert any("'Booting from'" in reason and "reset since" in reason for reason in spoke.because)
+    ran = decide(Picture(over_time(RUNS, AT_RESET)))
+    assert any("elsewhere: it was reset since" in reason for reason in ran.because)
+    for answer in (fresh, spoke, ran):
+        assert (str(answer.verdict), str(answer.confidence)) == ("reset-vector", "likely")
+        assert not any("no instruction" in reason for reason in answer.because)
+
+
+def test_a_log_of_resets_shows_where_each_vcpu_was_before_its_last_one() -> None:
+    at_a_reset = replace(AT_RESET, of_reset=True)
+    assert told(Picture(over_time(at_a_reset), logged=True)) == ("reset-vector", "likely")
+    assert told(Picture(over_time(AT_RESET), logged=True)) == ("inconclusive", "inconclusive")
+    assert told(Picture(over_time(replace(at_a_reset, eip=0x7C00)), logged=True)) == ("inconclusive", "inconclusive")
+
+
+def test_states_without_numbers_are_inconclusive_whatever_they_are() -> None:
+    for look in (RUNS, IDLE, HALTED, AT_RESET):
+        unknown = (replace(look, numbered=False), replace(look, numbered=False, index=1))
+        answer = decide(Picture((Dump(unknown),), unnumbered=2))
+        assert (str(answer.verdict), str(answer.confidence)) == ("inconclusive", "inconclusive")
+        assert "2 states without vCPU numbers" in answer.because[0]
+        assert "info registers -a" in answer.ask_for[0]
+
+
+def test_a_copy_is_called_one_and_another_look_is_asked_for() -> None:
+    answer = decide(Picture(over_time(RUNS), copies=1))
+    assert any("copies are one look" in reason for reason in answer.because)
+    assert "a copy, one look" in answer.ask_for[0]
+    stopped = decide(Picture(over_time(RUNS), Words(kvm=STOPPED, kvm_with_dump=True), copies=1))
+    assert (str(stopped.confidence), len(stopped.because)) == ("certain", 1)
+
+
+def test_looks_at_two_boots_are_certain_of_nothing() -> None:
+    looks = over_time(RUNS, RUNS, RUNS)
+    assert told(Picture(looks)) == ("spinning", "certain")
+    answer = decide(Picture(looks, interrupted=True))
+    assert (str(answer.verdict), str(answer.confidence)) == ("spinning", "likely")
+    assert answer.ask_for
+
+
+def test_a_kernels_panic_is_told_whatever_the_answer() -> None:
+    words = Words(panic="Kernel panic - not syncing: Fatal exception")
+    for picture in (Picture(words=words), Picture(over_time(RUNS), words)):
+        assert "a kernel's panic" in decide(picture).because[-1]
+    fault = decide(Picture(over_time(RUNS), Words(panic="BUG: soft lockup")))
+    assert "a kernel's report of a fault" in fault.because[-1]

@@ -74,6 +74,7 @@ def test_copies_are_dropped_and_looks_are_not() -> None:
 def test_logged_states_count_where_there_is_nothing_else() -> None:
     logged = "     0: v=0e e=0002 i=0 cpl=0\n" + qemu(kernel(0, 0x101300), None, log=True)
     assert read_picture(logged).logged
+    assert read_picture(logged * 2).copies == 0  # two exceptions, however alike
     both = read_picture(monitor(parked(0)) + logged)
     assert not both.logged
     assert [look.halted for look in both.latest()] == [True]

@@ -61,6 +61,7 @@ CASES = (
     Case("digest-of-one-line", *UNCLEAR, (RESET,), digest(grepped(ALL_AT_RESET, "EIP="))),
     Case("digest-of-a-reset-log", *UNCLEAR, (RESET, RESET), digest(grepped(RESETS, "EIP="))),
     Case("digest-of-a-whole-reset-log", *UNCLEAR, (RESET, RESET), digest(RESETS)),
+    Case("digest-of-one-vcpu", *UNCLEAR, (RUNS, RUNS), digest(monitor(post(0xE9000)) + monitor(post(0xE9100)))),
     Case(
         "sorted-dump", *UNCLEAR, (RESET, RUNS, HALTED), "".join(f"{x}\n" for x in sorted(set(LOST_1_OF_4.splitlines())))
     ),
