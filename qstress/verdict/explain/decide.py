@@ -27,8 +27,6 @@ from qstress.verdict.explain.picture import DumpVerdict, Explanation, Picture
 from qstress.verdict.vcpu import VcpuActivity, VcpuLook, VcpuRole, distinct_places, look_names, within_few_bytes
 
 CERTAIN, LIKELY, INCONCLUSIVE = Confidence.CERTAIN, Confidence.LIKELY, Confidence.INCONCLUSIVE
-
-
 #: What several looks can make certain; QEMU's own words need no second one.
 _OF_LOOKS = frozenset(DumpVerdict) - {DumpVerdict.STOPPED_BY_KVM, DumpVerdict.QEMU_DIED, DumpVerdict.NOT_A_DUMP}
 
@@ -60,20 +58,16 @@ def _no_dump(picture: Picture) -> Explanation | None:
     """Without any vCPU QEMU's words still tell that KVM stopped or QEMU died, unless they are of another CPU."""
     if picture.dumps:
         return None
-    words, foreign = picture.words, picture.foreign
-    stopped = words.kvm or ("run state internal-error" if words.status == "internal-error" else "")
-    said = stopped or words.died
+    words, foreign, failed = picture.words, picture.foreign, _kvm_failed(picture)
+    said = failed or (f"QEMU says: {words.died}" if words.died else "")
     if foreign.dump or (not said and not picture.remnants):
         because = [f"it is {foreign.name}" if foreign.name else "it holds no line of a QEMU register dump"]
-        if said:
-            because.append(f"the text also says: {said}")
+        because += [f"beside it {said}"] if said else []
         return Explanation(DumpVerdict.NOT_A_DUMP, CERTAIN, (), tuple(because), (DUMP,))
     if said:
-        because = [f"QEMU says: {said}", "the text holds no register dump"]
-        if words.kvm and words.then_died:
-            because.insert(1, f"QEMU itself then ended: {words.then_died}")
-        died = words.then_died or not stopped
-        verdict = DumpVerdict.QEMU_DIED if died else DumpVerdict.STOPPED_BY_KVM
+        ended = [f"QEMU itself then ended: {words.then_died}"] if failed and words.then_died else []
+        verdict = DumpVerdict.QEMU_DIED if ended or not failed else DumpVerdict.STOPPED_BY_KVM
+        because = [said, *ended, "the text holds no register dump"]
         return Explanation(verdict, LIKELY, (), tuple(because), (HOST_LOG,))
     because = ["parts of an x86 register dump are there, but no instruction pointer"]
     return Explanation(DumpVerdict.INCONCLUSIVE, INCONCLUSIVE, (), tuple(because), (DUMP,))

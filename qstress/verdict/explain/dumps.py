@@ -131,7 +131,7 @@ def _without_mentions(blocks: Sequence[Block]) -> Iterator[Block]:
         if block.index is not None and len(by_address[at]) < _COMPARED:
             by_address[at].append(block)
     for block in blocks:
-        near = by_address[block.registers.get("IP")]
+        near = by_address.get(block.registers.get("IP"), ())
         if block.index is not None or not any(block.agrees(known) for known in near):
             yield block
 

@@ -142,7 +142,7 @@ def _counts(text: str) -> dict[int, int]:
         return {}
     apart = [text.count("\n", before.start(), after.start()) for before, after in pairwise(lines)]
     grown = [int(after[1]) - int(before[1]) for before, after in pairwise(lines)]
-    if grown == apart != [] or (len(grown) > 1 and all(map(ge, grown, apart))):
+    if len(grown) > 1 and all(map(ge, grown, apart)) or (grown and grown == apart):
         return {}  # of lines that were numbered, all of them or some
     return {text.rfind("\n", 0, line.start(1)) + 1: int(line[1]) for line in lines}
 
