@@ -24,8 +24,8 @@ from qstress.registers import parse_text, parse_xp
 from qstress.trial import boot_cpu
 from qstress.trial.boot_cpu import BootCpu
 from qstress.verdict.apic import sipi_sent
+from qstress.verdict.examination import Examination, watched_enough
 from qstress.verdict.limits import Limits
-from qstress.verdict.scene import Examination, watched_enough
 
 #: How often the boot CPU is looked at to find it in its wait loop: smpscan spends part of its wait in a subroutine.
 LOOKS = 8

@@ -21,7 +21,7 @@ from qstress.model import (
     Outcome,
     Verdict,
 )
-from qstress.verdict.scene import LOOP_BYTES, SLEEPS_BELOW, SPINS_ABOVE_S, Examination
+from qstress.verdict.examination import LOOP_BYTES, SLEEPS_BELOW, SPINS_ABOVE_S, Examination
 from qstress.verdict.signature import finding_signature
 from qstress.verdict.vcpu import cpu_names
 from qstress.verdict.wording import states, threads, waits

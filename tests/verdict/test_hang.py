@@ -8,7 +8,7 @@ from qstress.firmware.seabios import BootLog
 from qstress.model import Confidence, FindingClass, Milestone, Outcome, VcpuState, WaitLoop
 from qstress.verdict.hang import Examination, diagnose
 from tests.samples import at_reset, running, seen
-from tests.verdict.scenes import ALL_UP, HALTED, LOG, LOST_INIT, NO_WAIT, SPINS_AT, thread, threads
+from tests.verdict.examinations import ALL_UP, HALTED, LOG, LOST_INIT, NO_WAIT, SPINS_AT, thread, threads
 
 EARLY = replace(LOG, milestone=Milestone.BANNER, checkins=0)
 

@@ -10,7 +10,7 @@ from qstress.model import Accel, Confidence, FindingClass, Milestone, Outcome, V
 from qstress.verdict.judge import LOOP_RESETS, Doubt, Situation, assess, next_look_s, stalled
 from qstress.verdict.limits import Learned, limits
 from tests.samples import shape
-from tests.verdict.scenes import thread
+from tests.verdict.examinations import thread
 
 LIMITS = limits(shape(4, Accel.KVM))
 CALM = Situation(

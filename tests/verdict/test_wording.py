@@ -3,7 +3,7 @@ from __future__ import annotations
 from qstress.verdict.wait import ApWait
 from qstress.verdict.wording import states, threads, waits
 from tests.samples import at_reset, running, seen
-from tests.verdict.scenes import thread
+from tests.verdict.examinations import thread
 
 
 def test_states_are_counted() -> None:

@@ -13,9 +13,9 @@ from functools import cached_property
 from qstress.firmware.smpscan import LOCATIONS, CpuLocation
 from qstress.model import Confidence, ThreadUsage
 from qstress.registers import WAIT_LOOP_BYTES, wait_loop_count_address
+from qstress.verdict.examination import SLEEPS_BELOW, SPINS_ABOVE_S
 from qstress.verdict.explain.ask import SECOND_DUMP, STATUS, THREADS, code_around, to_collect
 from qstress.verdict.explain.picture import DumpVerdict, Explanation, Picture
-from qstress.verdict.scene import SLEEPS_BELOW, SPINS_ABOVE_S
 from qstress.verdict.vcpu import VcpuLook, VcpuRole, look_names, within_few_bytes
 from qstress.verdict.wait import ApWait
 

@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from qstress.model import Confidence, ThreadUsage
+from qstress.verdict.examination import SLEEPS_BELOW
 from qstress.verdict.explain.picture import DumpVerdict, Explanation
-from qstress.verdict.scene import SLEEPS_BELOW
 from qstress.verdict.vcpu import VcpuLook, look_names
 
 #: What to do when nothing but registers can tell.

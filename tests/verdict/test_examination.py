@@ -5,9 +5,9 @@ from dataclasses import replace
 import pytest
 
 from qstress.model import VcpuState
-from qstress.verdict.scene import LOOP_LOOKS, SPINS_ABOVE_S, starving, watched_enough
+from qstress.verdict.examination import LOOP_LOOKS, SPINS_ABOVE_S, starving, watched_enough
 from tests.samples import at_reset, running, seen
-from tests.verdict.scenes import HALTED, LOST_INIT, thread, threads
+from tests.verdict.examinations import HALTED, LOST_INIT, thread, threads
 
 
 def test_lost_is_who_stands_at_the_reset_vector_twice() -> None:

@@ -1,10 +1,10 @@
-"""Made-up looks at guests that stand still, for the tests of ``scene`` and ``hang``; real ones are in tests/live."""
+"""Made-up looks at guests that stand still, for the tests of ``hang``; real ones are in tests/live."""
 
 from __future__ import annotations
 
 from qstress.firmware.seabios import BootLog
 from qstress.model import Milestone, ThreadUsage, WaitLoop
-from qstress.verdict.scene import Examination
+from qstress.verdict.examination import Examination
 from tests.samples import at_reset, running, seen
 
 LOG = BootLog(Milestone.CHECKIN, banners=1, checkins=2, last_line="handle_smp: apic_id=0x2")
