@@ -9,6 +9,10 @@ from qstress.verdict.vcpu import VcpuLook
 
 #: General registers in the order QEMU prints them, up to the instruction pointer.
 GENERAL = ("AX", "BX", "CX", "DX", "SI", "DI", "BP", "SP", "IP")
+#: What a vCPU that runs leaves as it is; CS moves with EIP.
+_STAYS = frozenset(
+    f"{name}{part}" for name in ("ES", "SS", "DS", "FS", "GS", "LDT", "TR") for part in ("", " selector")
+)
 _ORDER = (*GENERAL, "FL", "hlt", "ES", "CS", "SS", "DS", "FS", "GS", "LDT", "TR", "cr0")
 
 
@@ -36,7 +40,6 @@ class Block:
     prints_code: bool = False
     _names: dict[str, None] = field(default_factory=dict)  # in order of coming
     _again: bool = False
-    _key: int = 0
 
     def is_past(self, name: str) -> bool:
         """Whether *name*, a general register, can only belong to the next state."""
@@ -45,7 +48,6 @@ class Block:
     def saw(self, name: str, token: re.Match[str]) -> bool:
         """Note that *token* came; return whether it is the first of its *name*."""
         self.end = token.end()
-        self._key = hash((self._key, token[0]))
         first = name not in self._names
         self._again |= not first and name in _ORDER
         self._names[name] = None
@@ -66,10 +68,17 @@ class Block:
         return not self._again and tuple(name for name in self._names if name in _ORDER) == _ORDER
 
     def agrees(self, other: Block) -> bool:
-        """Whether nothing that both show differs, so that one can be a copy of the other, whole or in part."""
-        both = self.registers.keys() & other.registers.keys()
-        halted = {self.halted, other.halted} - {None}
-        return bool(both) and len(halted) < 2 and all(self.registers[name] == other.registers[name] for name in both)
+        """Whether nothing that both show has moved, so that one can be a copy of the other, whole or in part."""
+        theirs = other.registers
+        equal = [
+            theirs[name] == value for name, value in self.registers.items() if name in theirs and name not in _STAYS
+        ]
+        return bool(equal) and all(equal) and len({self.halted, other.halted} - {None}) < 2
+
+    @property
+    def key(self) -> int:
+        """Equal for states that are equal in all that moves."""
+        return hash((self.halted, *sorted(item for item in self.registers.items() if item[0] not in _STAYS)))
 
     @property
     def shown(self) -> int:
@@ -95,7 +104,7 @@ class Block:
             long=self.long,
             linear=self.linear,
             whole=self.whole,
-            key=self._key,
+            key=self.key,
             prints_code=self.prints_code,
             of_reset=self.of_reset,
         )

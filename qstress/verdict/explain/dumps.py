@@ -1,7 +1,7 @@
 """Put the states of a text together into dumps, each of them one look: a copy is no second one.
 
 A dump is quoted in replies, repeated by trackers, and pasted in part. So a later dump is another look only where a
-register that both show differs. What is said between two dumps proves nothing: a mail's date stands there as well.
+register that moves differs in both. What is said between two dumps proves nothing: a mail's date stands there as well.
 """
 
 from __future__ import annotations
@@ -119,7 +119,7 @@ class _Seen:
         return next((earlier for earlier in near[: 2 * _COMPARED] if earlier.agrees(block)), None)
 
     def _keys(self, block: Block) -> Iterator[tuple[int | None, int]]:
-        yield block.index, hash((block.halted, *sorted(block.registers.items())))
+        yield block.index, block.key
         yield block.index, hash(_LAYOUT.sub("", self.text[block.begin : block.end]))
 
 

@@ -29,7 +29,8 @@ _GAP = r"[\s>|]{1,12}"
 _TOKEN = re.compile(
     r"(?=[CDEFGHLRSTcrv])(?:"
     rf"(?P<gpr>(?P<wide>[ER])(?P<name>[ABCD]X|[SD]I|[BSI]P|FL) ?= ?(?P<value>{_HEX}))"
-    r"|(?P<high>(?<![A-Z])(?P<number>R(?:[89]|[12]\d|3[01])) {0,2}= ?(?P<high_value>[0-9a-fA-F]{16})(?![0-9a-fA-F]))"
+    r"|(?P<more>(?<![A-Z])(?P<more_name>R(?:[89]|[12]\d|3[01])|CR[23]) {0,2}= ?(?P<more_value>"
+    r"[0-9a-fA-F]{8,16})(?![0-9a-fA-F]))"
     rf"|(?P<seg>(?P<segment>[CDEFGS]S|TR|LDT) ?= ?(?P<selector>[0-9a-fA-F]{{4}}){_GAP}(?P<base>{_HEX}))"
     r"|(?P<hlt>H\s?L\s?T\s?=\s?(?P<halted>[01])(?![0-9a-fA-F]))"
     r"|(?P<smm>SMM ?= ?1(?![0-9a-fA-F]))"
@@ -154,8 +155,8 @@ def _name(token: re.Match[str], kind: str | None) -> str:
             return token["name"]
         case "seg":
             return token["segment"]
-        case "high":
-            return token["number"]
+        case "more":
+            return token["more_name"]
         case "kgpr":
             return token["kname"].upper()
         case "kip" | "cpus":
@@ -176,8 +177,8 @@ def _take(block: Block, token: re.Match[str], kind: str | None, name: str) -> No
         case "seg" if first and not (block.long and len(token["base"]) < 16):
             block.registers[name] = int(token["base"], 16)
             block.registers[name + " selector"] = int(token["selector"], 16)
-        case "high" if first:
-            block.registers[name] = int(token["high_value"], 16)
+        case "more" if first and len(token["more_value"]) == (8 if name in ("CR2", "CR3") and not block.long else 16):
+            block.registers[name] = int(token["more_value"], 16)
         case "hlt" if first:
             block.halted = token["halted"] == "1"
         case "smm":

@@ -71,6 +71,23 @@ def test_copies_are_dropped_and_looks_are_not() -> None:
     assert len(read_picture(dump + monitor(waiting(0xEE2E7, expects=2), reset(1))).dumps) == 2
 
 
+@pytest.mark.parametrize(
+    ("name", "now"),
+    [
+        ("R12=0000000000000000", "R12=0000000000000001"),
+        ("CR2=0000000000000000", "CR2=00007f5c3a20c3f1"),
+        ("CR2=0000000000000000", "CR2=00000000"),
+        ("RSI=0000000000000000", "RSI=0000"),
+    ],
+)
+def test_a_register_that_moved_tells_two_looks_apart_and_a_part_of_one_does_not(name: str, now: str) -> None:
+    dump = monitor(kernel(0, 0x1000))
+    assert name in dump
+    whole = len(now) == len(name)
+    assert len(read_picture(dump + dump.replace(name, now)).dumps) == 1 + whole
+    assert len(read_picture(dump + dump.replace("TR =0000 0000", "TR =0040 ffff")).dumps) == 1  # that does not move
+
+
 def test_logged_states_count_where_there_is_nothing_else() -> None:
     logged = "     0: v=0e e=0002 i=0 cpl=0\n" + qemu(kernel(0, 0x101300), None, log=True)
     assert read_picture(logged).logged
