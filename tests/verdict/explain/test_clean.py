@@ -15,6 +15,7 @@ from qstress.verdict.explain.clean import cleaned
         (b"\xff EIP", "\ufffd EIP"),
         ("EAX=1\u00a0EBX=2\u2003ECX=\u200b3".encode(), "EAX=1 EBX=2 ECX=3"),
         (rb"CPU\#0 EIP\=1 C:\dir", r"CPU#0 EIP=1 C:\dir"),
+        (b"**qemu: hardware error:** x *** Guest State *** **", "qemu: hardware error: x *** Guest State *** "),
         (b"<div>EDX=1</div><div>ESI=2</div>", "\nEDX=1\n\nESI=2\n"),
         (b"<blockquote><strong>x</strong></blockquote> a &amp;gt; b Code=<dd>", "\nx\n a > b Code=<dd>"),
         (b"a<br/>\n<b>EIP</b>=1 &gt; 2 Code=<00> &amp;", "a\nEIP=1 > 2 Code=<00> &"),
