@@ -21,7 +21,7 @@ from qstress.run.soak import INTERRUPTED_EXIT
 from qstress.stats.compare import compare
 from qstress.stats.tally import Tally
 from qstress.store.evidence import write_evidence
-from qstress.verdict.explain.picture import Answer
+from qstress.verdict.explain.picture import DumpVerdict
 from tests.docs.markdown import ROOT, code, rows, section
 from tests.metrics.samples import at_start
 from tests.report.test_summary import FACTS
@@ -120,4 +120,4 @@ def test_every_key_of_the_summary() -> None:
 
 
 def test_every_verdict_of_explain() -> None:
-    assert {str(answer) for answer in Answer} <= set(code(section(TEXT, "Explanations as JSON")))
+    assert {str(answer) for answer in DumpVerdict} <= set(code(section(TEXT, "Explanations as JSON")))
