@@ -165,8 +165,8 @@ def _all_at_reset_vector(picture: Picture) -> Explanation | None:
         because.append(f"QEMU says that the guest does not run: {words.status}")
     elif not words.status:
         because.append("whether it was started since its last reset (-S, paused) is not in the registers")
-    always = len(picture.dumps) > 1 and all(look.at_reset_vector for dump in picture.dumps for look in dump.looks)
-    sure = boot_cpu and all(look.whole for look in looks) and (words.paused or always)
+    stood = all(look.at_reset_vector for dump in picture.dumps for look in dump.looks)
+    sure = boot_cpu and stood and all(look.whole for look in looks) and (words.paused or len(picture.dumps) > 1)
     asked = to_collect(picture, STATUS)
     return Explanation(DumpVerdict.RESET_VECTOR, CERTAIN if sure else LIKELY, looks, tuple(because), asked)
 

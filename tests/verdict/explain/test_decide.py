@@ -110,6 +110,8 @@ def test_a_guest_that_was_reset_after_it_had_run_is_not_said_to_have_run_nothing
     assert any("'Booting from'" in reason and "reset since" in reason for reason in spoke.because)
     ran = decide(Picture(over_time(RUNS, AT_RESET)))
     assert any("elsewhere: it was reset since" in reason for reason in ran.because)
+    assert told(Picture(over_time(RUNS, AT_RESET), Words(status="paused"))) == ("reset-vector", "likely")
+    assert told(Picture(over_time(AT_RESET), Words(status="paused"))) == ("reset-vector", "certain")
     for answer in (fresh, spoke, ran):
         assert (str(answer.verdict), str(answer.confidence)) == ("reset-vector", "likely")
         assert not any("no instruction" in reason for reason in answer.because)
