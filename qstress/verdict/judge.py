@@ -220,7 +220,9 @@ def _restarted(situation: Situation, log: BootProgress, limits: Limits) -> Verdi
         Outcome.RESTART,
         "replayed INIT: the firmware ran again from the reset vector inside one bring-up",
         FindingClass.REPLAYED_INIT,
-        finding_signature(FindingClass.REPLAYED_INIT, (), min(log.milestone, Milestone.FOUND)),  # the bring-up ends there
+        finding_signature(
+            FindingClass.REPLAYED_INIT, (), min(log.milestone, Milestone.FOUND)
+        ),  # the bring-up ends there
         Confidence.CERTAIN if direct else Confidence.LIKELY,
         log.restart_signs + resets,
     )
