@@ -50,7 +50,7 @@ from qstress.stats.compare import Comparison
 from qstress.stats.tally import Tally
 from qstress.store.read import open_run
 from qstress.store.rows import as_stored
-from qstress.store.write import RunStore, call_qstress
+from qstress.store.write import EvidenceRules, RunStore, call_qstress
 from qstress.trial.context import TrialContext
 from qstress.trial.process_run import run_process
 from qstress.verdict.limits import Learned
@@ -230,7 +230,9 @@ def start(
         "builds": {build.name: _provenance(build) for build in settings.builds},
     }
     store = stack.enter_context(
-        RunStore.create(settings.runs_dir, settings.name, run, now=started, token=secrets.token_hex(3))
+        RunStore.create(
+            settings.runs_dir, settings.name, run, now=started, token=secrets.token_hex(3), rules=_rules(settings)
+        )
     )
     return _wire(settings, kvm, store, started, on_result)
 
@@ -250,7 +252,7 @@ def resume(
     with open_run(run) as record:
         if record.run.get("sha256") != digest(settings):
             raise ConfigError(f"{run}: the configuration or a QEMU binary has changed since; start a new run instead")
-        store = stack.enter_context(RunStore.reopen(run))
+        store = stack.enter_context(RunStore.reopen(run, rules=_rules(settings)))
         soak = _wire(settings, kvm, store, datetime.fromisoformat(str(record.run["started"])), on_result)
         soak.totals.restore(record, soak.plan)
         soak.campaign.first_block = record.next_block()
@@ -309,6 +311,10 @@ def evidence_texts(result: TrialResult, evidence: Evidence) -> dict[str, str]:
     return {"story.txt": story(result, evidence), "timeline.svg": svg(of(result, evidence))}
 
 
+def _rules(settings: Settings) -> EvidenceRules:
+    return EvidenceRules(repro_script, evidence_texts, max_bytes=settings.record_max_bytes)
+
+
 def _wire(
     settings: Settings, kvm: KvmFacts, store: RunStore, started: datetime,
     on_result: Callable[[TrialResult, str | None], None],
@@ -316,9 +322,6 @@ def _wire(
     plan = Plan(settings.builds, settings.strata, settings.seed)
     totals = Totals(settings, plan)
     tally = totals.tally
-    store.repro_script = repro_script
-    store.texts = evidence_texts
-    store.max_bytes = settings.record_max_bytes
     open_findings: dict[int, tuple[TrialResult, str | None]] = {}
 
     def finished(result: TrialResult, place: str | None) -> None:
