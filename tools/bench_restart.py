@@ -18,12 +18,12 @@ import anyio
 from qstress.firmware.smpscan import SETTLE_S
 from qstress.interposer import build as interposer
 from qstress.model import Accel, Evidence, FindingClass, Trial, TrialResult
-from qstress.stats.clusters import dispersion
+from qstress.stats.clusters import spread
 from qstress.stats.exact import Table
-from qstress.stats.ratio import Ratio, rate_ratio
 from qstress.trial.context import TrialContext
 from qstress.trial.process_run import run_process
 from tests.live.rig import planned, pretending
+from tools.ratio import Ratio, rate_ratio
 
 
 @dataclass(slots=True)
@@ -66,7 +66,7 @@ class Restarts:
         """The rate in place over the rate in fresh processes."""
         a, b = self.in_place, self.fresh
         table = Table(sum(a.lost), sum(a.trials), sum(b.lost), sum(b.trials))
-        return rate_ratio(table, index_a=dispersion([(a.lost, a.trials)]) or 1.0)
+        return rate_ratio(table, index_a=spread([(a.lost, a.trials)]).index or 1.0)
 
     def __str__(self) -> str:
         value, lower, upper = self.ratio

@@ -24,7 +24,7 @@ from prometheus_client.registry import Collector
 from qstress import __version__
 from qstress.metrics.snapshot import BOOT_BUCKETS_S, DETECTION_BUCKETS_S, RateCounts, RunVerdict, Snapshot
 from qstress.model import LATENCY_BUCKETS_S
-from qstress.stats.clusters import dispersion, widened
+from qstress.stats.clusters import widened
 from qstress.stats.compare import Decision
 from qstress.stats.counts import Counts, above
 from qstress.stats.intervals import Interval
@@ -89,7 +89,7 @@ def hang_limits(cell: RateCounts) -> Interval:
     """Return the limits of the hang ratio as summary.json has them; 0 to 1 before the first trial."""
     if not cell.n:
         return Interval(0.0, 1.0)
-    return _widened(cell.hangs, cell.n, dispersion(cell.runs))
+    return _widened(cell.hangs, cell.n, cell.dispersion)
 
 
 @lru_cache(maxsize=8192)  # most cells have not changed since the last scrape

@@ -85,14 +85,14 @@ class Progress:
 class RateCounts:
     """The counted trials of one build at one -smp, summed over machines and hammers; ``hangs`` of ``n`` is the rate.
 
-    ``runs`` has, for each cell whose trials share processes, the hangs and the trials of each process-run.
+    ``dispersion`` is the index that widens its interval where trials share processes, None where they do not.
     """
 
     build: str
     smp: int
     n: int
     hangs: int
-    runs: tuple[tuple[Sequence[int], Sequence[int]], ...]
+    dispersion: float | None
     outcomes: Mapping[Outcome, int]
     classes: Mapping[FindingClass, int]
 
@@ -164,7 +164,7 @@ def snapshot(settings: Settings, tally: Tally, progress: Progress) -> Snapshot:
         accel=settings.strata[0].shape.accel.value,
         lanes=settings.lanes,
         progress=progress,
-        rates=tuple(_rate_counts(*group, cells) for group, cells in groups.items()),
+        rates=tuple(_rate_counts(*group, cells, tally) for group, cells in groups.items()),
         builds=tuple(_build_counts(build, tally.build(build.name)) for build in settings.builds),
         rig_errors=_rig_errors(tally.cells, progress.rig_reason),
         evidence=_evidence(settings, tally),
@@ -173,13 +173,13 @@ def snapshot(settings: Settings, tally: Tally, progress: Progress) -> Snapshot:
     )
 
 
-def _rate_counts(build: str, smp: int, cells: Sequence[CellTally]) -> RateCounts:
+def _rate_counts(build: str, smp: int, cells: Sequence[CellTally], tally: Tally) -> RateCounts:
     return RateCounts(
         build=build,
         smp=smp,
         n=sum(cell.n for cell in cells),
         hangs=sum(cell.hangs for cell in cells),
-        runs=tuple((cell.by_run.hangs[:], cell.by_run.trials[:]) for cell in cells if cell.clustered),
+        dispersion=tally.hang_dispersion(cells),
         outcomes={outcome: sum(cell.outcomes[outcome] for cell in cells) for outcome in Outcome},
         classes={found: sum(cell.classes[found] for cell in cells) for found in HANG_CLASSES},
     )

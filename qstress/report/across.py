@@ -18,7 +18,7 @@ from qstress.model import FindingClass, Shape, Stratum
 from qstress.report.summary import rounded
 from qstress.report.wording import rate
 from qstress.stats.cells import CellTally
-from qstress.stats.clusters import dispersion, widened
+from qstress.stats.clusters import widened
 from qstress.stats.compare import ALWAYS
 from qstress.stats.exact import Table
 from qstress.stats.strata import stratified_greater
@@ -212,24 +212,28 @@ def _matched(first: Settings, second: Settings) -> list[Match]:
 def _across(first: Tally, second: Tally, baseline: str, candidate: str, matches: Sequence[Match]) -> Across:
     arms = [(_cells(first, baseline, a), _cells(second, candidate, b)) for a, b in matches]
     seen = {c for c in FindingClass for pair in arms for arm in pair for cell in arm if cell.classes[c]}
-    return Across(baseline, candidate, {c: _look(arms, c) for c in FindingClass if c in seen or c in ALWAYS})
+    return Across(
+        baseline, candidate, {c: _look((first, second), arms, c) for c in FindingClass if c in seen or c in ALWAYS}
+    )
 
 
 def _cells(tally: Tally, build: str, strata: Sequence[Stratum]) -> list[CellTally]:
     return [cell for cell in tally.build(build) if cell.cell.stratum in strata]
 
 
-def _look(arms: Sequence[tuple[list[CellTally], list[CellTally]]], of_class: FindingClass) -> Look:
+def _look(
+    runs: tuple[Tally, Tally], arms: Sequence[tuple[list[CellTally], list[CellTally]]], of_class: FindingClass
+) -> Look:
     every = [[cell for pair in arms for cell in pair[side]] for side in (0, 1)]
     clustered = any(cell.clustered for cells in every for cell in cells)
     trials = [Table(*_trials(a, of_class), *_trials(b, of_class)) for a, b in arms]
     units = [Table(*_runs(a, of_class), *_runs(b, of_class)) for a, b in arms] if clustered else trials
-    spread = [dispersion([(cell.by_run.found([of_class]), cell.by_run.trials) for cell in cells]) for cells in every]
+    spread = [tally.dispersion(cells, [of_class]) for tally, cells in zip(runs, every, strict=True)]
     return Look(
         table=_summed(trials),
         runs=_summed(units) if clustered else None,
-        dispersion_a=spread[0] if clustered else None,
-        dispersion_b=spread[1] if clustered else None,
+        dispersion_a=spread[0],
+        dispersion_b=spread[1],
         p_better=stratified_greater(units),
         p_worse=stratified_greater([table.swapped for table in units]),
     )

@@ -81,13 +81,13 @@ def gate(
     cells, alpha = tally.build(build), 1.0 - confidence
     rules: list[Rule] = []
     if max_hang_rate is not None:
-        rules.append(_absolute(cells, max_hang_rate, classes, alpha, every_look))
+        rules.append(_absolute(tally, cells, max_hang_rate, classes, alpha, every_look))
     if max_hang_rate is not None and control is not None:
-        rules.append(_control(tally.build(control), control, max_hang_rate, classes, alpha, every_look))
+        rules.append(_control(tally, control, max_hang_rate, classes, alpha, every_look))
     if better_than is not None:
         rules.append(_better(comparisons, better_than, build))
     if baseline == LAST_GOOD:
-        rules.append(_history(cells, past, classes, alpha, every_look))
+        rules.append(_history(tally, cells, past, classes, alpha, every_look))
     elif baseline is not None:
         rules.append(_no_worse(comparisons, baseline, build))
     if not rules:
@@ -188,7 +188,9 @@ def _holds(
     return True if below and cells else None
 
 
-def _absolute(cells: Sequence[CellTally], limit: float, classes: Classes, alpha: float, every_look: bool) -> Rule:
+def _absolute(
+    tally: Tally, cells: Sequence[CellTally], limit: float, classes: Classes, alpha: float, every_look: bool
+) -> Rule:
     """Judge the worst cell: the one surest to be above the limit, else the one that might be highest."""
     passed = _holds(cells, limit, classes, alpha, every_look=every_look)
     level = alpha / len(cells) if passed is False else alpha
@@ -199,21 +201,20 @@ def _absolute(cells: Sequence[CellTally], limit: float, classes: Classes, alpha:
     return Rule(
         "max_hang_rate",
         passed,
-        f"{_what(classes)} {_rate(worst, classes)} in its worst cell ({shape_text(worst.cell)}), "
+        f"{_what(classes)} {_rate(tally, worst, classes)} in its worst cell ({shape_text(worst.cell)}), "
         f"{bound} with {100 * (1 - alpha):g} % confidence{looks}; limit {100 * limit:g} %",
     )
 
 
-def _control(
-    cells: Sequence[CellTally], build: str, limit: float, classes: Classes, alpha: float, every_look: bool
-) -> Rule:
+def _control(tally: Tally, build: str, limit: float, classes: Classes, alpha: float, every_look: bool) -> Rule:
+    cells = tally.build(build)
     shown = _exceeds(cells, limit, classes, alpha, every_look=every_look)
     edges = [(limits(c.counts(classes), alpha / len(cells), every_look=every_look).lower, c) for c in cells]
     lower, worst = max(edges, key=lambda e: e[0])
     return Rule(
         "max_hang_rate",
         True if shown else None,
-        f"these trials could have shown it: {build} {_rate(worst, classes)} in its worst cell "
+        f"these trials could have shown it: {build} {_rate(tally, worst, classes)} in its worst cell "
         f"({shape_text(worst.cell)}), at least {percent_down(lower)} %, has to be above {100 * limit:g} %",
     )
 
@@ -243,7 +244,7 @@ def _no_worse(comparisons: Sequence[Comparison], baseline: str, build: str) -> R
 
 
 def _history(
-    cells: Sequence[CellTally], past: PastRun | None, classes: Classes, alpha: float, every_look: bool
+    tally: Tally, cells: Sequence[CellTally], past: PastRun | None, classes: Classes, alpha: float, every_look: bool
 ) -> Rule:
     """Judge by the cell that is furthest above its past one. Worse is where the limits do not meet.
 
@@ -262,7 +263,7 @@ def _history(
     return Rule(
         "baseline",
         False if gap > 0 else True if all(cell.n for cell in cells) else None,
-        f"no worse than {past.run} ({LAST_GOOD}): {_what(classes)} {_rate(worst, classes)} against "
+        f"no worse than {past.run} ({LAST_GOOD}): {_what(classes)} {_rate(tally, worst, classes)} against "
         f"{before.k}/{before.n} then, in the cell that differs most ({shape_text(worst.cell)})",
     )
 
@@ -281,8 +282,8 @@ def _what(classes: Classes) -> str:
     return "hang or restart" if classes is None else classes_text(classes)
 
 
-def _rate(cell: CellTally, classes: Classes) -> str:
+def _rate(tally: Tally, cell: CellTally, classes: Classes) -> str:
     counts = cell.counts(classes)
-    spread = cell.hang_dispersion if classes is None else cell.dispersion(classes)
+    spread = tally.hang_dispersion([cell]) if classes is None else tally.dispersion([cell], classes)
     runs = f" in {counts.runs} process-runs" if cell.clustered else ""
     return f"{rate(counts.k, counts.n, dispersion=spread)}{runs}"

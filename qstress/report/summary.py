@@ -56,7 +56,7 @@ def summary(facts: RunFacts, tally: Tally, comparisons: Sequence[Comparison] = (
         "reason": facts.reason,
         "exit_code": facts.exit_code,
         "host": dict(facts.host),
-        "cells": [_cell(cell, facts) for cell in tally.cells],
+        "cells": [_cell(tally, cell, facts) for cell in tally.cells],
         "findings": [_finding(finding, facts) for finding in tally.findings],
         "compare": _comparison(comparisons[0]) if comparisons else None,
     }
@@ -72,27 +72,28 @@ def repro_line(finding: Finding, facts: RunFacts) -> str:
     return f"qstress repro {shlex.quote(f'{facts.folder}/{finding.evidence}')}"
 
 
-def _cell(tally: CellTally, facts: RunFacts) -> dict[str, object]:
-    build, shape = tally.cell.build, tally.cell.stratum.shape
+def _cell(tally: Tally, cell: CellTally, facts: RunFacts) -> dict[str, object]:
+    build, shape = cell.cell.build, cell.cell.stratum.shape
     on_kvm = shape.accel is Accel.KVM
-    hang_rate = _rate(tally.hangs, tally.n, tally.hang_dispersion)
-    classes = [c for c, count in tally.classes.items() if count or c in ALWAYS]
+    index = tally.hang_dispersion([cell])
+    hang_rate = _rate(cell.hangs, cell.n, index)
+    classes = [c for c, count in cell.classes.items() if count or c in ALWAYS]
     return {
         "build": build.name,
         "smp": shape.smp,
         "machine": shape.machine,
         "accel": shape.accel.value,
         "firmware": shape.firmware,
-        "tier": tier_of(tally.cell).value,
+        "tier": tier_of(cell.cell).value,
         "kvm": facts.kvm if on_kvm else None,
         "nested": facts.nested if on_kvm else None,
         "smm": build.smm.value,
-        "trials": tally.trials,
-        "outcomes": {outcome.value: count for outcome, count in tally.outcomes.items()},
-        "hammer": tally.cell.stratum.hammer_label,
+        "trials": cell.trials,
+        "outcomes": {outcome.value: count for outcome, count in cell.outcomes.items()},
+        "hammer": cell.cell.stratum.hammer_label,
         "lanes": facts.lanes,
         "classes": {
-            c.value: {"count": tally.classes[c], **_rate(tally.classes[c], tally.n, tally.dispersion([c]))}
+            c.value: {"count": cell.classes[c], **_rate(cell.classes[c], cell.n, tally.dispersion([cell], [c]))}
             for c in classes
         },
         "hang_rate": {
@@ -103,18 +104,18 @@ def _cell(tally: CellTally, facts: RunFacts) -> dict[str, object]:
         },
         "process_runs": {
             "trials": shape.process_trials,
-            "count": tally.runs,
-            "dispersion": rounded(tally.hang_dispersion),
-            "hang_shares": tally.hang_shares,
-            "class_shares": {c.value: tally.class_shares[c] for c in classes},
+            "count": cell.runs,
+            "dispersion": rounded(index),
+            "hang_shares": cell.hang_shares,
+            "class_shares": {c.value: cell.class_shares[c] for c in classes},
         },
-        "commands": tally.sent,
-        "commands_per_s": rounded(tally.sent / tally.hammered_s) if tally.hammered_s else None,
-        "duty_cycle": rounded(tally.duty_cycle),
-        "kicks": None if tally.kicks is None else asdict(tally.kicks),
-        "boot_s": _quantiles(tally.boot),
-        "first_hang_s": rounded(tally.first_hang_s),
-        "detection_s": _quantiles(tally.detection) if tally.detection.count else None,
+        "commands": cell.sent,
+        "commands_per_s": rounded(cell.sent / cell.hammered_s) if cell.hammered_s else None,
+        "duty_cycle": rounded(cell.duty_cycle),
+        "kicks": None if cell.kicks is None else asdict(cell.kicks),
+        "boot_s": _quantiles(cell.boot),
+        "first_hang_s": rounded(cell.first_hang_s),
+        "detection_s": _quantiles(cell.detection) if cell.detection.count else None,
     }
 
 

@@ -42,7 +42,7 @@ def text(
         [f"{first} ({NO_RACE})" if tcg else first, *others],
         [f"note: {line}" for line in (*notes(tally), *exposure_notes(comparisons))],
         [f"run {facts.run}: {sum(cell.trials for cell in tally.cells)} trials, ended by: {facts.reason}"],
-        [f"cell: {_cell(cell)}" for cell in tally.cells],
+        [f"cell: {_cell(tally, cell)}" for cell in tally.cells],
         _not_counted(tally.cells),
         _findings(tally.findings, facts),
         list(gate_result.lines) if gate_result else [],
@@ -143,11 +143,13 @@ def _verdicts(tally: Tally, comparisons: Sequence[Comparison]) -> list[str]:
     return lines
 
 
-def _cell(cell: CellTally) -> str:
+def _cell(tally: Tally, cell: CellTally) -> str:
     shown = [c for c, count in cell.classes.items() if count or c in ALWAYS]
-    parts = [", ".join(f"{c} {rate(cell.classes[c], cell.n, dispersion=cell.dispersion([c]))}" for c in shown)]
+    parts = [", ".join(f"{c} {rate(cell.classes[c], cell.n, dispersion=tally.dispersion([cell], [c]))}" for c in shown)]
     if cell.clustered:
-        index = dispersion_text(cell.found(None), cell.n, cell.dispersion(None))
+        index = dispersion_text(
+            tally.dispersion([cell], None), cell.n, cell.runs, known=any(other.found(None) for other in tally.cells)
+        )
         parts.append(f"{cell.runs} process-runs, dispersion of findings {index}")
     if cell.hammered_s:
         sent, due = cell.sent / cell.hammered_s, cell.due / cell.hammered_s

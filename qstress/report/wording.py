@@ -105,20 +105,24 @@ def exposure_text(comparison: Comparison, exposure: Exposure) -> str:
 
 def runs_text(contrast: Contrast) -> str:
     """Return the units of the evidence where trials share a process, else nothing: ``, in 31 of 40 process-runs
-    against 0 of 40 (dispersion 3.1 and unknown, taken as 10)``, baseline first."""
+    against 0 of 40 (dispersion 3.1)``, baseline first. Both arms' indices are told where they differ."""
     if contrast.runs is None:
         return ""
     table, runs = contrast.table, contrast.runs
-    a = dispersion_text(table.k_a, table.n_a, contrast.dispersion_a)
-    b = dispersion_text(table.k_b, table.n_b, contrast.dispersion_b)
-    return f", in {runs.k_a} of {runs.n_a} process-runs against {runs.k_b} of {runs.n_b} (dispersion {a} and {b})"
+    arms = [
+        dispersion_text(contrast.dispersion_a, table.n_a, runs.n_a, known=table.events > 0),
+        dispersion_text(contrast.dispersion_b, table.n_b, runs.n_b, known=table.events > 0),
+    ]
+    said = " and ".join(dict.fromkeys(arms))
+    return f", in {runs.k_a} of {runs.n_a} process-runs against {runs.k_b} of {runs.n_b} (dispersion {said})"
 
 
-def dispersion_text(k: int, n: int, index: float | None) -> str:
-    """Return an index of dispersion: ``1.6``; ``unknown, taken as 4`` where *k* of *n* cannot tell it."""
-    if index is None:
+def dispersion_text(index: float | None, n: int, runs: int, *, known: bool) -> str:
+    """Return an index of dispersion of *n* trials in so many *runs*: ``1.6``; ``unknown, taken as 4`` where no build
+    has shown anything that could tell it (not *known*): then it is the most that it can be, the trials of a run."""
+    if index is None or not runs:
         return "unknown"
-    return f"{index:.2g}" if 0 < k < n else f"unknown, taken as {index:.3g}"
+    return f"{index:.2g}" if known or index < n / runs else f"unknown, taken as {index:.3g}"
 
 
 def duration(seconds: float) -> str:

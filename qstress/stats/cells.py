@@ -16,7 +16,7 @@ from qstress.model import (
     TrialResult,
     Verdict,
 )
-from qstress.stats.clusters import ProcessRuns, dispersion
+from qstress.stats.clusters import ProcessRuns
 from qstress.stats.counts import Counts
 from qstress.stats.exposure import Moments
 from qstress.stats.histogram import Histogram
@@ -130,15 +130,6 @@ class CellTally:
         asked = tuple(classes)
         shares = min(self.runs, sum(self.class_shares[c] for c in asked))  # rounding must not exceed what there is
         return Counts(self.found(asked), self.n, shares, self.runs)
-
-    @property
-    def hang_dispersion(self) -> float | None:
-        """The index of dispersion of hangs and restarts per process-run; None where trials share no process."""
-        return dispersion([(self.by_run.hangs, self.by_run.trials)])
-
-    def dispersion(self, classes: Iterable[FindingClass] | None) -> float | None:
-        """Return the same for findings of *classes* (None: of any)."""
-        return dispersion([(self.by_run.found(classes), self.by_run.trials)])
 
     @property
     def sent(self) -> int:

@@ -9,9 +9,13 @@ from __future__ import annotations
 
 from array import array
 from collections.abc import Iterable, Mapping, Sequence
+from typing import NamedTuple
 
 from qstress.model import FindingClass
 from qstress.stats.intervals import Interval, clopper_pearson
+
+#: What an index of dispersion begins with: so many findings that all came from one process.
+PRIOR = 3.0
 
 
 class ProcessRuns:
@@ -43,34 +47,76 @@ class ProcessRuns:
         return list(map(sum, zip(*columns, strict=True))) if columns else [0] * len(self.blocks)
 
 
-def dispersion(cells: Iterable[tuple[Sequence[int], Sequence[int]]]) -> float | None:
-    """Return the index of dispersion of hangs per process-run: 1 for independent trials, more where runs differ.
+class Spread(NamedTuple):
+    """How unlike process-runs are in what they found: Pearson's chi-squared and its ``degrees`` of freedom.
 
-    It is the variance of hangs between the runs of a cell over that of independent trials at the cell's own rate:
-    Pearson's chi-squared divided by its degrees of freedom, pooled over *cells*. Where nothing can tell (no cell has
-    two runs and both hangs and healthy trials) it is the most that it can be, the trials of a run: a process might
-    hang in all of them. None without any run.
-
-    :param cells: hangs and trials of each process-run of each cell; every run has a trial.
-
-    Source: Cochran (1954), the index of dispersion of the binomial.
+    ``telling`` is how many trials tell anything about it: the findings, or the healthy ones where those are fewer.
     """
-    chi_squared, degrees, all_runs, all_trials = 0.0, 0, 0, 0
-    for hangs, trials in cells:
-        k, n = sum(hangs), sum(trials)
+
+    chi_squared: float = 0.0
+    degrees: int = 0
+    telling: int = 0
+    runs: int = 0
+    trials: int = 0
+
+    @property
+    def index(self) -> float | None:
+        """The index of dispersion: 1 for independent trials, more where runs differ.
+
+        The variance of findings between the runs of a cell over that of independent trials at the cell's own rate.
+        Where nothing can tell it is the most that it can be, the trials of a run: a process might hang in all of them.
+        None without any run.
+
+        Source: Cochran (1954), the index of dispersion of the binomial.
+        """
+        if self.degrees:
+            return self.chi_squared / self.degrees
+        return self.trials / self.runs if self.runs else None
+
+
+def spread(cells: Iterable[tuple[Sequence[int], Sequence[int]]]) -> Spread:
+    """Return the spread over *cells*: findings and trials of each process-run of each cell; every run has a trial.
+
+    A cell tells something if it has two runs and both findings and healthy trials.
+    """
+    chi_squared, degrees, telling, all_runs, all_trials = 0.0, 0, 0, 0, 0
+    for found, trials in cells:
+        k, n = sum(found), sum(trials)
         all_runs, all_trials = all_runs + len(trials), all_trials + n
         if len(trials) < 2 or not 0 < k < n:
             continue
         p = k / n
-        chi_squared += (sum(x * x / m for x, m in zip(hangs, trials, strict=True)) - p * k) / (p * (1.0 - p))
+        chi_squared += (sum(x * x / m for x, m in zip(found, trials, strict=True)) - p * k) / (p * (1.0 - p))
         degrees += len(trials) - 1
-    if degrees:
-        return chi_squared / degrees
-    return all_trials / all_runs if all_runs else None
+        telling += min(k, n - k)
+    return Spread(chi_squared, degrees, telling, all_runs, all_trials)
+
+
+def pooled_index(own: Spread, pooled: Spread) -> float | None:
+    """Return the index of dispersion of one arm: what all arms of the question tell, or its own where that is more.
+
+    An arm with no finding says nothing of its dispersion, and one with a few says little. But what makes the
+    process-runs of a class unlike is where threads end up and what else the host does, which both arms of a block
+    share: so the arms are taken together. Few findings tell little, too: the estimate counts as if :data:`PRIOR` more
+    of them had come all from one process, so that it begins at the most that it can be and nothing has to be called
+    unknown once somebody has found something. Simulated over 1,053 kinds of clustering, drift and size, the interval
+    covers the rate in at least 95.2 % of 4,000 campaigns each (``python -m tools.coverage``). What it cannot know: a
+    candidate whose findings come in clusters of a kind that the baseline does not have, and that none was seen of.
+
+    :returns: from 1 to the trials of a run; None without any run.
+    """
+    if not own.runs:
+        return None
+    most = own.trials / own.runs
+    seen = most if pooled.index is None else pooled.index
+    mixed = (seen * pooled.telling + most * PRIOR) / (pooled.telling + PRIOR)
+    at_least = own.index if own.telling and own.index is not None else 1.0
+    return min(most, max(1.0, mixed, at_least))
 
 
 def widened(k: int, n: int, index: float | None, confidence: float = 0.95) -> Interval:
-    """Return the two-sided interval of a rate per trial, of trials whose index of dispersion is *index*.
+    """Return the two-sided interval of a rate per trial, of trials whose index of dispersion is *index*
+    (:func:`pooled_index`).
 
     Clopper's and Pearson's for ``n/index`` trials of which ``k/index`` hung: as many independent trials as these are
     worth. An index of at most 1, or None, leaves it as it is.

@@ -19,7 +19,6 @@ from enum import StrEnum
 
 from qstress.model import FindingClass
 from qstress.stats.cells import CellTally
-from qstress.stats.clusters import dispersion
 from qstress.stats.evalue import fewest_runs, holm
 from qstress.stats.exact import Table
 from qstress.stats.exposure import Exposure, Measure, exposure
@@ -70,7 +69,7 @@ class Contrast:
 
     Where trials share a process, ``runs`` is the same table in process-runs that showed it, as the evidence counts
     them, ``permutation_p`` stands in place of ``fisher_p`` (which is None), and ``dispersion_a`` and ``dispersion_b``
-    are the arms' indices of dispersion (:func:`qstress.stats.clusters.dispersion`).
+    are the arms' indices of dispersion (:func:`qstress.stats.clusters.pooled_index`).
     """
 
     table: Table
@@ -146,7 +145,7 @@ def compare(
             winner = Decision.NO_DIFFERENCE if complete and enough else Decision.INCONCLUSIVE
         better, worse = tally.evidence_log10(*pair, question)
         reached = tally.reached_log10(*pair, question)[winner is Decision.WORSE]
-        spread = [_dispersion([arms[i] for arms in strata], asked) if clustered else None for i in (0, 1)]
+        spread = [tally.dispersion([arms[i] for arms in strata], asked) for i in (0, 1)]
         worth = max(1.0, spread[1] or 1.0)
         return Contrast(
             table=total,
@@ -208,10 +207,6 @@ def _runs(stratum: PairedStratum, question: Question) -> Table:
 
 def _summed(tables: Sequence[Table]) -> Table:
     return Table(*map(sum, zip(*tables, strict=True))) if tables else Table(0, 0, 0, 0)
-
-
-def _dispersion(cells: Sequence[CellTally], classes: Sequence[FindingClass] | None) -> float | None:
-    return dispersion([(cell.by_run.found(classes), cell.by_run.trials) for cell in cells])
 
 
 def _blocks(strata: Sequence[Arms], classes: Sequence[FindingClass] | None) -> Iterator[Table]:

@@ -13,11 +13,12 @@ less.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from qstress.model import Cell, FindingClass, StormCount, TrialResult, Verdict
 from qstress.stats.cells import CellTally, class_of
+from qstress.stats.clusters import Spread, pooled_index, spread
 from qstress.stats.evalue import EProcess
 
 Question = FindingClass | None
@@ -157,6 +158,7 @@ class Tally:
         self.blocks = 0
         self._last = -1
         self.pairs = {pair: PairedBuilds(_paired_strata(cells, *pair)) for pair in pairs}
+        self._pooled: dict[tuple[FindingClass, ...] | None, tuple[int, Spread]] = {}  # each with the blocks it is of
         self._findings: dict[tuple[int, FindingClass, str], Finding] = {}
 
     def add_block(self, results: Sequence[TrialResult], evidence: Mapping[int, str | None] | None = None) -> None:
@@ -218,6 +220,29 @@ class Tally:
     def build(self, name: str) -> list[CellTally]:
         """Return the cells of one build, in planned order."""
         return [cell for cell in self.cells if cell.cell.build.name == name]
+
+    def dispersion(self, cells: Iterable[CellTally], classes: Iterable[FindingClass] | None) -> float | None:
+        """Return the index of dispersion that widens the interval of *classes* (None: any finding) in *cells*.
+
+        It is pooled over all cells of this tally (:func:`qstress.stats.clusters.pooled_index`); None where trials
+        share no process.
+        """
+        asked = tuple(FindingClass if classes is None else classes)
+        return self._index(cells, asked, lambda cell: cell.by_run.found(asked))
+
+    def hang_dispersion(self, cells: Iterable[CellTally]) -> float | None:
+        """Return the same for hangs and restarts."""
+        return self._index(cells, None, lambda cell: cell.by_run.hangs)
+
+    def _index(
+        self, cells: Iterable[CellTally], key: tuple[FindingClass, ...] | None,
+        found: Callable[[CellTally], Sequence[int]],
+    ) -> float | None:  # fmt: skip
+        at, pooled = self._pooled.get(key, (-1, Spread()))
+        if at != self.blocks:
+            pooled = spread((found(cell), cell.by_run.trials) for cell in self.cells)
+            self._pooled[key] = self.blocks, pooled
+        return pooled_index(spread((found(cell), cell.by_run.trials) for cell in cells), pooled)
 
     def evidence_log10(self, baseline: str, candidate: str, question: Question = None) -> tuple[float, float]:
         """Return log10 of E for "the candidate is better" and for "it is worse", multiplied over strata.

@@ -144,6 +144,10 @@ def test_every_key_is_there_and_nothing_else() -> None:
         assert json.loads(json.dumps(content, allow_nan=False)) == content
 
 
+#: Of 4 hangs in 4 process-runs of 4 of one build, and none of the other: 16/9, and three findings that came together.
+INDEX = (4 * 16 / 9 + 3 * 4) / 7
+
+
 def test_process_runs_that_share_trials_are_all_there_too() -> None:
     tally = Tally(cells(build("stock"), build("fixed"), process_trials=4), [PAIR])
     shown = {**FORMAT["compare"], **SHARED_CONTRAST}
@@ -155,15 +159,15 @@ def test_process_runs_that_share_trials_are_all_there_too() -> None:
         feed_runs(tally, [[LOST, LOST, OK, OK], [OK] * 4], [[OK] * 4] * 2)
     stock = content["cells"][0]
     assert stock["process_runs"] == {
-        "trials": 4, "count": 4, "dispersion": rounded(16 / 9), "hang_shares": 1.0,
+        "trials": 4, "count": 4, "dispersion": rounded(INDEX), "hang_shares": 1.0,
         "class_shares": {"lost-init": 1.0, "replayed-init": 0.0},
     }  # fmt: skip
-    limits = widened(4, 16, 16 / 9)
+    limits = widened(4, 16, INDEX)
     assert (stock["hang_rate"]["lower"], stock["hang_rate"]["upper"]) == tuple(map(rounded, limits))
     assert stock["classes"]["lost-init"]["upper"] == rounded(limits.upper)
     found = content["compare"]
     assert found["process_runs"] == {"baseline": {"found": 2, "count": 4}, "candidate": {"found": 0, "count": 4}}
-    assert (found["permutation_p"], found["baseline_dispersion"]) == (0.25, rounded(16 / 9))
+    assert (found["permutation_p"], found["baseline_dispersion"]) == (0.25, rounded(INDEX))
 
 
 def test_the_structural_check_can_fail() -> None:

@@ -149,10 +149,10 @@ def test_trials_that_share_a_process_are_said_to() -> None:
     feed_runs(tally, [[LOST, LOST, OK, OK], [OK] * 4] * 3, [[OK] * 4] * 6)
     lines = shown(tally)
     assert lines[0].startswith(
-        "lost-init: unpatched 6/24 (6.8-53.4 %), fix-imitated 0/24 (<39.4 %), in 3 of 6 process-runs against 0 of 6 "
-        "(dispersion 1.6 and unknown, taken as 4): inconclusive, evidence "
+        "lost-init: unpatched 6/24 (4.4-60.6 %), fix-imitated 0/24 (<25.9 %), in 3 of 6 process-runs against 0 of 6 "
+        "(dispersion 2.4): inconclusive, evidence "
     )
-    assert any("replayed-init 0/24 (<39.4 %); 6 process-runs, dispersion of findings 1.6" in line for line in lines)
+    assert any("replayed-init 0/24 (<39.4 %); 6 process-runs, dispersion of findings 2.4" in line for line in lines)
 
 
 def test_arms_of_unlike_exposure_are_noted() -> None:

@@ -48,12 +48,9 @@ def test_clustered_trials_have_wider_limits() -> None:
     assert rate(31, 248, dispersion=0.5) == rate(31, 248, dispersion=None) == rate(31, 248)
     assert rate(0, 400, dispersion=10.0) == rate(0, 40).replace("0/40", "0/400")
     assert rate(400, 400, dispersion=10.0) == rate(40, 40).replace("40/40", "400/400")
-    assert [dispersion_text(k, 40, 3.14) for k in (0, 7, 40)] == [
-        "unknown, taken as 3.14",
-        "3.1",
-        "unknown, taken as 3.14",
-    ]
-    assert dispersion_text(0, 0, None) == "unknown"
+    assert [dispersion_text(index, 40, 10, known=False) for index in (3.14, 4.0)] == ["3.1", "unknown, taken as 4"]
+    assert dispersion_text(4.0, 40, 10, known=True) == "4"
+    assert dispersion_text(None, 0, 0, known=False) == "unknown"
 
 
 PAIR = ("stock", "patched")
@@ -114,7 +111,7 @@ def test_exposure_in_words() -> None:
 def test_the_units_of_clustered_evidence() -> None:
     tally = Tally(cells(build("stock"), build("patched"), process_trials=3), [PAIR])
     feed_runs(tally, [[LOST, LOST, OK], [OK] * 3], [[OK] * 3] * 2)
-    text = ", in 1 of 2 process-runs against 0 of 2 (dispersion 3 and unknown, taken as 3)"
+    text = ", in 1 of 2 process-runs against 0 of 2 (dispersion 3)"
     assert runs_text(compare(tally, *PAIR, alpha=1e-3).overall) == text
     assert runs_text(judged([LOST], [OK]).overall) == ""
 

@@ -92,7 +92,6 @@ def test_with_one_trial_a_process_units_are_trials() -> None:
     assert cell.counts([FindingClass.CRASH, FindingClass.LOST_INIT]) == Counts(2, 4, 2.0, 4)
     assert not cell.clustered
     assert len(cell.by_run.blocks) == 0
-    assert (cell.hang_dispersion, cell.dispersion(None)) == (None, None)
 
 
 def test_process_runs_are_units_with_the_share_of_their_trials() -> None:
@@ -104,10 +103,6 @@ def test_process_runs_are_units_with_the_share_of_their_trials() -> None:
     assert list(cell.by_run.trials) == [5, 5, 4]
     assert cell.by_run.found(None) == [2, 0, 2]
     assert list(cell.by_run.hangs) == [2, 0, 1]
-    alike, unlike = by_runs([LOST, OK], [OK, LOST]), by_runs([LOST, LOST], [OK, OK])
-    assert (alike.hang_dispersion, unlike.hang_dispersion) == (0.0, 4.0)
-    assert unlike.dispersion([FindingClass.LOST_INIT]) == 4.0
-    assert unlike.dispersion([FindingClass.CRASH]) == 2.0  # of two trials a run
 
 
 def test_shares_of_several_classes_never_exceed_the_process_runs() -> None:

@@ -9,8 +9,10 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from qstress.model import FindingClass
-from qstress.stats.clusters import ProcessRuns, dispersion, widened
+from qstress.stats.clusters import PRIOR, ProcessRuns, Spread, pooled_index, spread, widened
 from qstress.stats.intervals import clopper_pearson
+from tests.stats.simulate import at_most
+from tools.coverage import CANDIDATES, CLUSTERINGS, DRIFTS, covered
 
 LOST, CRASH = FindingClass.LOST_INIT, FindingClass.CRASH
 
@@ -33,7 +35,7 @@ def test_a_class_seen_late_has_zeros_before() -> None:
 @given(st.lists(run, min_size=2, max_size=12))
 def test_it_is_pearsons_chi_squared_over_its_degrees_of_freedom(runs: list[tuple[int, int]]) -> None:
     hangs, trials = [k for k, _ in runs], [n for _, n in runs]
-    index = dispersion([(hangs, trials)])
+    index = spread([(hangs, trials)]).index
     if not 0 < sum(hangs) < sum(trials):
         assert index == sum(trials) / len(runs)
         return
@@ -43,25 +45,25 @@ def test_it_is_pearsons_chi_squared_over_its_degrees_of_freedom(runs: list[tuple
 
 
 def test_known_cases_of_dispersion() -> None:
-    assert dispersion([([5, 5, 5, 5], [10] * 4)]) == pytest.approx(0.0, abs=1e-12)
-    assert dispersion([([10, 0, 10, 0], [10] * 4)]) == pytest.approx(40 / 3)  # all or nothing: n times m/(m - 1)
-    assert dispersion([]) is None
-    assert dispersion([([], [])]) is None
+    assert spread([([5, 5, 5, 5], [10] * 4)]).index == pytest.approx(0.0, abs=1e-12)
+    assert spread([([10, 0, 10, 0], [10] * 4)]).index == pytest.approx(40 / 3)  # all or nothing: n times m/(m - 1)
+    assert spread([]).index is None
+    assert spread([([], [])]).index is None
     one, other = ([10, 0, 10, 0], [10] * 4), ([5, 5], [10] * 2)
-    assert dispersion([one, other]) == pytest.approx((40 + 0) / (3 + 1))
+    assert spread([one, other]).index == pytest.approx((40 + 0) / (3 + 1))
 
 
 def test_where_nothing_can_tell_all_trials_of_a_run_might_hang_together() -> None:
     for hangs in ([0, 0], [10, 10], [3]):
-        assert dispersion([(hangs, [10] * len(hangs))]) == 10.0
-    assert dispersion([([0, 0, 0], [10, 9, 8])]) == 9.0
+        assert spread([(hangs, [10] * len(hangs))]).index == 10.0
+    assert spread([([0, 0, 0], [10, 9, 8])]).index == 9.0
     assert widened(0, 400, 10.0).upper == pytest.approx(clopper_pearson(0, 40).upper)
 
 
 def test_independent_trials_have_an_index_of_one() -> None:
     rng = np.random.default_rng(11)
     hangs = rng.binomial(20, 0.12, 4000)
-    assert dispersion([(hangs.tolist(), [20] * 4000)]) == pytest.approx(1.0, abs=0.08)
+    assert spread([(hangs.tolist(), [20] * 4000)]).index == pytest.approx(1.0, abs=0.08)
 
 
 def test_an_interval_is_that_of_the_trials_they_are_worth() -> None:
@@ -74,16 +76,43 @@ def test_an_interval_is_that_of_the_trials_they_are_worth() -> None:
     assert widened(5, 400, 4.0) == pytest.approx((lower, upper), rel=1e-8)
 
 
-def test_it_covers_the_rate_of_clustered_trials_where_the_exact_interval_does_not() -> None:
-    """400 campaigns of 6 to 60 process-runs of 10 bring-ups; a fifth of the processes hang every other one."""
+def test_an_arm_is_as_unlike_as_all_arms_together_or_as_itself() -> None:
+    baseline, cured = spread([([10, 0] * 50, [10] * 100)]), spread([([0] * 100, [10] * 100)])
+    both = Spread(baseline.chi_squared, baseline.degrees, baseline.telling, 200, 2000)
+    assert baseline.index == pytest.approx(10 * 100 / 99)
+    assert pooled_index(cured, both) == pytest.approx(10.0)  # never more than the trials of a process-run
+    even = spread([([5] * 1000, [10] * 1000)])
+    assert pooled_index(cured, even) == 1.0
+    assert pooled_index(baseline, even) == 10.0
+    assert pooled_index(Spread(), both) is None
+
+
+def test_what_few_findings_tell_begins_at_what_can_be_worst() -> None:
+    nothing, one = spread([([0] * 6, [20] * 6)]), spread([([1, 0, 0, 0, 0, 0], [20] * 6)])
+    assert pooled_index(nothing, nothing) == 20.0
+    index = pooled_index(nothing, one)
+    assert one.index is not None
+    assert index == pooled_index(one, one) == pytest.approx((one.index + 20 * PRIOR) / (1 + PRIOR))
+    assert widened(0, 120, index).upper < widened(1, 120, index).upper  # the cured build has the shorter bar
+
+
+@pytest.mark.parametrize("clustering", CLUSTERINGS)
+@pytest.mark.parametrize("candidate", CANDIDATES)
+def test_the_interval_covers_the_rate_over_clustering_and_drift(clustering: str, candidate: str) -> None:
+    """200 campaigns of each size and drift; ``python -m tools.coverage`` has them in full."""
     rng = np.random.default_rng(12)
-    for runs in (6, 15, 60):
-        covered = naive = 0
-        for _ in range(400):
-            hangs = rng.binomial(10, np.where(rng.random(runs) < 0.2, 0.5, 0.0)).tolist()
-            lower, upper = widened(sum(hangs), 10 * runs, dispersion([(hangs, [10] * runs)]))
-            exact = clopper_pearson(sum(hangs), 10 * runs)
-            covered += lower <= 0.1 <= upper
-            naive += exact.lower <= 0.1 <= exact.upper
-        assert covered / 400 >= 0.93
-        assert naive / 400 < 0.75
+    for runs, trials in ((6, 20), (26, 20), (60, 10)):
+        held = [
+            covered(CLUSTERINGS[clustering], drift(runs), CANDIDATES[candidate], trials, 200, rng)
+            for drift in DRIFTS.values()
+        ]
+        for arm in (0, 1):
+            assert np.mean([both[arm] for both in held]) >= 1 - at_most(0.05, 600)
+
+
+def test_an_interval_of_independent_trials_does_not() -> None:
+    rng, held = np.random.default_rng(12), 0
+    for hangs in rng.binomial(10, np.where(rng.random((400, 15)) < 0.2, 0.5, 0.0)).sum(axis=1).tolist():
+        lower, upper = clopper_pearson(hangs, 150)
+        held += lower <= 0.1 <= upper
+    assert held / 400 < 0.75

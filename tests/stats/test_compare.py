@@ -7,7 +7,7 @@ import math
 import pytest
 
 from qstress.model import CommandCount, FindingClass, Verdict
-from qstress.stats.clusters import dispersion
+from qstress.stats.clusters import pooled_index, spread
 from qstress.stats.compare import Comparison, Decision, Effect, compare, decided
 from qstress.stats.evalue import fewest_runs
 from qstress.stats.exact import Table, fisher_greater
@@ -204,8 +204,9 @@ def test_clustered_trials_count_as_process_runs() -> None:
     assert overall.runs == Table(5, 8, 2, 8)
     assert overall.fisher_p is None
     assert overall.permutation_p == permutation_greater([Table(x, 5, y, 5) for x, y in zip(a, b, strict=True)])
-    index = dispersion([(b, [5] * 8)])
-    assert (overall.dispersion_a, overall.dispersion_b) == (dispersion([(a, [5] * 8)]), index)
+    arms, both = [spread([(arm, [5] * 8)]) for arm in (a, b)], spread([(a, [5] * 8), (b, [5] * 8)])
+    index = pooled_index(arms[1], both)
+    assert (overall.dispersion_a, overall.dispersion_b) == (pooled_index(arms[0], both), index)
     assert index is not None
     assert overall.candidate_rate_upper == pytest.approx(upper_limit(3 / index, 40 / index, 0.1))
     assert found.by_class[FindingClass.REPLAYED_INIT].dispersion_b == 5.0

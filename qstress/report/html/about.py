@@ -13,24 +13,25 @@ from qstress.report.html.run import Shown
 from qstress.report.html.tables import Table, table
 from qstress.report.wording import duration, per_s, rate, shape_text
 from qstress.stats.cells import CellTally
+from qstress.stats.tally import Tally
 
 
 def cells(run: Shown) -> Markup:
     """Return everything that was counted of each cell."""
-    rows = [_cell(cell) for cell in run.tally.cells]
+    rows = [_cell(run.tally, cell) for cell in run.tally.cells]
     columns = (
         "build", "cell", "counted", "hung or restarted", "other", "not counted", "commands/s", "D", "boot p50, p99"
     )  # fmt: skip
     return table(Table(columns, rows, frozenset({0, 1})), "All cells")
 
 
-def _cell(cell: CellTally) -> tuple[Content, ...]:
+def _cell(tally: Tally, cell: CellTally) -> tuple[Content, ...]:
     p50, p99 = cell.boot.quantile(0.5), cell.boot.quantile(0.99)
     return (
         cell.cell.build.name,
         shape_text(cell.cell),
         f"{cell.n:,}",
-        rate(cell.hangs, cell.n, dispersion=cell.hang_dispersion),
+        rate(cell.hangs, cell.n, dispersion=tally.hang_dispersion([cell])),
         cell.found(None) - cell.hangs,
         cell.outcomes[Outcome.RIG] + cell.outcomes[Outcome.UNKNOWN],
         per_s(cell.sent / cell.hammered_s) if cell.hammered_s else "",

@@ -78,7 +78,7 @@ def rates(tally: Tally) -> Figure:
     groups: dict[tuple[FindingClass, Stratum], list[tuple[CellTally, Interval]]] = {}
     for of_class in classes_shown(tally):
         for cell in tally.cells:
-            limits = limits_shown(cell.classes[of_class], cell.n, cell.dispersion([of_class]))
+            limits = limits_shown(cell.classes[of_class], cell.n, tally.dispersion([cell], [of_class]))
             groups.setdefault((of_class, cell.cell.stratum), []).append((cell, limits))
     drawn = {key for key, arms in groups.items() if any(cell.n for cell, _ in arms)}
     if len(drawn) * len(builds) > RATES_MAX:
@@ -105,7 +105,7 @@ def rates(tally: Tally) -> Figure:
                 text(220, y + 4, label if len(label) <= 32 else f"{label[:31]}…", anchor="end", kind="name"),
                 line(x(limits.lower), y, x(limits.upper), y, f"whisker s{series % SERIES}"),
                 mark(x(k / cell.n), y, series),
-                text(606, y + 4, rate(k, cell.n, dispersion=cell.dispersion([of_class])), kind="value"),
+                text(606, y + 4, rate(k, cell.n, dispersion=tally.dispersion([cell], [of_class])), kind="value"),
             ]
             y += 24
     grid = [line(x(tick), 14, x(tick), y, "grid") for tick in x.ticks]

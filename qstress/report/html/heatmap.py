@@ -54,18 +54,18 @@ def _one(
         cells[labels.shape(cell.cell.stratum), labels.hammer(cell.cell.stratum)] = cell
     head = tag("tr", tag("td"), [tag("th", column, scope="col") for column in columns])
     body = [
-        tag("tr", tag("th", row, scope="row"), [_tile(cells.get((row, column)), of_class) for column in columns])
+        tag("tr", tag("th", row, scope="row"), [_tile(tally, cells.get((row, column)), of_class) for column in columns])
         for row in rows
     ]
     caption = tag("caption", f"{of_class}, {build}")
     return tag("div", tag("table", caption, tag("thead", head), tag("tbody", body), class_="map"), class_="scroll")
 
 
-def _tile(cell: CellTally | None, of_class: FindingClass) -> Markup:
+def _tile(tally: Tally, cell: CellTally | None, of_class: FindingClass) -> Markup:
     if cell is None or not cell.n:
         return tag("td", "no trial", class_="none")
     k = cell.classes[of_class]
-    words = rate(k, cell.n, dispersion=cell.dispersion([of_class]))
+    words = rate(k, cell.n, dispersion=tally.dispersion([cell], [of_class]))
     share, _, limits = words.partition(" ")
     return tag("td", tag("b", share), tag("span", limits), class_=f"heat{shade(k / cell.n)}")
 

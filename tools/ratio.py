@@ -21,7 +21,7 @@ def rate_ratio(table: Table, confidence: float = 0.95, *, index_a: float = 1.0, 
     """Return the ratio of the two rates of *table* with its two-sided interval, for one look at fixed n.
 
     :param confidence: in (0, 1).
-    :param index_a: A's index of dispersion (:func:`qstress.stats.clusters.dispersion`), by which trials that share a
+    :param index_a: A's index of dispersion (:class:`qstress.stats.clusters.Spread`), by which trials that share a
         process widen its part; below 1 it counts as 1. *index_b* likewise.
     :raises ValueError: *table* is no table.
 

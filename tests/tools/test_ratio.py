@@ -6,7 +6,7 @@ import random
 import pytest
 
 from qstress.stats.exact import Table
-from qstress.stats.ratio import rate_ratio
+from tools.ratio import rate_ratio
 
 
 def test_a_published_example() -> None:
