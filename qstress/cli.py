@@ -81,7 +81,7 @@ def cli() -> None:
 @report_option
 @click.option("-q", "--quiet", is_flag=True, help="no progress")
 @click.option("-v", "--verbose", is_flag=True, help="a line for each trial")
-@click.option("--no-progress", is_flag=True, help="no live panel")
+@click.option("--no-progress", is_flag=True, help="neither how far it is nor findings as they come")
 def soak(
     file: Path | None, option: Path | None, overrides: tuple[str, ...], resume: Path | None, form: str, quiet: bool,
     verbose: bool, no_progress: bool, **options: object,
@@ -99,7 +99,7 @@ def soak(
     from qstress.run.screen import Screen
 
     settings, kvm = _settings(_one(file, option), overrides, options)
-    screen = Screen(quiet=quiet, verbose=verbose, panel=not no_progress)
+    screen = Screen(quiet=quiet, verbose=verbose, progress=not no_progress)
     screen.say(f"qstress {__version__}: {settings.name}: {settings.accel_note}")
     with ExitStack() as stack:
         exporter = stack.enter_context(

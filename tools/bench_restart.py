@@ -66,7 +66,7 @@ class Restarts:
         """The rate in place over the rate in fresh processes."""
         a, b = self.in_place, self.fresh
         table = Table(sum(a.lost), sum(a.trials), sum(b.lost), sum(b.trials))
-        return rate_ratio(table, index_a=spread([(a.lost, a.trials)]).index or 1.0)
+        return rate_ratio(table, index_a=spread([(a.lost, a.trials)]).dispersion or 1.0)
 
     def __str__(self) -> str:
         value, lower, upper = self.ratio

@@ -6,7 +6,9 @@ import json
 from pathlib import Path
 
 from qstress.recorded.run import Recorded
+from qstress.report.bugs import bugs
 from qstress.report.github import error_lines, step_summary
+from qstress.report.html.findings import LOOKED_THROUGH
 from qstress.report.html.page import page
 from qstress.report.html.run import Shown
 from qstress.report.junit import junit
@@ -65,7 +67,7 @@ def add_step_summary(run: Recorded, path: Path) -> None:
 
 
 def _shown(run: Recorded) -> Shown:
-    kept = [finding.evidence for finding in run.totals.tally.findings if finding.evidence]
+    looked_at = [folder for bug in bugs(run.totals.tally.findings) for folder in bug.evidence[:LOOKED_THROUGH]]
     return Shown(
         facts=run.facts,
         settings=run.settings,
@@ -75,8 +77,8 @@ def _shown(run: Recorded) -> Shown:
         builds=run.run.get("builds", {}),
         duration_s=run.duration_s,
         host_log=run.host_log,
-        pictures=_read(run.path, kept, "timeline.svg"),
-        stories=_read(run.path, kept, "story.txt"),
+        pictures=_read(run.path, looked_at, "timeline.svg"),
+        stories=_read(run.path, looked_at, "story.txt"),
     )
 
 

@@ -6,13 +6,14 @@ Source: GitHub, "Workflow commands for GitHub Actions": at most 10 error annotat
 from __future__ import annotations
 
 from qstress.model import Outcome
+from qstress.report.bugs import Bug, bugs
 from qstress.report.standing import Standing
 from qstress.report.summary import RunFacts, repro_line
 from qstress.report.text import meaning, notes
-from qstress.report.wording import evidence, printable, rate, shape_text, verdict_sentence
+from qstress.report.wording import evidence, printable, rate, shape_text, times, verdict_sentence
 from qstress.stats.cells import CellTally
 from qstress.stats.compare import ALWAYS
-from qstress.stats.tally import Finding, Tally
+from qstress.stats.tally import Tally
 
 ERRORS_MAX = 8
 #: More cells than this make no table that anybody reads.
@@ -22,7 +23,7 @@ CELLS_MAX = 50
 def error_lines(facts: RunFacts, tally: Tally, standing: Standing) -> list[str]:
     """Return at most ``ERRORS_MAX`` lines ``::error …``; none for a run that passed.
 
-    First the gate's rules that failed, then the findings of what was gated, the most frequent kinds first.
+    First the gate's rules that failed, then the bugs of what was gated, the most frequent first.
     """
     if facts.exit_code == 0:
         return []
@@ -32,7 +33,7 @@ def error_lines(facts: RunFacts, tally: Tally, standing: Standing) -> list[str]:
     if not lines:
         lines.append(_error(facts.name, meaning(facts.exit_code, gate is not None, compared)))
     baselines = {comparison.baseline for comparison in standing.comparisons}
-    lines += [_finding(finding, facts) for finding in tally.findings if finding.cell.build.name not in baselines]
+    lines += [_bug(bug, facts) for bug in bugs(f for f in tally.findings if f.cell.build.name not in baselines)]
     return lines[:ERRORS_MAX]
 
 
@@ -54,18 +55,17 @@ def step_summary(facts: RunFacts, tally: Tally, standing: Standing) -> str:
         lines.append(f"| {' | '.join([*columns, str(_not_counted(cell))])} |")
     if len(tally.cells) > CELLS_MAX:
         lines += ["", f"and {len(tally.cells) - CELLS_MAX} more cells"]
-    findings = [finding for finding in tally.findings if finding.evidence]
-    if findings:
-        lines += ["", "```", *(printable(repro_line(finding, facts)) for finding in findings[:ERRORS_MAX]), "```"]
+    shown = [bug for bug in bugs(tally.findings) if bug.evidence]
+    if shown:
+        lines += ["", "```", *(printable(repro_line(bug, facts)) for bug in shown[:ERRORS_MAX]), "```"]
     return "\n".join(lines) + "\n"
 
 
-def _finding(finding: Finding, facts: RunFacts) -> str:
-    shape = finding.cell.stratum.shape
-    seen = "once" if finding.count == 1 else f"{finding.count} times"
-    line = repro_line(finding, facts)
-    words = f"{finding.cell.build.name} smp {shape.smp}, seen {seen}: {finding.title}"
-    return _error(finding.finding_class, f"{words}: {line}" if line else words)
+def _bug(bug: Bug, facts: RunFacts) -> str:
+    cells = ", ".join(f"{build} smp {smp}" for build, smp in bug.sizes)
+    line = repro_line(bug, facts)
+    words = f"{cells}, seen {times(bug.count)}: {bug.title}"
+    return _error(bug.finding_class, f"{words}: {line}" if line else words)
 
 
 def _error(title: str, message: str) -> str:

@@ -10,6 +10,7 @@ from __future__ import annotations
 from xml.etree import ElementTree
 
 from qstress.model import Outcome
+from qstress.report.bugs import bugs
 from qstress.report.standing import Standing
 from qstress.report.summary import RunFacts, repro_line
 from qstress.report.text import meaning
@@ -89,7 +90,7 @@ def _cells(facts: RunFacts, tally: Tally, standing: Standing) -> list[Case]:
 def _cell(facts: RunFacts, tally: Tally, cell: CellTally, judged: bool) -> Case:
     build, name = cell.cell.build.name, shape_text(cell.cell)
     rigs = ", ".join(f"{count} rig ({reason})" for reason, count in cell.rig_reasons.items())
-    found = [finding for finding in tally.findings if finding.cell == cell.cell]
+    found = bugs(finding for finding in tally.findings if finding.cell == cell.cell)
     lines = [f"hang or restart {rate(cell.hangs, cell.n, dispersion=tally.hang_dispersion([cell]))}"]
     lines += [f"not counted: {rigs}"] if rigs else []
     lines += [f"{f.finding_class}: {f.title}: {repro_line(f, facts) or 'no evidence was kept'}" for f in found]

@@ -8,11 +8,11 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from qstress.report.progress import Snapshot
-from qstress.report.wording import duration, evidence, rate
+from qstress.report.progress import RunProgress, hung_text
+from qstress.report.wording import duration, evidence
 
 
-def renderable(now: Snapshot, title: str = "qstress") -> RenderableType:
+def renderable(now: RunProgress, title: str = "qstress") -> RenderableType:
     """Return a panel: progress and time left, one row per build, rate of trials, evidence, lanes.
 
     :param title: the run's name; shown as it is, never read as markup.
@@ -26,9 +26,7 @@ def renderable(now: Snapshot, title: str = "qstress") -> RenderableType:
         grid.add_row("progress", ProgressBar(total=1.0, completed=now.share, width=40))
     grid.add_row("trials", f"{now.trials}{of} in {duration(now.elapsed_s)}{left}")
     for build in now.builds:
-        others = build.findings - build.hangs
-        more = f", {others} other findings" if others else ""
-        words = Text(f"{rate(build.hangs, build.n)} hung{more}", style="bold" if build.findings else "")
+        words = Text(hung_text(build), style="bold" if build.findings else "")
         grid.add_row(Text(build.name), words)
     if now.evidence_log10 is not None:
         grid.add_row("evidence", evidence(now.evidence_log10))

@@ -10,16 +10,20 @@ from qstress.stats.tally import Tally
 
 @dataclass(frozen=True, slots=True)
 class BuildProgress:
-    """The counted trials of one build so far: ``hangs`` (hang or restart) of ``n``, and all findings."""
+    """The counted trials of one build so far: ``hangs`` (hang or restart) of ``n``, and all findings.
+
+    ``dispersion`` widens the interval where trials share processes (:meth:`qstress.stats.tally.Tally.hang_dispersion`).
+    """
 
     name: str
     hangs: int
     n: int
     findings: int
+    dispersion: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
-class Snapshot:
+class RunProgress:
     """A run at one moment. ``trials`` are done (also those of open blocks, which no rate holds yet) of
     ``trials_planned``; ``left_s`` is a guess; ``evidence_log10`` is the weakest over all candidates.
     """
@@ -40,7 +44,7 @@ class Snapshot:
         return self.trials / self.elapsed_s if self.elapsed_s > 0 else 0.0
 
 
-def snapshot(
+def run_progress(
     tally: Tally,
     *,
     elapsed_s: float,
@@ -49,7 +53,7 @@ def snapshot(
     duration_s: float | None = None,
     lanes: int = 1,
     running: int = 0,
-) -> Snapshot:
+) -> RunProgress:
     """Return where a run is.
 
     :param trials: trials done, of *trials_planned* (None: no such stop rule).
@@ -70,8 +74,8 @@ def snapshot(
         n, hangs, findings = (
             sum(counts) for counts in zip(*((c.n, c.hangs, c.found(None)) for c in cells), strict=True)
         )
-        builds.append(BuildProgress(name, hangs, n, findings))
-    return Snapshot(
+        builds.append(BuildProgress(name, hangs, n, findings, tally.hang_dispersion(cells)))
+    return RunProgress(
         elapsed_s=elapsed_s,
         trials=trials,
         trials_planned=trials_planned,
@@ -84,7 +88,7 @@ def snapshot(
     )
 
 
-def plain_progress(now: Snapshot) -> str:
+def plain_progress(now: RunProgress) -> str:
     """Return *now* as one line for a log."""
     of = "" if now.trials_planned is None else f"/{now.trials_planned}"
     parts = [f"{now.trials}{of} trials in {duration(now.elapsed_s)} ({now.trials_per_s:.3g}/s)"]
@@ -98,6 +102,12 @@ def plain_progress(now: Snapshot) -> str:
 
 
 def build_text(build: BuildProgress) -> str:
-    """Return one build's rate so far, and what else it has found."""
+    """Return one build's rate so far, and what else it has found: ``stock 5/41 (4.0-26.3 %) hung``."""
+    return f"{build.name} {hung_text(build)}"
+
+
+def hung_text(build: BuildProgress) -> str:
+    """Return the same without its name."""
     others = build.findings - build.hangs
-    return f"{build.name} {rate(build.hangs, build.n)} hung" + (f" + {others} other findings" if others else "")
+    more = f" + {others} other findings" if others else ""
+    return f"{rate(build.hangs, build.n, dispersion=build.dispersion)} hung{more}"

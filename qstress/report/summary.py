@@ -1,4 +1,4 @@
-"""``summary.json``, format 1 (interface.md): plain values from a run's facts, its tally and its comparisons."""
+"""``summary.json``, format 2 (docs/reference.md): plain values from a run's facts, its tally and its comparisons."""
 
 from __future__ import annotations
 
@@ -8,15 +8,18 @@ from dataclasses import asdict, dataclass
 
 from qstress.firmware import tier_of
 from qstress.model import Accel
+from qstress.report.bugs import Bug, bugs
 from qstress.report.wording import shape_text, verdict_sentence
 from qstress.stats.cells import CellTally
 from qstress.stats.clusters import widened
 from qstress.stats.compare import ALWAYS, Comparison, Contrast
 from qstress.stats.exposure import Exposure
 from qstress.stats.histogram import Histogram
-from qstress.stats.tally import Finding, Tally
+from qstress.stats.tally import Tally
 
 CONFIDENCE = 0.95
+#: 1: a finding for each cell and signature, and cells that do not say on which host they ran.
+FORMAT = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +51,7 @@ def summary(facts: RunFacts, tally: Tally, comparisons: Sequence[Comparison] = (
     ``evalue_log10`` always speaks for "the candidate is better", also where the decision is that it is worse.
     """
     content: dict[str, object] = {
-        "format": 1,
+        "format": FORMAT,
         "run": facts.run,
         "name": facts.name,
         "started": facts.started,
@@ -57,7 +60,7 @@ def summary(facts: RunFacts, tally: Tally, comparisons: Sequence[Comparison] = (
         "exit_code": facts.exit_code,
         "host": dict(facts.host),
         "cells": [_cell(tally, cell, facts) for cell in tally.cells],
-        "findings": [_finding(finding, facts) for finding in tally.findings],
+        "findings": [_bug(bug, facts) for bug in bugs(tally.findings)],
         "compare": _comparison(comparisons[0]) if comparisons else None,
     }
     if len(comparisons) > 1:
@@ -65,11 +68,11 @@ def summary(facts: RunFacts, tally: Tally, comparisons: Sequence[Comparison] = (
     return content
 
 
-def repro_line(finding: Finding, facts: RunFacts) -> str:
-    """Return the command that runs *finding* again, quoted for a shell; empty where no evidence was kept."""
-    if not finding.evidence:
+def repro_line(bug: Bug, facts: RunFacts) -> str:
+    """Return the command that runs *bug* again, quoted for a shell; empty where no evidence was kept."""
+    if not bug.evidence:
         return ""
-    return f"qstress repro {shlex.quote(f'{facts.folder}/{finding.evidence}')}"
+    return f"qstress repro {shlex.quote(f'{facts.folder}/{bug.evidence[0]}')}"
 
 
 def _cell(tally: Tally, cell: CellTally, facts: RunFacts) -> dict[str, object]:
@@ -92,6 +95,7 @@ def _cell(tally: Tally, cell: CellTally, facts: RunFacts) -> dict[str, object]:
         "outcomes": {outcome.value: count for outcome, count in cell.outcomes.items()},
         "hammer": cell.cell.stratum.hammer_label,
         "lanes": facts.lanes,
+        "host": _host(facts),
         "classes": {
             c.value: {"count": cell.classes[c], **_rate(cell.classes[c], cell.n, tally.dispersion([cell], [c]))}
             for c in classes
@@ -130,17 +134,24 @@ def _quantiles(histogram: Histogram) -> dict[str, float | None]:
     return {"p50": rounded(histogram.quantile(0.5)), "p99": rounded(histogram.quantile(0.99))}
 
 
-def _finding(finding: Finding, facts: RunFacts) -> dict[str, object]:
+def _bug(bug: Bug, facts: RunFacts) -> dict[str, object]:
     return {
-        "class": finding.finding_class.value,
-        "signature": finding.signature,
-        "title": finding.title,
-        "build": finding.cell.build.name,
-        "smp": finding.cell.stratum.shape.smp,
-        "count": finding.count,
-        "evidence": finding.evidence,
-        "repro": repro_line(finding, facts),
+        "class": bug.finding_class.value,
+        "title": bug.title,
+        "count": bug.count,
+        "cells": [
+            {"build": build, "smp": smp, "host": _host(facts), "count": count}
+            for (build, smp), count in bug.sizes.items()
+        ],
+        "signatures": list(bug.signatures),
+        "evidence": bug.evidence,
+        "repro": repro_line(bug, facts),
     }
+
+
+def _host(facts: RunFacts) -> dict[str, object]:
+    """Return where guests ran: this machine."""
+    return {"kind": "this", "name": "this", "kernel": str(facts.host.get("kernel", "unknown"))}
 
 
 def _comparison(comparison: Comparison) -> dict[str, object]:

@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Sequence
 
 from qstress.model import Accel, Build, FindingClass, Outcome, Smm
+from qstress.report.bugs import Bug, bugs
 from qstress.report.gate import GateResult
 from qstress.report.summary import RunFacts, repro_line
 from qstress.report.wording import (
@@ -19,14 +20,15 @@ from qstress.report.wording import (
     rate,
     runs_text,
     shape_text,
+    times,
     verdict_sentence,
 )
 from qstress.stats.cells import CellTally
 from qstress.stats.compare import ALWAYS, Comparison, Contrast
-from qstress.stats.tally import Finding, Tally
+from qstress.stats.tally import Tally
 
-#: More findings than this are counted, not listed; summary.json has them all.
-FINDINGS_SHOWN = 20
+#: More bugs than this are counted, not listed; summary.json has them all.
+BUGS_SHOWN = 20
 
 NO_RACE = "the race itself cannot occur under TCG"
 
@@ -44,7 +46,7 @@ def text(
         [f"run {facts.run}: {sum(cell.trials for cell in tally.cells)} trials, ended by: {facts.reason}"],
         [f"cell: {_cell(tally, cell)}" for cell in tally.cells],
         _not_counted(tally.cells),
-        _findings(tally.findings, facts),
+        _findings(bugs(tally.findings), facts),
         list(gate_result.lines) if gate_result else [],
         [f"{last} ({NO_RACE})" if tcg else last],
     ]
@@ -177,16 +179,21 @@ def _not_counted(cells: Sequence[CellTally]) -> list[str]:
     return [f"not counted as passed or failed: {', '.join(parts)}"] if parts else []
 
 
-def _findings(findings: Sequence[Finding], facts: RunFacts) -> list[str]:
+def _findings(found: Sequence[Bug], facts: RunFacts) -> list[str]:
+    """Return a line for each bug and, where several cells showed it, one below it for each build."""
     lines = []
-    for finding in findings[:FINDINGS_SHOWN]:
-        seen = "once" if finding.count == 1 else f"{finding.count} times"
-        uncounted = f" ({finding.uncounted} in no rate: block not finished)" if finding.uncounted else ""
+    for bug in found[:BUGS_SHOWN]:
+        by_build: dict[str, list[str]] = {}
+        for (build, smp), count in bug.sizes.items():
+            by_build.setdefault(build, []).append(f"smp {smp}" if len(bug.sizes) == 1 else f"smp {smp} {times(count)}")
+        where = "" if len(bug.sizes) > 1 else "".join(f"{build} {sizes[0]}, " for build, sizes in by_build.items())
+        uncounted = f" ({bug.uncounted} in no rate: block not finished)" if bug.uncounted else ""
         lines.append(
-            f"finding: {finding.finding_class}, {finding.cell.build.name} smp {finding.cell.stratum.shape.smp}, "
-            f"seen {seen}{uncounted}: {printable(finding.title)}: "
-            f"{repro_line(finding, facts) or 'no evidence was kept'}"
+            f"finding: {bug.finding_class}, {where}seen {times(bug.count)}{uncounted}: {printable(bug.title)}: "
+            f"{repro_line(bug, facts) or 'no evidence was kept'}"
         )
-    if len(findings) > FINDINGS_SHOWN:
-        lines.append(f"finding: and {len(findings) - FINDINGS_SHOWN} more kinds: see summary.json")
+        if not where:
+            lines += [f"  {build}: {', '.join(sizes)}" for build, sizes in by_build.items()]
+    if len(found) > BUGS_SHOWN:
+        lines.append(f"finding: and {len(found) - BUGS_SHOWN} more: see summary.json")
     return lines

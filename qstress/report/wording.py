@@ -125,6 +125,11 @@ def dispersion_text(index: float | None, n: int, runs: int, *, known: bool) -> s
     return f"{index:.2g}" if known or index < n / runs else f"unknown, taken as {index:.3g}"
 
 
+def times(count: int) -> str:
+    """Return how often something was seen: ``once``, ``31 times``."""
+    return "once" if count == 1 else f"{count:,} times"
+
+
 def duration(seconds: float) -> str:
     """Return a duration for people: ``0.45 s``, ``12 s``, ``3 min 10 s``, ``2 h 5 min``."""
     if seconds < 9.95:

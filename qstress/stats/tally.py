@@ -25,11 +25,11 @@ Question = FindingClass | None
 
 
 @dataclass(slots=True)
-class Finding:
+class CellFinding:
     """What one cell showed under one signature.
 
-    ``uncounted`` of the ``count`` sightings lie in blocks that were never finished and enter no rate. ``evidence`` is
-    the first folder that was kept, relative to the run; empty if none was.
+    ``uncounted`` of the ``count`` sightings lie in blocks that were never finished and enter no rate. ``evidence``
+    holds the folders that were kept, relative to the run.
     """
 
     cell: Cell
@@ -38,7 +38,7 @@ class Finding:
     title: str
     count: int = 0
     uncounted: int = 0
-    evidence: str = ""
+    evidence: list[str] = field(default_factory=list)
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,7 +159,7 @@ class Tally:
         self._last = -1
         self.pairs = {pair: PairedBuilds(_paired_strata(cells, *pair)) for pair in pairs}
         self._pooled: dict[tuple[FindingClass, ...] | None, tuple[int, Spread]] = {}  # each with the blocks it is of
-        self._findings: dict[tuple[int, FindingClass, str], Finding] = {}
+        self._findings: dict[tuple[int, FindingClass, str], CellFinding] = {}
 
     def add_block(self, results: Sequence[TrialResult], evidence: Mapping[int, str | None] | None = None) -> None:
         """Add a finished block: all its results, each arm's in the order in which they ran.
@@ -205,14 +205,15 @@ class Tally:
         found = class_of(verdict)
         if found is None:
             return
-        new = Finding(self.cells[cell_index].cell, found, verdict.signature, verdict.title)
+        new = CellFinding(self.cells[cell_index].cell, found, verdict.signature, verdict.title)
         finding = self._findings.setdefault((cell_index, found, verdict.signature), new)
         finding.count += 1
         finding.uncounted += not counted
-        finding.evidence = finding.evidence or evidence or ""
+        if evidence:
+            finding.evidence.append(evidence)
 
     @property
-    def findings(self) -> list[Finding]:
+    def findings(self) -> list[CellFinding]:
         """All findings, by class in the order of :class:`FindingClass`, the most frequent first."""
         order = list(FindingClass)
         return sorted(self._findings.values(), key=lambda f: (order.index(f.finding_class), -f.count))

@@ -1,12 +1,14 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import pytest
 
 from qstress.errors import ConfigError
 from qstress.recorded.compare import compare_runs
+from tests.recorded.old_runs import RACE, old_runs
 from tests.recorded.samples import recorded
 from tests.report.html.samples import settings, strata
 from tests.stats.samples import LOST, OK
@@ -32,3 +34,9 @@ def test_runs_that_are_not_comparable_are_refused_with_every_reason_unless_told_
     forced = compare_runs(first, second, "text", force=True)
     assert forced.count("warning: not comparable") == 3
     assert "lost-init: 0/1" in forced
+
+
+def test_an_old_run_is_compared_with_itself(tmp_path: Path) -> None:
+    run = old_runs(tmp_path) / RACE
+    text = compare_runs(run, run, "text", force=False)
+    assert re.search(r"  lost-init: 0/400 \(<[\d.]+ %\) against 39/400 ", text)

@@ -8,6 +8,7 @@ import pytest
 from qstress.errors import RigError
 from qstress.recorded.reports import add_step_summary, files_of, printed, summary_of, write_files
 from qstress.recorded.run import open_recorded
+from tests.recorded.old_runs import RACE, old_runs
 from tests.recorded.samples import recorded
 from tests.stats.samples import LOST, OK, REPLAYED
 
@@ -28,18 +29,18 @@ def test_a_summary_made_again_is_the_one_that_was_written(tmp_path: Path) -> Non
 
 def test_pictures_and_stories_lie_with_the_evidence(tmp_path: Path) -> None:
     run = recorded(tmp_path, [(LOST, OK)])
-    (finding,) = run.totals.tally.findings
+    ((folder,),) = [finding.evidence for finding in run.totals.tally.findings]
     assert "Timeline" not in files_of(run)["report.html"]
-    (run.path / finding.evidence / "timeline.svg").write_text("<svg/>")
-    (run.path / finding.evidence / "story.txt").write_bytes(b"It stood \xff still.")
+    (run.path / folder / "timeline.svg").write_text("<svg/>")
+    (run.path / folder / "story.txt").write_bytes(b"It stood \xff still.")
     document = files_of(run)["report.html"]
-    assert "Timeline: lost-init, unpatched, smp 4" in document
+    assert "Timeline: lost-init" in document
     assert "It stood \ufffd still." in document
 
 
 @pytest.mark.parametrize(
     ("form", "begin"),
-    [("text", "lost-init: unpatched 1/1"), ("json", '{\n "format": 1'), ("github", "lost-init: unpatched 1/1")],
+    [("text", "lost-init: unpatched 1/1"), ("json", '{\n "format": 2'), ("github", "lost-init: unpatched 1/1")],
 )
 def test_a_run_is_printed_as_asked(tmp_path: Path, form: str, begin: str) -> None:
     run = recorded(tmp_path, [(LOST, OK)], exit_code=5)
@@ -64,3 +65,17 @@ def test_a_folder_that_is_gone_is_a_rig_error(tmp_path: Path) -> None:
     with pytest.raises(RigError, match="cannot record"):
         write_files(run)
     assert open_recorded(tmp_path / "elsewhere").facts.run == "elsewhere"
+
+
+def test_an_old_run_is_reported_with_one_entry_a_bug(tmp_path: Path) -> None:
+    run = open_recorded(old_runs(tmp_path) / RACE)
+    lost, replayed = [line for line in printed(run, "text").splitlines() if line.startswith("finding:")]
+    assert lost == (
+        "finding: lost-init, unpatched smp 4, seen 39 times: lost INIT: an AP never left the reset vector while the "
+        f"boot CPU spins: qstress repro {run.facts.folder}/evidence/2"
+    )
+    assert replayed.startswith("finding: replayed-init, unpatched smp 4, seen 2 times: replayed INIT: the firmware")
+    document = files_of(run)["report.html"]
+    assert document.count("<article>") == 2
+    assert "Timeline: lost-init" in document
+    assert 'href="evidence/245/"' in document

@@ -7,8 +7,10 @@ import pytest
 
 from qstress.config.settings import LAST_GOOD, Gate
 from qstress.errors import ConfigError
+from qstress.recorded.reports import summary_of
 from qstress.recorded.run import open_recorded
 from qstress.stats.compare import Decision
+from tests.recorded.old_runs import RACE, old_runs
 from tests.recorded.samples import Recording, recorded
 from tests.report.html.samples import settings
 from tests.stats.samples import LOST, OK
@@ -63,3 +65,21 @@ def test_a_run_that_is_not_described_is_one_clear_line(tmp_path: Path, spoil: st
     with pytest.raises(ConfigError, match=r"run\.json") as caught:
         open_recorded(path)
     assert "\n" not in str(caught.value)
+
+
+def test_a_run_of_format_1_reads_as_when_it_ended(tmp_path: Path) -> None:
+    run = open_recorded(old_runs(tmp_path) / RACE)
+    said = json.loads((run.path / "summary.json").read_bytes())
+    assert said["format"] == 1
+    now = json.loads(json.dumps(summary_of(run)))
+    for key in ("reason", "exit_code", "started", "finished"):
+        assert now[key] == said[key]
+    counted = [(cell["build"], cell["outcomes"], cell["classes"]["lost-init"]["count"]) for cell in now["cells"]]
+    assert counted == [(c["build"], c["outcomes"], c["classes"]["lost-init"]["count"]) for c in said["cells"]]
+    assert now["compare"]["decision"] == said["compare"]["decision"] == "candidate-better"
+    assert len(said["findings"]) == 4
+    assert [(bug["class"], bug["title"], bug["count"]) for bug in now["findings"]] == [
+        ("lost-init", "lost INIT: an AP never left the reset vector while the boot CPU spins", 39),
+        ("replayed-init", "replayed INIT: the firmware ran again from the reset vector inside one bring-up", 2),
+    ]
+    assert sum(cell["count"] for cell in now["findings"][0]["cells"]) == 39

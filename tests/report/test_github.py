@@ -39,7 +39,7 @@ def test_a_run_without_a_gate_says_what_its_exit_code_means() -> None:
 
 
 def test_there_are_at_most_eight_errors() -> None:
-    verdicts = [(replace(CRASH, signature=f"crash:{n}"),) for n in range(20)]
+    verdicts = [(replace(CRASH, title=f"crash {n}", signature=f"crash:{n}"),) for n in range(20)]
     assert len(lines(shown(settings(("only",)), verdicts, exit_code=1))) == ERRORS_MAX == 8
 
 

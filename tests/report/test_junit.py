@@ -14,7 +14,7 @@ from qstress.model import Verdict
 from qstress.report.html.run import Shown
 from qstress.report.junit import junit
 from tests.report.html.samples import HOSTILE, everything, settings, shown, strata
-from tests.stats.samples import LOST, OK, REPLAYED, RIG, UNKNOWN
+from tests.stats.samples import CRASH, LOST, OK, REPLAYED, RIG, UNKNOWN
 
 SCHEMA = xmlschema.XMLSchema11(str(Path(__file__).with_name("junit.xsd")))
 
@@ -100,7 +100,7 @@ def test_findings_stand_in_their_cell_with_the_line_that_repeats_them() -> None:
 
 
 def test_what_a_guest_said_cannot_break_the_document() -> None:
-    odd = replace(LOST, title=f"{HOSTILE}\x00\ud800]]>\ufffe", signature="odd")
+    odd = replace(CRASH, title=f"{HOSTILE}\x00\ud800]]>\ufffe", signature="odd")
     run = shown(settings(("only",), strata=strata((2, 4))), [(odd,), (OK,)])
     said = [case.findtext("system-out") or "" for case in ElementTree.fromstring(written(run)).iter("testcase")]
     assert any("<script>alert(1)</script>" in words for words in said)

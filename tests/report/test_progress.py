@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from qstress.report.progress import plain_progress, snapshot
+from qstress.report.progress import plain_progress, run_progress
 from qstress.stats.tally import Tally
 from tests.stats.samples import CRASH, OK, build, cells, feed, verdicts
 
@@ -16,7 +16,7 @@ def underway(smp: tuple[int, ...] = (4,)) -> Tally:
 
 
 def test_the_line_of_a_comparison() -> None:
-    now = snapshot(underway(), elapsed_s=21.0, trials=84, trials_planned=200, lanes=2, running=2)
+    now = run_progress(underway(), elapsed_s=21.0, trials=84, trials_planned=200, lanes=2, running=2)
     assert plain_progress(now) == (
         "84/200 trials in 21 s (4/s); stock 5/41 (4.0-26.3 %) hung + 1 other findings; fixed 0/41 (<7.1 %) hung; "
         "evidence 10^1.4 : 1; 2 guests in 2 lanes; about 29 s left"
@@ -24,7 +24,7 @@ def test_the_line_of_a_comparison() -> None:
 
 
 def test_the_line_of_one_build_that_runs_until_it_is_stopped() -> None:
-    now = snapshot(Tally(cells(build("stock"))), elapsed_s=0.0, trials=0)
+    now = run_progress(Tally(cells(build("stock"))), elapsed_s=0.0, trials=0)
     assert plain_progress(now) == "0 trials in 0 s (0/s); stock 0/0 hung; 0 guests in 1 lanes"
 
 
@@ -43,14 +43,14 @@ def test_the_line_of_one_build_that_runs_until_it_is_stopped() -> None:
 def test_the_nearer_stop_rule_counts(
     trials: int, planned: int | None, duration_s: float | None, left_s: float | None, share: float | None
 ) -> None:
-    now = snapshot(underway(), elapsed_s=20.0, trials=trials, trials_planned=planned, duration_s=duration_s)
+    now = run_progress(underway(), elapsed_s=20.0, trials=trials, trials_planned=planned, duration_s=duration_s)
     assert (now.left_s, now.share) == (left_s, pytest.approx(share) if share is not None else None)
 
 
 def test_cells_of_a_build_are_added_up() -> None:
     tally = underway(smp=(4, 16))
     feed(tally, verdicts(1, 10), [OK] * 10, first_cell=2)
-    stock, fixed = snapshot(tally, elapsed_s=1.0, trials=102).builds
+    stock, fixed = run_progress(tally, elapsed_s=1.0, trials=102).builds
     assert (stock.name, stock.hangs, stock.n, stock.findings) == ("stock", 6, 51, 7)
     assert (fixed.name, fixed.hangs, fixed.n, fixed.findings) == ("fixed", 0, 51, 0)
 
@@ -59,5 +59,5 @@ def test_the_weakest_candidates_evidence_is_shown() -> None:
     tally = Tally(cells(build("stock"), build("one"), build("two")), [("stock", "one"), ("stock", "two")])
     feed(tally, verdicts(10, 20), [OK] * 20)
     assert tally.evidence_log10("stock", "one")[0] > 1
-    assert snapshot(tally, elapsed_s=1.0, trials=40).evidence_log10 == 0.0
-    assert snapshot(Tally(cells(build("stock"))), elapsed_s=1.0, trials=0).evidence_log10 is None
+    assert run_progress(tally, elapsed_s=1.0, trials=40).evidence_log10 == 0.0
+    assert run_progress(Tally(cells(build("stock"))), elapsed_s=1.0, trials=0).evidence_log10 is None

@@ -25,7 +25,7 @@ FACTS = RunFacts(
     finished="2025-09-09T10:14:22+00:00",
     reason="decided",
     exit_code=0,
-    host={"cores": 2},
+    host={"cores": 2, "kernel": "6.1.0"},
     lanes=1,
     kvm="pvm",
     nested=True,
@@ -49,6 +49,8 @@ SHARED_CONTRAST = {
 EXPOSURE = {
     "measure": {"D", "commands per bring-up"}, "stratum": str, "baseline": NUMBER, "candidate": NUMBER, "differs": bool,
 }  # fmt: skip
+HOST = {"kind": {"this"}, "name": str, "kernel": str}
+HERE = {"kind": "this", "name": "this", "kernel": "6.1.0"}
 LIMITS = {"rate": MAYBE, "lower": MAYBE, "upper": MAYBE}
 QUANTILES = {"p50": MAYBE, "p99": MAYBE}
 CELL: dict[str, Any] = {
@@ -65,6 +67,7 @@ CELL: dict[str, Any] = {
     "outcomes": {outcome.value: int for outcome in Outcome},
     "hammer": str,
     "lanes": int,
+    "host": HOST,
     "classes": {"lost-init": {"count": int, **LIMITS}, "replayed-init": {"count": int, **LIMITS}},
     "hang_rate": {"estimate": MAYBE, "lower": MAYBE, "upper": MAYBE, "confidence": {0.95}},
     "process_runs": {
@@ -83,7 +86,7 @@ CELL: dict[str, Any] = {
     "detection_s": [QUANTILES, type(None)],
 }
 FORMAT: dict[str, Any] = {
-    "format": {1},
+    "format": {2},
     "run": str,
     "name": str,
     "started": str,
@@ -94,8 +97,9 @@ FORMAT: dict[str, Any] = {
     "cells": [CELL],
     "findings": [
         {
-            "class": str, "signature": str, "title": str, "build": str, "smp": int, "count": int, "evidence": str,
-            "repro": str,
+            "class": str, "title": str, "count": int,
+            "cells": [{"build": str, "smp": int, "host": HOST, "count": int}],
+            "signatures": [str], "evidence": [str], "repro": str,
         }
     ],
     "compare": {
@@ -247,12 +251,11 @@ def test_findings_name_their_evidence_and_how_to_run_them_again() -> None:
     lost, replayed = built(recorded())["findings"]
     assert lost == {
         "class": "lost-init",
-        "signature": "lost-init:1/4",
-        "title": "AP 2 never left its reset vector",
-        "build": "stock",
-        "smp": 4,
+        "title": "an AP never left its reset vector",
         "count": 5,
-        "evidence": "evidence/14",
+        "cells": [{"build": "stock", "smp": 4, "host": HERE, "count": 5}],
+        "signatures": ["lost-init:1/4"],
+        "evidence": [f"evidence/{number}" for number in (14, 30, 46, 62, 78)],
         "repro": "qstress repro runs/20250909T101112Z-quick-ab12/evidence/14",
     }
     assert (replayed["class"], replayed["count"]) == ("replayed-init", 2)

@@ -9,7 +9,7 @@ import pytest
 from qstress.model import Accel, CommandCount, FindingClass, Outcome, Smm, SmmWriteback, Verdict
 from qstress.report.gate import exit_code, gate
 from qstress.report.summary import RunFacts
-from qstress.report.text import FINDINGS_SHOWN, meaning, text
+from qstress.report.text import BUGS_SHOWN, meaning, text
 from qstress.stats.compare import compare
 from qstress.stats.tally import Tally
 from tests.stats.samples import (
@@ -57,7 +57,7 @@ replayed-init 0/249 (<1.2 %); 500 commands/s of 520 asked; boot p50 0.45 s, p99 
 cell: fix-imitated, smp 4 pc kvm, info registers -a @ every 2ms, T1: lost-init 0/251 (<1.2 %), \
 replayed-init 2/251 (0.096-2.9 %); 500 commands/s of 520 asked; boot p50 0.45 s, p99 0.45 s
 not counted as passed or failed: 1 rig (qemu-refused), 1 unknown
-finding: lost-init, unpatched smp 4, seen 31 times: AP 2 never left its reset vector: \
+finding: lost-init, unpatched smp 4, seen 31 times: an AP never left its reset vector: \
 qstress repro runs/run-1/evidence/14
 finding: replayed-init, fix-imitated smp 4, seen 2 times: an AP ran the firmware: \
 qstress repro runs/run-1/evidence/247
@@ -82,7 +82,7 @@ stock: hang or restart 3/40 (1.5-20.4 %), other findings 1/40 (0.063-13.2 %)
 run run-1: 40 trials, ended by: trials
 cell: stock, smp 4 pc kvm, info registers -a @ every 2ms, T1: lost-init 3/40 (1.5-20.4 %), \
 replayed-init 0/40 (<7.3 %), crash 1/40 (0.063-13.2 %)
-finding: lost-init, stock smp 4, seen 4 times (1 in no rate: block not finished): AP 2 never left its reset vector: \
+finding: lost-init, stock smp 4, seen 4 times (1 in no rate: block not finished): an AP never left its reset vector: \
 qstress repro runs/run-1/evidence/0
 finding: crash, stock smp 4, seen once: QEMU died of SIGSEGV: no evidence was kept
 exit 1: there are findings
@@ -169,12 +169,12 @@ def test_arms_of_unlike_exposure_are_noted() -> None:
 
 def test_many_findings_are_counted_and_titles_cannot_steer_the_terminal() -> None:
     tally = Tally(cells(build("stock")))
-    for i in range(FINDINGS_SHOWN + 3):
+    for i in range(BUGS_SHOWN + 3):
         bad = Verdict(Outcome.CRASH, f"died \x1b[2J{i}\n", FindingClass.CRASH, f"crash:{i}")
         tally.add_finding(bad, 0, f"evidence/{i}")
     lines = [line for line in shown(tally) if line.startswith("finding:")]
-    assert len(lines) == FINDINGS_SHOWN + 1
-    assert lines[-1] == "finding: and 3 more kinds: see summary.json"
+    assert len(lines) == BUGS_SHOWN + 1
+    assert lines[-1] == "finding: and 3 more: see summary.json"
     assert not any("\x1b" in line for line in lines)
 
 

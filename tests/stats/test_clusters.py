@@ -35,7 +35,7 @@ def test_a_class_seen_late_has_zeros_before() -> None:
 @given(st.lists(run, min_size=2, max_size=12))
 def test_it_is_pearsons_chi_squared_over_its_degrees_of_freedom(runs: list[tuple[int, int]]) -> None:
     hangs, trials = [k for k, _ in runs], [n for _, n in runs]
-    index = spread([(hangs, trials)]).index
+    index = spread([(hangs, trials)]).dispersion
     if not 0 < sum(hangs) < sum(trials):
         assert index == sum(trials) / len(runs)
         return
@@ -45,25 +45,25 @@ def test_it_is_pearsons_chi_squared_over_its_degrees_of_freedom(runs: list[tuple
 
 
 def test_known_cases_of_dispersion() -> None:
-    assert spread([([5, 5, 5, 5], [10] * 4)]).index == pytest.approx(0.0, abs=1e-12)
-    assert spread([([10, 0, 10, 0], [10] * 4)]).index == pytest.approx(40 / 3)  # all or nothing: n times m/(m - 1)
-    assert spread([]).index is None
-    assert spread([([], [])]).index is None
+    assert spread([([5, 5, 5, 5], [10] * 4)]).dispersion == pytest.approx(0.0, abs=1e-12)
+    assert spread([([10, 0, 10, 0], [10] * 4)]).dispersion == pytest.approx(40 / 3)  # all or nothing: n times m/(m - 1)
+    assert spread([]).dispersion is None
+    assert spread([([], [])]).dispersion is None
     one, other = ([10, 0, 10, 0], [10] * 4), ([5, 5], [10] * 2)
-    assert spread([one, other]).index == pytest.approx((40 + 0) / (3 + 1))
+    assert spread([one, other]).dispersion == pytest.approx((40 + 0) / (3 + 1))
 
 
 def test_where_nothing_can_tell_all_trials_of_a_run_might_hang_together() -> None:
     for hangs in ([0, 0], [10, 10], [3]):
-        assert spread([(hangs, [10] * len(hangs))]).index == 10.0
-    assert spread([([0, 0, 0], [10, 9, 8])]).index == 9.0
+        assert spread([(hangs, [10] * len(hangs))]).dispersion == 10.0
+    assert spread([([0, 0, 0], [10, 9, 8])]).dispersion == 9.0
     assert widened(0, 400, 10.0).upper == pytest.approx(clopper_pearson(0, 40).upper)
 
 
 def test_independent_trials_have_an_index_of_one() -> None:
     rng = np.random.default_rng(11)
     hangs = rng.binomial(20, 0.12, 4000)
-    assert spread([(hangs.tolist(), [20] * 4000)]).index == pytest.approx(1.0, abs=0.08)
+    assert spread([(hangs.tolist(), [20] * 4000)]).dispersion == pytest.approx(1.0, abs=0.08)
 
 
 def test_an_interval_is_that_of_the_trials_they_are_worth() -> None:
@@ -79,7 +79,7 @@ def test_an_interval_is_that_of_the_trials_they_are_worth() -> None:
 def test_an_arm_is_as_unlike_as_all_arms_together_or_as_itself() -> None:
     baseline, cured = spread([([10, 0] * 50, [10] * 100)]), spread([([0] * 100, [10] * 100)])
     both = Spread(baseline.chi_squared, baseline.degrees, baseline.telling, 200, 2000)
-    assert baseline.index == pytest.approx(10 * 100 / 99)
+    assert baseline.dispersion == pytest.approx(10 * 100 / 99)
     assert pooled_index(cured, both) == pytest.approx(10.0)  # never more than the trials of a process-run
     even = spread([([5] * 1000, [10] * 1000)])
     assert pooled_index(cured, even) == 1.0
@@ -91,8 +91,8 @@ def test_what_few_findings_tell_begins_at_what_can_be_worst() -> None:
     nothing, one = spread([([0] * 6, [20] * 6)]), spread([([1, 0, 0, 0, 0, 0], [20] * 6)])
     assert pooled_index(nothing, nothing) == 20.0
     index = pooled_index(nothing, one)
-    assert one.index is not None
-    assert index == pooled_index(one, one) == pytest.approx((one.index + 20 * PRIOR) / (1 + PRIOR))
+    assert one.dispersion is not None
+    assert index == pooled_index(one, one) == pytest.approx((one.dispersion + 20 * PRIOR) / (1 + PRIOR))
     assert widened(0, 120, index).upper < widened(1, 120, index).upper  # the cured build has the shorter bar
 
 

@@ -169,11 +169,11 @@ def test_findings_are_grouped_by_cell_and_signature() -> None:
     feed(tally, [CRASH, LOST, LOST, other], [OK, LOST, OK, REPLAYED])
     shown = [(f.cell.build.name, f.signature, f.count, f.uncounted, f.evidence) for f in tally.findings]
     assert shown == [
-        ("stock", "lost-init:1/4", 2, 0, "evidence/2"),
-        ("fixed", "lost-init:1/4", 1, 0, "evidence/3"),
-        ("stock", "lost-init:2/4", 1, 0, "evidence/6"),
-        ("fixed", "replayed-init:banner", 1, 0, "evidence/7"),
-        ("stock", "crash:11", 1, 0, "evidence/0"),
+        ("stock", "lost-init:1/4", 2, 0, ["evidence/2", "evidence/4"]),
+        ("fixed", "lost-init:1/4", 1, 0, ["evidence/3"]),
+        ("stock", "lost-init:2/4", 1, 0, ["evidence/6"]),
+        ("fixed", "replayed-init:banner", 1, 0, ["evidence/7"]),
+        ("stock", "crash:11", 1, 0, ["evidence/0"]),
     ]
 
 
@@ -184,7 +184,7 @@ def test_uncounted_findings_are_listed_and_enter_no_rate() -> None:
     tally.add_finding(RIG, 1, None, counted=False)
     feed(tally, [OK], [LOST])
     (finding,) = tally.findings
-    assert (finding.count, finding.uncounted, finding.evidence) == (3, 2, "evidence/9")
+    assert (finding.count, finding.uncounted, finding.evidence) == (3, 2, ["evidence/9", "evidence/1"])
     assert (tally.cells[1].n, tally.cells[1].classes[FindingClass.LOST_INIT]) == (1, 1)
 
 

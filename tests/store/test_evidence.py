@@ -11,8 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from qstress.errors import ConfigError
-from qstress.model import Evidence, Trial, TrialResult
+from qstress.model import Evidence, FindingClass, Trial, TrialResult
 from qstress.store.evidence import Budget, finding, kept_bytes, read_finding, trial_from_json, write_evidence
+from tests.recorded.old_runs import RACE, old_runs
 from tests.store.samples import LOST_INIT, evidence, result
 
 
@@ -147,3 +148,9 @@ def test_what_is_not_a_finding_is_one_clear_line(tmp_path: Path, content: str) -
 def test_a_folder_without_a_finding_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="No such file"):
         read_finding(tmp_path)
+
+
+def test_a_finding_recorded_long_ago_is_read(tmp_path: Path) -> None:
+    trial, verdict = read_finding(old_runs(tmp_path) / RACE / "evidence" / "245")
+    assert (trial.number, trial.cell.build.name, verdict.finding_class) == (245, "unpatched", FindingClass.LOST_INIT)
+    assert verdict.title == "lost INIT: CPU#1, CPU#2 never left the reset vector while CPU#0 spins"

@@ -10,7 +10,7 @@ from importlib import resources
 from qstress.report.html import about
 from qstress.report.html.distributions import boot_times, detection_times, reply_times
 from qstress.report.html.figures import evidence_over_trials, figure, rates
-from qstress.report.html.findings import findings
+from qstress.report.html.findings import bug_articles
 from qstress.report.html.heatmap import heat_map
 from qstress.report.html.markup import Content, Markup, join, tag
 from qstress.report.html.run import Shown
@@ -44,7 +44,7 @@ def page(run: Shown) -> str:
             figure(evidence_over_trials(run.tally, run.trace, asked.alpha)) if asked and run.trials else None,
             heat_map(run.tally),
             tag("div", [figure(one) for one in times if one], class_="side-by-side"),
-            _section("findings", "Findings", findings(run)),
+            _section("findings", "Findings", bug_articles(run)),
             _section("not-tested", "What was not tested", about.not_tested(run)),
             _section("trust", "How far a verdict can be trusted", about.trust()),
             _section("cells", "All cells", about.cells(run)),

@@ -155,7 +155,7 @@ def everything(blocks: int = 120) -> Shown:
         for _ in range(blocks)
     ]
     run = shown(replace(asked, builds=builds), verdicts)
-    folders = [finding.evidence for finding in run.tally.findings]
+    folders = [folder for finding in run.tally.findings for folder in finding.evidence]
     picture = '<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 60 20"><rect width="60" height="20"/></svg>'
     return replace(
         run, pictures=dict.fromkeys(folders, picture), stories=dict.fromkeys(folders, f"It stood still.\n{HOSTILE}")
