@@ -77,7 +77,12 @@ def cli() -> None:
 @click.option("--seed", type=int, help="the seed of the plan")
 @click.option("--lanes", help="guests at once, or auto")
 @click.option("--runs-dir", help="where runs are recorded")
-@click.option("--resume", type=click.Path(path_type=Path), metavar="RUN", help="go on with this run")
+@click.option(
+    "--resume",
+    type=click.Path(path_type=Path),
+    metavar="RUN",
+    help="go on with this run; needs no -c",
+)
 @report_option
 @click.option("-q", "--quiet", is_flag=True, help="no progress")
 @click.option("-v", "--verbose", is_flag=True, help="a line for each trial")
@@ -94,11 +99,16 @@ def soak(
 
     import anyio
 
+    from qstress.config.kvm import probe
     from qstress.metrics.exporter import Exporter
+    from qstress.recorded.extend import settings_to_go_on
     from qstress.run import soak as job
     from qstress.run.screen import Screen
 
-    settings, kvm = _settings(_one(file, option), overrides, options)
+    if resume is not None and not (file or option):
+        settings, kvm = settings_to_go_on(resume, overrides, options), probe()
+    else:
+        settings, kvm = _settings(_one(file, option), overrides, options)
     screen = Screen(quiet=quiet, verbose=verbose, progress=not no_progress)
     screen.say(f"qstress {__version__}: {settings.name}: {settings.accel_note}")
     with ExitStack() as stack:

@@ -37,16 +37,30 @@ def gated_build(config: Config) -> str | None:
     return config.gate.build or (candidates[0] if len(candidates) == 1 else None)
 
 
+def stop_problems(
+    trials: int | None, duration_s: float | None, decided: bool, *, builds: int, process_trials: int, decidable: bool
+) -> Iterator[tuple[Loc, str]]:
+    """Yield what is wrong with a stop rule.
+
+    :param builds: how many there are; *process_trials*: trials of a process-run.
+    :param decidable: whether the run asks anything that its own trials can decide.
+    """
+    if trials is None and duration_s is None and not decided:
+        yield ("stop",), "nothing would end this run; add for example  stop: {trials: 400, duration: 10m}"
+    block = builds * process_trials
+    if trials is not None and trials < block:
+        runs = "" if process_trials == 1 else f" have in one process-run each: {block}"
+        yield ("stop", "trials"), f"{trials} is fewer than the {builds} builds{runs}"
+    if decided and not decidable:
+        yield ("stop", "decided"), "needs compare, or gate with max_hang_rate: there is nothing to decide"
+
+
 def _stop(config: Config) -> Iterator[tuple[Loc, str]]:
     stop = config.stop
-    if stop.trials is None and stop.duration is None and not stop.decided:
-        yield ("stop",), "nothing would end this run; add for example  stop: {trials: 400, duration: 10m}"
-    block = len(config.builds) * process_trials(config)
-    if stop.trials is not None and stop.trials < block:
-        runs = "" if block == len(config.builds) else f" have in one process-run each: {block}"
-        yield ("stop", "trials"), f"{stop.trials} is fewer than the {len(config.builds)} builds{runs}"
-    if stop.decided and config.compare is None and not _asks_now(config):
-        yield ("stop", "decided"), "needs compare, or gate with max_hang_rate: there is nothing to decide"
+    yield from stop_problems(
+        stop.trials, stop.duration, stop.decided, builds=len(config.builds), process_trials=process_trials(config),
+        decidable=config.compare is not None or _asks_now(config),
+    )  # fmt: skip
 
 
 def _asks_now(config: Config) -> bool:

@@ -73,10 +73,14 @@ def digest(settings: Settings) -> str:
     Where a run is recorded, how much of its evidence is kept and where its metrics go do not count, nor does the note
     on the accelerator, whose wording is the host's. Lanes do: they change the rates (design.md, decision 10).
     """
-    left_out = {"runs_dir", "record_max_bytes", "metrics_listen", "metrics_textfile", "accel_note"}
-    kept = {key: value for key, value in resolved_document(settings).items() if key not in left_out}
+    kept = {key: value for key, value in resolved_document(settings).items() if key not in left_out_of_digest()}
     text = json.dumps(kept, sort_keys=True, separators=(",", ":"), allow_nan=False)
     return hashlib.sha256(text.encode()).hexdigest()
+
+
+def left_out_of_digest() -> set[str]:
+    """Return the names of the settings that do not make another experiment."""
+    return {"runs_dir", "record_max_bytes", "metrics_listen", "metrics_textfile", "accel_note"}
 
 
 def _json_value(value: object) -> object:

@@ -67,7 +67,7 @@ class Progress:
     """What a tally does not know. Times are Unix seconds, 0 for what has not happened yet.
 
     ``kvm`` is vmx, svm, pvm or other (None: no KVM), ``nested`` whether the host itself is a guest, ``rig_reason``
-    why the rig ended the run (empty: it did not).
+    why the rig ended the run (empty: it did not), ``extended`` whether its stop rule was changed on the way.
     """
 
     run: str
@@ -79,6 +79,7 @@ class Progress:
     ended_s: float
     verdict: RunVerdict
     rig_reason: str = ""
+    extended: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,7 +170,7 @@ def snapshot(settings: Settings, tally: Tally, progress: Progress) -> Snapshot:
         rig_errors=_rig_errors(tally.cells, progress.rig_reason),
         evidence=_evidence(settings, tally),
         evidence_needed_log10=_evidence_needed_log10(settings),
-        gate=_gate_counts(settings, tally),
+        gate=_gate_counts(settings, tally, every_look=settings.stop_decided or progress.extended),
     )
 
 
@@ -251,9 +252,9 @@ def _evidence_needed_log10(settings: Settings) -> float | None:
     return None if compare is None else math.log10(len(compare.candidates) / compare.alpha)
 
 
-def _gate_counts(settings: Settings, tally: Tally) -> GateCounts | None:
+def _gate_counts(settings: Settings, tally: Tally, *, every_look: bool) -> GateCounts | None:
     gate = settings.gate
     if gate is None or gate.max_hang_rate is None:
         return None
     counts = tuple(cell.counts(gate.classes) for cell in tally.build(gate.build))
-    return GateCounts(gate.build, gate.max_hang_rate, counts, settings.stop_decided)
+    return GateCounts(gate.build, gate.max_hang_rate, counts, every_look)

@@ -11,6 +11,7 @@ from typing import Any
 from qstress.config.settings import Settings
 from qstress.errors import ConfigError
 from qstress.plan.schedule import Plan
+from qstress.recorded.extend import is_extended
 from qstress.recorded.history import last_good
 from qstress.recorded.settings import settings_of
 from qstress.recorded.totals import Totals
@@ -52,7 +53,9 @@ def open_recorded(path: Path) -> Recorded:
         reason, ended = reason_of(record), record.ended_because() is not None
         summary: Any = record.summary if ended and record.summary else {}
     past = last_good(settings, path.resolve().parent, path.resolve().name)
-    now = standing(settings, totals.tally, complete=reason in ("trials", "duration"), past=past)
+    now = standing(
+        settings, totals.tally, complete=reason in ("trials", "duration"), past=past, extended=is_extended(run)
+    )
     try:
         facts = RunFacts(
             run=path.resolve().name,

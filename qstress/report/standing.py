@@ -20,13 +20,17 @@ class Standing:
     exit_code: int
 
 
-def standing(settings: Settings, tally: Tally, *, complete: bool, past: PastRun | None = None) -> Standing:
+def standing(
+    settings: Settings, tally: Tally, *, complete: bool, past: PastRun | None = None, extended: bool = False
+) -> Standing:
     """Return where a run with *settings* stands after *tally*.
 
     :param complete: all planned trials ran, or all of the planned time has passed.
     :param past: the newest earlier run of the same settings that passed, for a gate that asks for it.
+    :param extended: somebody looked and made the run longer, so that limits of one look would claim too much.
     """
     asked, ruled = settings.compare, settings.gate
+    every_look = settings.stop_decided or extended
     comparisons = [
         compare(tally, asked.baseline, candidate, alpha=asked.alpha, confidence=asked.confidence, complete=complete)
         for candidate in (asked.candidates if asked else ())
@@ -43,8 +47,8 @@ def standing(settings: Settings, tally: Tally, *, complete: bool, past: PastRun 
             classes=ruled.classes,
             baseline=ruled.baseline,
             min_trials=ruled.min_trials,
-            control=control_of(asked, ruled, every_look=settings.stop_decided),
+            control=control_of(asked, ruled, every_look=every_look),
             past=past,
-            every_look=settings.stop_decided,
+            every_look=every_look,
         )
     return Standing(tuple(comparisons), result, exit_code(tally, comparisons, result))

@@ -7,6 +7,7 @@ result goes to the recorder before the lane's next trial starts; a block counts 
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
@@ -21,6 +22,10 @@ from qstress.plan.schedule import Plan
 
 #: So many rig results in a row end the run: the host cannot do it. More are borne once a trial has worked.
 HOPELESS_AFTER, HOPELESS_LATER = 5, 50
+
+#: Process-runs under way have so long after the run's duration to come to their end; then they are cut, and the block
+#: they are in does not count.
+CUT_AFTER_S = 5.0
 
 #: Takes results as they come, with the evidence of findings; returns whether to go on.
 Deliver = Callable[[Sequence[tuple[TrialResult, Evidence | None]]], bool]
@@ -85,18 +90,23 @@ class Campaign:
     _done: dict[int, list[TrialResult]] = field(default_factory=dict)
 
     async def run(self) -> Reason:
-        """Run until the stop rule holds; return why it ended.
+        """Run until the stop rule holds; return why it ended. What its duration cuts is recorded and does not count.
 
         :raises RigError: the host cannot do it, or the run folder cannot be written; what was recorded stays.
         """
         self._next = self._counted = self.first_block
+        if self.first_block and self.stop.decided():
+            self.drain(Reason.DECIDED)
         try:
-            async with anyio.create_task_group() as tasks:
-                for lane in range(self.lanes):
-                    tasks.start_soon(self._lane, lane)
+            with anyio.CancelScope(deadline=self._cut_at()) as all_lanes:
+                async with anyio.create_task_group() as tasks:
+                    for lane in range(self.lanes):
+                        tasks.start_soon(self._lane, lane)
         except* RigError as group:
             self.reason = Reason.ERROR
             raise rig_error_in(group) from None
+        if all_lanes.cancelled_caught:
+            self.drain(Reason.DURATION)
         assert self.reason is not None
         return self.reason
 
@@ -109,6 +119,11 @@ class Campaign:
     def duration_s(self) -> float:
         """How long this run has taken, earlier sessions included."""
         return self.elapsed_s + time.monotonic() - self.began_s
+
+    def _cut_at(self) -> float:
+        """Return when process-runs under way are cut, on the clock of the event loop."""
+        left_s = math.inf if self.stop.duration_s is None else self.stop.duration_s - self.duration_s
+        return anyio.current_time() + max(0.0, left_s) + CUT_AFTER_S
 
     async def _lane(self, lane: int) -> None:
         while (block := self._take()) is not None:

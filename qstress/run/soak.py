@@ -34,9 +34,11 @@ from qstress.model import Build, Evidence, FindingClass, StormCount, Trial, Tria
 from qstress.observe.hostlog import HostLog
 from qstress.observe.usage import cpu_times
 from qstress.plan.schedule import Plan
+from qstress.recorded.extend import is_extended, other_changes, run_extended
 from qstress.recorded.history import last_good
 from qstress.recorded.reports import files_of
 from qstress.recorded.run import Recorded
+from qstress.recorded.settings import settings_of
 from qstress.recorded.totals import Totals
 from qstress.report.gate import GateResult, PastRun, answered
 from qstress.report.repro import script
@@ -71,6 +73,7 @@ class Soak:
     campaign: Campaign
     started: datetime
     host_log: HostLog
+    extended: bool = False  # its stop rule was changed on the way
     past: PastRun | None = None  # the newest earlier run of the same configuration that passed, for the gate
     last_trial_s: float = 0.0  # Unix time; 0: none has ended yet
     ended_s: float = 0.0  # Unix time; 0: it runs
@@ -87,7 +90,7 @@ class Soak:
     def standing(self) -> Standing:
         """Each candidate against the baseline, and the gate, as far as the tally goes."""
         complete = self.campaign.reason in (Reason.TRIALS, Reason.DURATION)
-        return standing(self.settings, self.tally, complete=complete, past=self.past)
+        return standing(self.settings, self.tally, complete=complete, past=self.past, extended=self.extended)
 
     @property
     def comparisons(self) -> tuple[Comparison, ...]:
@@ -200,6 +203,7 @@ class Soak:
             ended_s=self.ended_s,
             verdict=RunVerdict.of(self.exit_code) if self.ended_s else RunVerdict.RUNNING,
             rig_reason=self.error.reason if self.error else "",
+            extended=self.extended,
         )
         return snapshot(self.settings, self.tally, progress)
 
@@ -245,15 +249,21 @@ def resume(
     stack: ExitStack,
     on_result: Callable[[TrialResult, str | None], None],
 ) -> Soak:
-    """Go on with a run that was killed or interrupted: finished blocks count, the open one is run again.
+    """Go on with a run, whether it was killed, interrupted or came to its end: finished blocks count, the open one is
+    run again. Its stop rule becomes that of *settings*.
 
-    :raises ConfigError: it is not a run, another process writes it, or configuration or binary have changed.
+    :raises ConfigError: it is not a run, another process writes it, or anything but ``stop`` has changed.
     """
     with open_run(run) as record:
-        if record.run.get("sha256") != digest(settings):
-            raise ConfigError(f"{run}: the configuration or a QEMU binary has changed since; start a new run instead")
+        before = settings_of(record.run)
+        if changed := other_changes(before, settings):
+            raise ConfigError(f"{run}: changed since: {', '.join(changed)}; stop alone can: start a new run instead")
         store = stack.enter_context(RunStore.reopen(run, rules=_rules(settings)))
+        longer = run_extended(record.run, before, settings) if digest(before) != digest(settings) else record.run
+        if longer is not record.run:
+            store.write_run(longer)
         soak = _wire(settings, kvm, store, datetime.fromisoformat(str(record.run["started"])), on_result)
+        soak.extended = is_extended(longer)
         soak.totals.restore(record, soak.plan)
         soak.campaign.first_block = record.next_block()
         soak.campaign.elapsed_s = record.duration_s()
@@ -344,5 +354,5 @@ def _wire(
     runner = trial_runner(settings, store.wants_evidence, tally.add_kicks, host_log.live_trials)
     campaign = Campaign(plan, runner, store, stop, settings.lanes, finished, counted)
     soak = Soak(settings, kvm, store, plan, totals, campaign, started, host_log, open_findings=open_findings)
-    soak.past = last_good(settings, settings.runs_dir, store.run_id)
+    soak.past = last_good(settings, store.path.parent, store.run_id)
     return soak

@@ -205,6 +205,14 @@ class RunStore:
         with store_errors(self.path / name):
             replace_file(self.path / name, content.encode())
 
+    def write_run(self, run: Mapping[str, object]) -> None:
+        """Put ``run.json`` in place again in one step, its head as it was.
+
+        :raises RigError: the host refuses; the earlier one stays.
+        """
+        with store_errors(self.path / "run.json"):
+            replace_file(self.path / "run.json", _json(run))
+
     def write_summary(self, summary: Mapping[str, object]) -> None:
         """Put ``summary.json`` in place in one step; its ``reason`` becomes the session's.
 

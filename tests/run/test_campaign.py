@@ -179,3 +179,32 @@ async def test_a_recorder_that_cannot_write_ends_the_run() -> None:
     memory.finish_block = full  # type: ignore[method-assign]
     with pytest.raises(RigError, match="disk full"):
         await made.run()
+
+
+async def test_a_process_run_is_cut_a_while_after_the_duration_and_its_block_does_not_count(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("qstress.run.campaign.CUT_AFTER_S", 0.0)
+    cleaned: list[int] = []
+
+    async def slow(trial: Trial, lane: int) -> Outcome:
+        if trial.number >= 3:
+            try:
+                await anyio.sleep_forever()
+            finally:
+                cleaned.append(trial.number)
+        await anyio.lowlevel.checkpoint()
+        return Outcome.OK
+
+    made, memory, counted = campaign(slow, blocks=None, duration_s=0.2)
+    assert await made.run() is Reason.DURATION
+    assert counted == [0, 0]  # of block 1 only the first trial came to its end
+    assert memory.calls == [("record", 0), ("record", 1), ("block", 0), ("record", 2)]
+    assert cleaned == [3]
+    assert made.running == 0
+
+
+async def test_a_run_that_goes_on_is_over_at_once_where_it_has_decided() -> None:
+    made, memory, _ = campaign(fine, decided=lambda: True, first_block=4)
+    assert await made.run() is Reason.DECIDED
+    assert memory.calls == []

@@ -12,10 +12,13 @@ from pathlib import Path
 import anyio
 import pytest
 
+from qstress.config.binary import sha256_of
 from qstress.config.kvm import KvmFacts
 from qstress.config.settings import Gate, Settings
 from qstress.errors import ConfigError, RigError
 from qstress.model import FindingClass, Outcome, Trial, Verdict
+from qstress.recorded.extend import settings_to_go_on
+from qstress.recorded.run import open_recorded
 from qstress.run.campaign import Deliver, TrialRunner
 from qstress.run.soak import Soak, resume, start
 from tests.metrics.samples import settings
@@ -27,7 +30,9 @@ FOUND = Verdict(Outcome.HANG, "lost INIT", FindingClass.LOST_INIT, "lost-init")
 
 def made(runs: Path, *, trials: int = 4, gate: Gate | None = None, names: Sequence[str] = ("only",)) -> Settings:
     """Settings of builds that are never started."""
-    base, _ = settings([replace(build(name), binary="/bin/true") for name in names], gate=gate)
+    base, _ = settings(
+        [replace(build(name), binary="/bin/true", sha256=sha256_of(Path("/bin/true"))) for name in names], gate=gate
+    )
     return replace(base, runs_dir=runs, stop_trials=trials, lanes=1, compare=None)
 
 
@@ -121,11 +126,42 @@ def test_an_interrupted_run_goes_on_where_it_was_and_an_open_finding_is_kept_unc
     assert [finding["class"] for finding in summary["findings"]] == ["lost-init"]
 
 
-def test_another_experiment_is_not_resumed(tmp_path: Path) -> None:
+def ended(config: Settings) -> Path:
     with ExitStack() as stack:
-        soak = start(made(tmp_path), KVM, stack=stack, on_result=lambda done, place: None)
-        soaked(soak, playing({}))
-        folder = soak.store.path
-    other = replace(made(tmp_path), seed=2)
-    with ExitStack() as stack, pytest.raises(ConfigError):
+        soak = start(config, KVM, stack=stack, on_result=lambda done, place: None)
+        assert soaked(soak, playing({})) == 0
+        return soak.store.path
+
+
+def test_another_experiment_is_not_resumed_and_what_changed_is_named(tmp_path: Path) -> None:
+    folder = ended(made(tmp_path))
+    other = replace(made(tmp_path), seed=2, lanes=7, stop_trials=8)
+    with ExitStack() as stack, pytest.raises(ConfigError, match="changed since: lanes, seed; stop alone can"):
         resume(other, KVM, run=folder, stack=stack, on_result=lambda done, place: None)
+
+
+def test_a_run_that_ended_goes_on_with_a_longer_stop_and_its_gate_asks_more(tmp_path: Path) -> None:
+    gate = Gate("only", 0.9, None, None)
+    folder = ended(made(tmp_path, gate=gate))
+    before = open_recorded(folder)
+    assert before.standing.gate is not None
+    assert "at every look" not in before.standing.gate.lines[0]
+    longer = settings_to_go_on(folder, ["stop.trials=10"], {"seed": None, "lanes": "1"})
+    with ExitStack() as stack:
+        again = resume(longer, KVM, run=folder, stack=stack, on_result=lambda done, place: None)
+        assert again.campaign.first_block == 4
+        soaked(again, playing({}))
+        assert again.gate is not None
+        assert "at every look" in again.gate.lines[0]
+    after = open_recorded(folder)
+    assert (after.settings.stop_trials, after.totals.tally.cells[0].n, after.facts.reason) == (10, 10, "trials")
+    assert after.run["extended"] == [{"stop_trials": 4, "stop_duration_s": None, "stop_decided": False}]
+    assert after.standing.gate == again.gate
+
+
+def test_a_run_that_goes_on_as_it_was_is_not_extended(tmp_path: Path) -> None:
+    folder = ended(made(tmp_path))
+    with ExitStack() as stack:
+        again = resume(made(tmp_path), KVM, run=folder, stack=stack, on_result=lambda done, place: None)
+        assert soaked(again, playing({})) == 0
+    assert "extended" not in open_recorded(folder).run
