@@ -138,10 +138,15 @@ def soak(
 @run_argument
 @report_option
 def report(run: Path, form: str) -> int:
-    """Write report.html and junit.xml of RUN again, and print its summary."""
+    """Write report.html and junit.xml of RUN again, and print its summary; of a fuzzing session, print it."""
     from qstress.recorded.reports import printed, write_files
     from qstress.recorded.run import open_recorded
+    from qstress.recorded.sessions import printed_session
+    from qstress.store.read import is_fuzzing_session
 
+    if is_fuzzing_session(run):
+        click.echo(printed_session(run, form), nl=False)
+        return 0
     recorded = open_recorded(run)
     for path in write_files(recorded):
         click.echo(str(path), err=True)
@@ -186,7 +191,7 @@ def runs(runs_dir: Path, form: str) -> int:
     found = list_runs(runs_dir)
     if form == "openmetrics":
         summaries = []
-        for path in (entry.path for entry in found if entry.finished):
+        for path in (entry.path for entry in found if entry.finished and entry.kind == "soak"):
             with open_run(path) as record:
                 summaries.append(record.summary or {})
         click.echo(openmetrics(summaries), nl=False)
@@ -199,7 +204,7 @@ def runs(runs_dir: Path, form: str) -> int:
 @cli.command()
 @click.argument("evidence", type=click.Path(path_type=Path))
 @click.option("--trials", type=click.IntRange(min=1), default=20, show_default=True)
-@click.option("--build", metavar="BIN", help="another QEMU to run it on (findings of a fuzzing session)")
+@click.option("--build", metavar="BIN", help="another QEMU to run it on")
 @unsafe_option
 @format_option
 def repro(evidence: Path, trials: int, build: str | None, unsafe: bool, form: str) -> int:
@@ -214,9 +219,7 @@ def repro(evidence: Path, trials: int, build: str | None, unsafe: bool, form: st
         text, code = finding_commands.replay_finding(evidence, trials, form, build=build, sandboxed=not unsafe, say=say)
         click.echo(text)
         return code
-    if build is not None:
-        raise click.UsageError("--build is for findings of a fuzzing session; this one names its QEMU")
-    text, code = run_again(evidence, trials, form, say=say)
+    text, code = run_again(evidence, trials, form, say=say, binary=build)
     click.echo(text)
     return code
 

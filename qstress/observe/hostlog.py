@@ -20,6 +20,7 @@ from anyio.lowlevel import checkpoint
 
 from qstress.hostlog.findings import HostFinding, HostFindings, LiveTrials, blame_for
 from qstress.hostlog.kinds import is_advice
+from qstress.hostlog.lines import kernel_log_lines
 from qstress.hostlog.records import KmsgReader, LogLine
 from qstress.hostlog.reports import SILENCE_S, KernelReport, ReportReader, tasks_in
 
@@ -106,18 +107,7 @@ class HostLog:
 
     def text(self) -> list[str]:
         """Return the same for a person, in lines; never empty."""
-        lines, found = [], self.findings.by_title
-        if self.problem:
-            how = "READ IN PART ONLY" if self.records.read else "NOT READ"
-            lines.append(f"HOST KERNEL LOG {how}: {self.problem}: what the kernel complained of may have gone unseen")
-        else:
-            said = f"{len(found)} complaint(s)" if found else "quiet"
-            lines.append(f"host kernel log: {said}, {self.records.read} records")
-        if self.records.lost or self.records.torn:
-            lost = f"{self.records.lost} records lost ({self.overruns} overruns), {self.records.torn} torn"
-            lines.append(f"host kernel log: {lost}: a report may have been missed")
-        lines += [f"  note: {note}" for note in self.notes]
-        return lines + [f"  {each.count}x {title} ({each.blame.confidence})" for title, each in found.items()]
+        return kernel_log_lines(self.document())
 
     def _open(self, path: Path) -> int:
         try:

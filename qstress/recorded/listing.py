@@ -9,14 +9,16 @@ from qstress.store.read import RunEntry
 
 
 def as_text(runs: Sequence[RunEntry]) -> str:
-    """Return *runs* as lines, numbers to the right; one line where there are none."""
+    """Return *runs* as lines, numbers to the right; one line where there are none. A session's trials are guests."""
     if not runs:
         return "no recorded runs\n"
-    rows = [("run", "finished", "reason", "exit", "trials", "hangs", "decision")]
+    rows = [("run", "kind", "finished", "reason", "exit", "trials", "hangs", "decision")]
     for run in runs:
-        code, decisions = "" if run.exit_code is None else str(run.exit_code), ", ".join(run.decisions)
-        numbers = (code, f"{run.trials:,}", f"{run.hangs:,}")
-        rows.append((printable(run.run_id), run.finished or "", run.reason, *numbers, decisions))
+        code, result = "" if run.exit_code is None else str(run.exit_code), ", ".join(run.decisions)
+        hangs = f"{run.hangs:,}" if run.findings is None else ""
+        result = result if run.findings is None else f"{run.findings} finding{'' if run.findings == 1 else 's'}"
+        names = (printable(run.run_id), run.kind, run.finished or "", run.reason)
+        rows.append((*names, code, f"{run.trials:,}", hangs, result))
     widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
     return "".join(f"{_line(row, widths)}\n" for row in rows)
 
@@ -26,6 +28,7 @@ def as_document(runs: Sequence[RunEntry]) -> list[dict[str, object]]:
     return [
         {
             "run": run.run_id,
+            "kind": run.kind,
             "name": run.name,
             "started": run.started,
             "finished": run.finished,
@@ -33,6 +36,7 @@ def as_document(runs: Sequence[RunEntry]) -> list[dict[str, object]]:
             "exit_code": run.exit_code,
             "trials": run.trials,
             "hangs": run.hangs,
+            "findings": run.findings,
             "decisions": run.decisions,
             "path": str(run.path),
         }
@@ -41,7 +45,7 @@ def as_document(runs: Sequence[RunEntry]) -> list[dict[str, object]]:
 
 
 def _line(row: tuple[str, ...], widths: Sequence[int]) -> str:
-    numbers = range(3, 6)
+    numbers = range(4, 7)
     cells = [
         word.rjust(width) if column in numbers else word.ljust(width)
         for column, (word, width) in enumerate(zip(row, widths, strict=True))

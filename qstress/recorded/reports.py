@@ -54,7 +54,9 @@ def printed(run: Recorded, form: str) -> str:
     if form == "json":
         return json.dumps(summary_of(run), indent=1) + "\n"
     lines = error_lines(facts, tally, standing) if form == "github" else []
-    return text(facts, tally, standing.comparisons, standing.gate) + "".join(f"{line}\n" for line in lines)
+    return text(facts, tally, standing.comparisons, standing.gate, host_log=run.host_log) + "".join(
+        f"{line}\n" for line in lines
+    )
 
 
 def add_step_summary(run: Recorded, path: Path) -> None:

@@ -29,9 +29,9 @@ def error_lines(facts: RunFacts, tally: Tally, standing: Standing) -> list[str]:
         return []
     compared, gate = bool(standing.comparisons), standing.gate
     failed = [rule for rule in (gate.rules if gate else ()) if rule.passed is not True]
-    lines = [_error(f"gate {rule.name}", rule.why) for rule in failed]
+    lines = [error_line(f"gate {rule.name}", rule.why) for rule in failed]
     if not lines:
-        lines.append(_error(facts.name, meaning(facts.exit_code, gate is not None, compared)))
+        lines.append(error_line(facts.name, meaning(facts.exit_code, gate is not None, compared)))
     baselines = {comparison.baseline for comparison in standing.comparisons}
     lines += [_bug(bug, facts) for bug in bugs(f for f in tally.findings if f.cell.build.name not in baselines)]
     return lines[:ERRORS_MAX]
@@ -65,10 +65,10 @@ def _bug(bug: Bug, facts: RunFacts) -> str:
     cells = ", ".join(f"{build} smp {smp}" for build, smp in bug.sizes)
     line = repro_line(bug, facts)
     words = f"{cells}, seen {times(bug.count)}: {bug.title}"
-    return _error(bug.finding_class, f"{words}: {line}" if line else words)
+    return error_line(bug.finding_class, f"{words}: {line}" if line else words)
 
 
-def _error(title: str, message: str) -> str:
+def error_line(title: str, message: str) -> str:
     """Return one annotation; ``%`` and, in a property, ``:`` and ``,`` are escaped as the runner undoes it."""
     escaped_title = _percent(title).replace(":", "%3A").replace(",", "%2C")
     return f"::error title={escaped_title}::{_percent(message)}"

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
+from typing import Any
 
+from qstress.hostlog.lines import is_loud, kernel_log_lines
 from qstress.model import Accel, Build, FindingClass, Outcome, Smm
 from qstress.report.bugs import Bug, bugs
 from qstress.report.gate import GateResult
@@ -30,17 +33,27 @@ from qstress.stats.tally import Tally
 #: More bugs than this are counted, not listed; summary.json has them all.
 BUGS_SHOWN = 20
 
+#: Of a run that nobody knows the host's kernel log of.
+NO_LOG: Mapping[str, Any] = MappingProxyType({})
+
 NO_RACE = "the race itself cannot occur under TCG"
 
 
 def text(
-    facts: RunFacts, tally: Tally, comparisons: Sequence[Comparison] = (), gate_result: GateResult | None = None
-) -> str:
-    """Return the summary as lines of plain text, newline at the end."""
+    facts: RunFacts, tally: Tally, comparisons: Sequence[Comparison] = (), gate_result: GateResult | None = None,
+    *, host_log: Mapping[str, Any] = NO_LOG,
+) -> str:  # fmt: skip
+    """Return the summary as lines of plain text, newline at the end.
+
+    :param host_log: ``host_log`` of ``summary.json``; empty where nobody knows of the host kernel's log.
+    """
     tcg = _under_tcg(tally)
     first, *others = _verdicts(tally, comparisons)
     last = f"exit {facts.exit_code}: {meaning(facts.exit_code, gate_result is not None, bool(comparisons))}"
+    heard = kernel_log_lines(host_log) if host_log else []
+    loud = bool(host_log) and is_loud(host_log)
     sections = [
+        heard if loud else [],
         [f"{first} ({NO_RACE})" if tcg else first, *others],
         [f"note: {line}" for line in (*notes(tally), *exposure_notes(comparisons))],
         [f"run {facts.run}: {sum(cell.trials for cell in tally.cells)} trials, ended by: {facts.reason}"],
@@ -48,6 +61,7 @@ def text(
         _not_counted(tally.cells),
         _findings(bugs(tally.findings), facts),
         list(gate_result.lines) if gate_result else [],
+        [] if loud else heard,
         [f"{last} ({NO_RACE})" if tcg else last],
     ]
     return "".join(f"{line}\n" for lines in sections for line in lines)

@@ -187,9 +187,7 @@ class Soak:
 
     def text(self) -> str:
         """Return the summary for a person."""
-        *body, last = text(self.facts(), self.tally, self.comparisons, self.gate).splitlines()
-        heard, loud = self.host_log.text(), self.host_log.problem or self.host_findings
-        return "\n".join([*heard, *body, last, ""] if loud else [*body, *heard, last, ""])
+        return text(self.facts(), self.tally, self.comparisons, self.gate, host_log=self.host_log.document())
 
     def measured(self) -> Snapshot:
         """Return what the metrics show of this run as things stand."""

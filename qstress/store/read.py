@@ -12,8 +12,8 @@ from typing import Any
 from qstress.errors import ConfigError
 from qstress.store.record import RunRecord
 
-#: Of ``run.json``.
-FORMAT = 1
+#: Of ``run.json``, and its ``kind`` in the folder of a fuzzing session.
+FORMAT, FUZZ = 1, "fuzz"
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,8 +21,11 @@ class RunEntry:
     """One recorded run. Times are ISO 8601; ``trials`` and ``hangs`` are those of finished blocks.
 
     ``reason`` is that of ``summary.json``, or ``running``, ``killed`` (the last session never said why it ended)
-    or ``unreadable``; with those three ``finished`` and ``exit_code`` are None. ``decisions`` holds what the run
+    or ``unreadable``; with those ``finished`` and ``exit_code`` are None. ``decisions`` holds what the run
     decided, one for each candidate (none where it did not compare, or did not end).
+
+    Of a fuzzing session (``kind`` is ``fuzz``) ``trials`` are its guests and ``findings`` what it found; one without a
+    summary is ``unfinished``: it runs, or was killed.
     """
 
     run_id: str
@@ -35,6 +38,8 @@ class RunEntry:
     trials: int
     hangs: int
     decisions: tuple[str, ...]
+    kind: str = "soak"  # soak | fuzz
+    findings: int | None = None
 
 
 def open_run(path: Path) -> RunRecord:
@@ -48,8 +53,39 @@ def open_run(path: Path) -> RunRecord:
     if run.get("format") != FORMAT:
         found = run.get("format")
         raise ConfigError(f"{path}/run.json: format {found!r}, this qstress reads format {FORMAT}")
+    if run.get("kind") == FUZZ:
+        raise ConfigError(f"{path}: a fuzzing session, not a soak; qstress report shows it")
     summary = path / "summary.json"
     return RunRecord(path, run, _read_object(summary) if summary.exists() else None)
+
+
+def is_fuzzing_session(path: Path) -> bool:
+    """Whether folder *path* holds what ``qstress fuzz`` recorded."""
+    return (path / "run.json").is_file() and _read_object(path / "run.json").get("kind") == FUZZ
+
+
+def fuzzing_session(path: Path) -> dict[str, Any]:
+    """Return what the fuzzing session in folder *path* has come to: its ``summary.json``, or, without one, what
+    ``run.json`` and ``state.json`` say, with its ``findings``.
+
+    :raises ConfigError: it is no session, or damaged.
+    """
+    run = _read_object(path / "run.json")
+    if run.get("kind") != FUZZ or run.get("format") != FORMAT:
+        raise ConfigError(f"{path}: not a fuzzing session of format {FORMAT}")
+    if (path / "summary.json").exists():
+        session = _read_object(path / "summary.json")
+    else:
+        state = _read_object(path / "state.json") if (path / "state.json").exists() else {}
+        session = {
+            **{key: run.get(key) for key in ("format", "kind", "run", "name", "started", "host", "qemu")},
+            **{key: state.get(key, 0) for key in ("guests", "commands", "elapsed_s")},
+            "finished": None, "reason": "unfinished", "exit_code": None,
+            "findings": [_read_object(file) for file in sorted(path.glob("findings/*/finding.json"))],
+        }  # fmt: skip
+    if missing := {"guests", "commands", "findings", "reason"} - session.keys():
+        raise ConfigError(f"{path}: not the summary of a fuzzing session: no {', '.join(sorted(missing))}")
+    return session
 
 
 def _read_object(path: Path) -> dict[str, Any]:
@@ -89,6 +125,8 @@ def reason_of(record: RunRecord) -> str:
 
 def _entry(path: Path) -> RunEntry:
     try:
+        if is_fuzzing_session(path):
+            return _session_entry(path)
         with open_run(path) as record:
             (trials, hangs), reason, run = record.counted(), reason_of(record), record.run
             summary: Any = (record.ended_because() and record.summary) or {}
@@ -106,6 +144,24 @@ def _entry(path: Path) -> RunEntry:
         trials=trials,
         hangs=hangs,
         decisions=tuple(str(one["decision"]) for one in compared if one),
+    )
+
+
+def _session_entry(path: Path) -> RunEntry:
+    session = fuzzing_session(path)
+    return RunEntry(
+        run_id=path.name,
+        path=path,
+        name=str(session.get("name", "")),
+        started=str(session.get("started", "")),
+        finished=session.get("finished"),
+        reason=str(session["reason"]),
+        exit_code=session.get("exit_code"),
+        trials=session["guests"],
+        hangs=0,
+        decisions=(),
+        kind=FUZZ,
+        findings=len(session["findings"]),
     )
 
 

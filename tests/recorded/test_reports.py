@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -79,3 +80,15 @@ def test_an_old_run_is_reported_with_one_entry_a_bug(tmp_path: Path) -> None:
     assert document.count("<article>") == 2
     assert "Timeline: lost-init" in document
     assert 'href="evidence/245/"' in document
+
+
+def test_the_text_has_the_kernel_log_that_the_soak_printed(tmp_path: Path) -> None:
+    run = open_recorded(old_runs(tmp_path) / RACE)
+    assert printed(run, "text").splitlines()[-2] == "host kernel log: quiet, 0 records"
+    report = {"title": "BUG: x", "kind": "bug", "count": 2, "trials": [], "confidence": "likely"}
+    loud = replace(run, host_log={**run.host_log, "reports": [report]})
+    assert printed(loud, "text").splitlines()[:2] == [
+        "host kernel log: 1 complaint(s), 0 records",
+        "  2x BUG: x (likely)",
+    ]
+    assert "host kernel log" not in printed(replace(run, host_log={}), "text")

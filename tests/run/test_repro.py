@@ -10,6 +10,7 @@ from pathlib import Path
 import anyio
 import pytest
 
+from qstress.config.binary import sha256_of
 from qstress.errors import ConfigError, RigError
 from qstress.model import FindingClass, Outcome, Smm, Trial, Verdict
 from qstress.run import repro
@@ -97,3 +98,17 @@ def test_a_qemu_that_is_gone_is_said_before_anything_starts(finding: Path, plays
 def test_a_folder_without_a_finding_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ConfigError):
         run_again(tmp_path, 1, "text", say=lambda line: None)
+
+
+def test_another_qemu_may_be_asked(finding: Path, plays: Plays, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(repro, "qemu_version", lambda path, env: "9.9.9")
+    asked, said = plays([FINE, samples.LOST_INIT]), list[str]()
+    text, code = run_again(finding, 2, "text", say=said.append, binary="/bin/false")
+    assert (text, code) == ("lost-init: 1/2 (1.2-98.8 %) on QEMU 9.9.9 (/bin/false)", 1)
+    build = asked[0].cell.build
+    assert (build.binary, build.version, build.sha256) == ("/bin/false", "9.9.9", sha256_of(Path("/bin/false")))
+    assert not any("warning" in line for line in said)
+    document = json.loads(run_again(finding, 2, "json", say=said.append, binary="/bin/false")[0])
+    assert (document["binary"], document["version"]) == ("/bin/false", "9.9.9")
+    with pytest.raises(RigError, match="no executable"):
+        run_again(finding, 1, "text", say=said.append, binary="no-such-qemu")

@@ -8,8 +8,9 @@ from pathlib import Path
 import pytest
 
 from qstress.errors import ConfigError
-from qstress.store.read import list_runs, open_run
+from qstress.store.read import is_fuzzing_session, list_runs, open_run
 from qstress.store.write import RunStore
+from tests.recorded.old_runs import FUZZ, RACE, old_runs
 from tests.store.samples import LOST_INIT, result
 
 
@@ -117,3 +118,17 @@ def test_a_runs_folder_may_be_missing_but_not_a_file(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(ConfigError, match="Not a directory"):
         list_runs(tmp_path / "file")
+
+
+def test_a_fuzzing_session_is_told_apart(tmp_path: Path) -> None:
+    runs = old_runs(tmp_path)
+    assert is_fuzzing_session(runs / FUZZ)
+    assert not is_fuzzing_session(runs / RACE)
+    assert not is_fuzzing_session(runs)
+    with pytest.raises(ConfigError, match="a fuzzing session, not a soak; qstress report shows it"):
+        open_run(runs / FUZZ)
+    (runs / FUZZ / "summary.json").unlink()
+    (entry, _) = list_runs(runs)
+    assert (entry.kind, entry.reason, entry.finished, entry.findings) == ("fuzz", "unfinished", None, 1)
+    (runs / FUZZ / "run.json").write_text('{"kind": "fuzz", "format": 9}')
+    assert [entry.reason for entry in list_runs(runs)] == ["decided", "unreadable"]
