@@ -130,7 +130,9 @@ def soak(
         if form == "github":
             _tell_github(run.recorded())
         else:
-            click.echo(json.dumps(run.summary(), indent=1) if form == "json" else run.text(), nl=form == "json")
+            click.echo(
+                json.dumps(run.summary(), indent=1) if form == "json" else run.text(colour=_colour()), nl=form == "json"
+            )
     return code
 
 
@@ -153,7 +155,7 @@ def report(run: Path, form: str) -> int:
     if form == "github":
         _tell_github(recorded)
     else:
-        click.echo(printed(recorded, form), nl=False)
+        click.echo(printed(recorded, form, colour=_colour()), nl=False)
     return 0
 
 
@@ -173,7 +175,7 @@ def compare(run: Path, other: Path | None, force: bool, form: str) -> int:
     from qstress.recorded.run import open_recorded
 
     recorded = open_recorded(run)
-    click.echo(printed(recorded, form), nl=False)
+    click.echo(printed(recorded, form, colour=_colour()), nl=False)
     return recorded.standing.exit_code
 
 
@@ -499,6 +501,13 @@ def build(out: Path) -> int:
 
     click.echo(assemble(SMPSCAN.name, out))
     return 0
+
+
+def _colour() -> bool:
+    """Whether results may be coloured: on a terminal, unless ``NO_COLOR`` is set (no-color.org)."""
+    import os
+
+    return sys.stdout.isatty() and not os.environ.get("NO_COLOR")
 
 
 def _tell_github(run: Recorded) -> None:

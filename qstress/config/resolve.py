@@ -211,7 +211,7 @@ def _compare(config: Config) -> Compare | None:
     compare = config.compare
     if compare is None:
         return None
-    return Compare(compare.baseline, compare.candidate, compare.alpha, compare.confidence)
+    return Compare(compare.baseline, compare.candidate, compare.alpha, compare.confidence, compare.classes)
 
 
 def _gate(config: Config) -> Gate | None:

@@ -133,6 +133,11 @@ def _gate(config: Config) -> Iterator[tuple[Loc, str]]:
         if compare is None or compare.baseline != name or build not in compare.candidate:
             missing = f"compare: {{baseline: {name}, candidate: {build}}}"
             yield ("gate", key), f"{display(name)} has to be compared with; add  {missing}"
+    if compare is None or compare.classes is None or gate.classes is None:
+        return
+    rests_on_it = gate.better_than is not None or gate.baseline not in (None, LAST_GOOD)
+    if rests_on_it and set(compare.classes) != set(gate.classes):
+        yield ("gate", "classes"), "must be those of compare, on which this gate rests; leave one of them out"
 
 
 def _firmware(fits: Callable[[Firmware], bool]) -> str:

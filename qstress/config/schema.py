@@ -203,6 +203,7 @@ class CompareEntry(Section):
         1e-6, description="the chance of a wrong decision that is accepted"
     )
     confidence: Annotated[float, fraction(inclusive=False)] = Field(0.95, description="of the shown intervals")
+    classes: units.Classes = written("all", "which findings decide: all, or a list such as [lost-init]")
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:

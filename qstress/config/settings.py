@@ -19,12 +19,14 @@ LAST_GOOD = "last-good"
 
 @dataclass(frozen=True, slots=True)
 class Compare:
-    """Which builds are compared; *alpha* is split by the statistics, *confidence* is that of the shown intervals."""
+    """Which builds are compared; *alpha* is split by the statistics, *confidence* is that of the shown intervals.
+    ``classes`` None stands for all, or for what the gate asks."""
 
     baseline: str
     candidates: tuple[str, ...]
     alpha: float
     confidence: float
+    classes: tuple[FindingClass, ...] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +61,13 @@ class Settings:
     accel_note: str
     record_max_bytes: int | None = None  # of evidence; None: any number
 
+    @property
+    def asked_classes(self) -> tuple[FindingClass, ...] | None:
+        """The classes that the run's question is about: compare's, else the gate's; None: any finding."""
+        if self.compare is not None and self.compare.classes is not None:
+            return self.compare.classes
+        return self.gate.classes if self.gate is not None else None
+
 
 def resolved_document(settings: Settings) -> dict[str, object]:
     """Return *settings* as JSON-able values, for ``qstress config show`` and ``run.json``."""
@@ -74,6 +83,8 @@ def digest(settings: Settings) -> str:
     on the accelerator, whose wording is the host's. Lanes do: they change the rates (design.md, decision 10).
     """
     kept = {key: value for key, value in resolved_document(settings).items() if key not in left_out_of_digest()}
+    if isinstance(asked := kept["compare"], dict) and asked["classes"] is None:
+        del asked["classes"]  # runs recorded before it could be asked are the same experiment
     text = json.dumps(kept, sort_keys=True, separators=(",", ":"), allow_nan=False)
     return hashlib.sha256(text.encode()).hexdigest()
 

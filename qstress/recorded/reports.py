@@ -45,16 +45,17 @@ def write_files(run: Recorded) -> list[Path]:
     return written
 
 
-def printed(run: Recorded, form: str) -> str:
+def printed(run: Recorded, form: str, *, colour: bool = False) -> str:
     """Return what a command prints of *run*.
 
     :param form: ``text``, ``json``, or ``github``: the text and then the errors that GitHub shows at the commit.
+    :param colour: as ANSI terminals have it.
     """
     facts, tally, standing = run.facts, run.totals.tally, run.standing
     if form == "json":
         return json.dumps(summary_of(run), indent=1) + "\n"
     lines = error_lines(facts, tally, standing) if form == "github" else []
-    return text(facts, tally, standing.comparisons, standing.gate, host_log=run.host_log) + "".join(
+    return text(facts, tally, standing.comparisons, standing.gate, host_log=run.host_log, colour=colour) + "".join(
         f"{line}\n" for line in lines
     )
 

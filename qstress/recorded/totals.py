@@ -28,7 +28,7 @@ class Totals:
         """Begin with nothing: *plan* is that of *settings*."""
         asked = settings.compare
         pairs = [(asked.baseline, candidate) for candidate in asked.candidates] if asked else []
-        self.tally = Tally(plan.cells, pairs, settings.gate.classes if settings.gate else None)
+        self.tally = Tally(plan.cells, pairs, settings.asked_classes)
         self.trace = Trace()
         self._trials = self._kept = 0
 

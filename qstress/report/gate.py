@@ -8,7 +8,7 @@ from typing import Any
 
 from qstress.config.settings import LAST_GOOD, Compare, Gate
 from qstress.model import FindingClass, Outcome
-from qstress.report.wording import classes_text, effect_text, percent_down, percent_up, rate, shape_text
+from qstress.report.wording import classes_text, decision_text, effect_text, percent_down, percent_up, rate, shape_text
 from qstress.stats.cells import HANGS, CellTally
 from qstress.stats.compare import Comparison, Decision, Effect, decided
 from qstress.stats.counts import Counts, above, at_most, limits
@@ -17,6 +17,12 @@ from qstress.stats.tally import Tally
 PASSED, FAILED, INCONCLUSIVE = 0, 1, 5
 
 CONFIDENCE = 0.95
+
+#: What a decision says of a build that must not be shown to be worse.
+_NO_WORSE = {
+    Decision.BETTER: Decision.BETTER.value, Decision.WORSE: Decision.WORSE.value,
+    Decision.NO_DIFFERENCE: "not shown to be worse", Decision.INCONCLUSIVE: "too few trials to show it",
+}  # fmt: skip
 
 Classes = tuple[FindingClass, ...] | None
 
@@ -225,7 +231,8 @@ def _better(comparisons: Sequence[Comparison], baseline: str, build: str) -> Rul
         return Rule("better_than", None, f"better than {baseline}: not compared")
     decision, worse = found.overall.decision, found.shown_worse
     passed = False if worse else {Decision.BETTER: True, Decision.WORSE: False}.get(decision)
-    why = f"better than {baseline} in {classes_text(found.classes)}: {decision}{_also(found)}"
+    said = decision if decision.decided else decision_text(found.overall)
+    why = f"better than {baseline} in {classes_text(found.classes)}: {said}{_also(found)}"
     return Rule("better_than", passed, why)
 
 
@@ -237,7 +244,7 @@ def _no_worse(comparisons: Sequence[Comparison], baseline: str, build: str) -> R
     failed = bool(found.shown_worse) or overall.decision is Decision.WORSE
     passed = False if failed else None if overall.decision is Decision.INCONCLUSIVE else True
     why = (
-        f"no worse than {baseline} in {classes_text(found.classes)}: {overall.decision}{_also(found)}; "
+        f"no worse than {baseline} in {classes_text(found.classes)}: {_NO_WORSE[overall.decision]}{_also(found)}; "
         f"a rate up to {percent_up(overall.candidate_rate_upper)} % is possible"
     )
     return Rule("baseline", passed, why)

@@ -10,9 +10,9 @@ from qstress.report.bugs import Bug, bugs
 from qstress.report.standing import Standing
 from qstress.report.summary import RunFacts, repro_line
 from qstress.report.text import meaning, notes
-from qstress.report.wording import evidence, printable, rate, shape_text, times, verdict_sentence
+from qstress.report.wording import decision_text, printable, rate, shape_text, times, verdict_sentence
 from qstress.stats.cells import CellTally
-from qstress.stats.compare import ALWAYS
+from qstress.stats.compare import ALWAYS, asked_first
 from qstress.stats.tally import Tally
 
 ERRORS_MAX = 8
@@ -41,12 +41,12 @@ def step_summary(facts: RunFacts, tally: Tally, standing: Standing) -> str:
     """Return the run as Markdown: the verdict, a table of its cells, its findings."""
     said = meaning(facts.exit_code, standing.gate is not None, bool(standing.comparisons))
     lines = [f"### qstress {_escaped(facts.name)}: {said}", ""]
+    if standing.gate:
+        lines += [*(f"- {_escaped(line)}" for line in standing.gate.lines), ""]
     for comparison in standing.comparisons:
-        odds = evidence(comparison.overall.reached_log10)
-        lines += [f"**{_escaped(verdict_sentence(comparison))}** ({comparison.overall.decision}, evidence {odds})", ""]
-    lines += [f"- {_escaped(line)}" for line in (standing.gate.lines if standing.gate else ())]
+        lines += [f"**{_escaped(verdict_sentence(comparison))}** ({decision_text(comparison.overall)})", ""]
     lines += [f"- {_escaped(note)}" for note in notes(tally)]
-    classes = [c for c in ALWAYS if any(cell.classes[c] for cell in tally.cells)]
+    classes = [c for c in asked_first(ALWAYS, tally.classes) if any(cell.classes[c] for cell in tally.cells)]
     lines += ["", f"| build | cell | hung or restarted |{''.join(f' {c} |' for c in classes)} not counted |"]
     lines.append(f"|---|---|{'---:|' * (len(classes) + 2)}")
     for cell in tally.cells[:CELLS_MAX]:

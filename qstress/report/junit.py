@@ -14,7 +14,7 @@ from qstress.report.bugs import bugs
 from qstress.report.standing import Standing
 from qstress.report.summary import RunFacts, repro_line
 from qstress.report.text import meaning
-from qstress.report.wording import printable, rate, shape_text, verdict_sentence
+from qstress.report.wording import decision_text, printable, rate, shape_text, verdict_sentence
 from qstress.stats.cells import CellTally
 from qstress.stats.compare import Comparison
 from qstress.stats.tally import Tally
@@ -78,8 +78,9 @@ def _comparisons(standing: Standing) -> list[Case]:
 
 def _comparison(comparison: Comparison) -> Case:
     name = f"{comparison.candidate} against {comparison.baseline}"
-    sentence, decision = verdict_sentence(comparison), comparison.overall.decision
-    return ("compare", name, "" if decision.decided else "skipped", f"{decision}: {sentence}", sentence)
+    sentence, decided = verdict_sentence(comparison), comparison.overall.decision.decided
+    why = f"{decision_text(comparison.overall)}: {sentence}"
+    return ("compare", name, "" if decided else "skipped", why, sentence)
 
 
 def _cells(facts: RunFacts, tally: Tally, standing: Standing) -> list[Case]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any
 
@@ -14,9 +14,9 @@ from qstress.report.gate import GateResult
 from qstress.report.summary import RunFacts, repro_line
 from qstress.report.wording import (
     classes_text,
+    decision_text,
     dispersion_text,
     duration,
-    evidence,
     exposure_text,
     per_s,
     printable,
@@ -27,7 +27,7 @@ from qstress.report.wording import (
     verdict_sentence,
 )
 from qstress.stats.cells import CellTally
-from qstress.stats.compare import ALWAYS, Comparison, Contrast
+from qstress.stats.compare import ALWAYS, Comparison, Contrast, Decision, asked_first
 from qstress.stats.tally import Tally
 
 #: More bugs than this are counted, not listed; summary.json has them all.
@@ -41,30 +41,42 @@ NO_RACE = "the race itself cannot occur under TCG"
 
 def text(
     facts: RunFacts, tally: Tally, comparisons: Sequence[Comparison] = (), gate_result: GateResult | None = None,
-    *, host_log: Mapping[str, Any] = NO_LOG,
+    *, host_log: Mapping[str, Any] = NO_LOG, colour: bool = False,
 ) -> str:  # fmt: skip
     """Return the summary as lines of plain text, newline at the end.
 
+    The gate is told first, then the question that was asked, then everything else.
+
+    :param colour: colour the gate, the verdicts and the end as ANSI terminals do.
     :param host_log: ``host_log`` of ``summary.json``; empty where nobody knows of the host kernel's log.
     """
-    tcg = _under_tcg(tally)
-    first, *others = _verdicts(tally, comparisons)
-    last = f"exit {facts.exit_code}: {meaning(facts.exit_code, gate_result is not None, bool(comparisons))}"
+    painted = _painter(colour)
+    end = f"exit {facts.exit_code}: {meaning(facts.exit_code, gate_result is not None, bool(comparisons))}"
     heard = kernel_log_lines(host_log) if host_log else []
     loud = bool(host_log) and is_loud(host_log)
+    gated = zip(gate_result.lines, gate_result.rules, strict=True) if gate_result else ()
+    verdicts = [painted(line, rule.passed) for line, rule in gated] + _verdicts(tally, comparisons, painted)
+    last = painted(end, {0: True, 1: False, 4: False}.get(facts.exit_code))
+    if _under_tcg(tally):
+        verdicts[0], last = f"{verdicts[0]} ({NO_RACE})", f"{last} ({NO_RACE})"
     sections = [
         heard if loud else [],
-        [f"{first} ({NO_RACE})" if tcg else first, *others],
+        verdicts,
         [f"note: {line}" for line in (*notes(tally), *exposure_notes(comparisons))],
         [f"run {facts.run}: {sum(cell.trials for cell in tally.cells)} trials, ended by: {facts.reason}"],
         [f"cell: {_cell(tally, cell)}" for cell in tally.cells],
         _not_counted(tally.cells),
         _findings(bugs(tally.findings), facts),
-        list(gate_result.lines) if gate_result else [],
         [] if loud else heard,
-        [f"{last} ({NO_RACE})" if tcg else last],
+        [last],
     ]
     return "".join(f"{line}\n" for lines in sections for line in lines)
+
+
+def _painter(colour: bool) -> Callable[[str, bool | None], str]:
+    """Return what colours a line green for True, red for False and yellow for None, or leaves it as it is."""
+    codes = {True: 32, False: 31, None: 33}
+    return lambda line, passed: f"\x1b[{codes[passed]}m{line}\x1b[0m" if colour else line
 
 
 def meaning(exit_code: int, gated: bool, compared: bool) -> str:
@@ -137,30 +149,42 @@ def contrast_line(comparison: Comparison, asked: str, contrast: Contrast) -> str
     return (
         f"{asked}: {comparison.baseline} {rate(table.k_a, table.n_a, dispersion=contrast.dispersion_a)}, "
         f"{comparison.candidate} {rate(table.k_b, table.n_b, dispersion=contrast.dispersion_b)}{runs_text(contrast)}: "
-        f"{contrast.decision}, evidence {evidence(contrast.reached_log10)}"
+        f"{decision_text(contrast)}"
     )
 
 
-def _verdicts(tally: Tally, comparisons: Sequence[Comparison]) -> list[str]:
-    lines = [contrast_line(c, classes_text(c.classes), c.overall) for c in comparisons]
+def _verdicts(tally: Tally, comparisons: Sequence[Comparison], painted: Callable[[str, bool | None], str]) -> list[str]:
+    better = {Decision.BETTER: True, Decision.WORSE: False}
+    lines = [
+        painted(contrast_line(c, classes_text(c.classes), c.overall), better.get(c.overall.decision))
+        for c in comparisons
+    ]
     lines += [f"  {verdict_sentence(c)}" for c in comparisons]
     for comparison in comparisons:
         for found, contrast in comparison.by_class.items():
             if comparison.classes != (found,):
                 lines.append("  " + contrast_line(comparison, found.value, contrast))
-    if comparisons:
-        return lines
+    return lines or [f"{name}: {said}" for name, said in build_rates(tally).items()]
+
+
+def build_rates(tally: Tally) -> dict[str, str]:
+    """Return, for a run that compares nothing, each build's rates: first of the classes that were asked about."""
+    rates = {}
     for name in dict.fromkeys(cell.cell.build.name for cell in tally.cells):
         cells = tally.build(name)
         n, hangs = sum(cell.n for cell in cells), sum(cell.hangs for cell in cells)
         others = sum(cell.found(None) for cell in cells) - hangs
-        more = f", other findings {rate(others, n)}" if others else ""
-        lines.append(f"{name}: hang or restart {rate(hangs, n)}{more}")
-    return lines
+        said = [f"hang or restart {rate(hangs, n, dispersion=tally.hang_dispersion(cells))}"]
+        if tally.classes is not None:
+            found, index = sum(cell.found(tally.classes) for cell in cells), tally.dispersion(cells, tally.classes)
+            said.insert(0, f"{classes_text(tally.classes)} {rate(found, n, dispersion=index)}")
+        said += [f"other findings {rate(others, n)}"] if others else []
+        rates[name] = ", ".join(said)
+    return rates
 
 
 def _cell(tally: Tally, cell: CellTally) -> str:
-    shown = [c for c, count in cell.classes.items() if count or c in ALWAYS]
+    shown = [c for c in asked_first(cell.classes, tally.classes) if cell.classes[c] or c in ALWAYS]
     parts = [", ".join(f"{c} {rate(cell.classes[c], cell.n, dispersion=tally.dispersion([cell], [c]))}" for c in shown)]
     if cell.clustered:
         index = dispersion_text(

@@ -60,6 +60,33 @@ def evidence(log10: float) -> str:
     return f"10^{math.floor(log10 * 10.0) / 10.0:.1f} : 1"
 
 
+def decision_text(contrast: Contrast) -> str:
+    """Return what is decided and on how much evidence: ``candidate-better, evidence 10^7.1 : 1``, or how much there is
+    of what it takes: ``undecided: 10^2.5 of 10^3 needed``."""
+    if contrast.decision.decided:
+        return f"{contrast.decision}, evidence {evidence(contrast.reached_log10)}"
+    reached, needed, toward = nearest_decision(contrast)
+    return f"undecided: {power(reached)} of {power_up(needed)} needed{toward}"
+
+
+def nearest_decision(contrast: Contrast) -> tuple[float, float, str]:
+    """Return log10 of the evidence, and of what is needed, for the decision that is nearer, and whether it would be
+    the other way round: an empty text, or `` for worse``."""
+    better = contrast.reached_log10, contrast.needed_log10, ""
+    worse = contrast.reached_worse_log10, contrast.needed_worse_log10, " for worse"
+    return worse if worse[0] * better[1] > better[0] * worse[1] else better
+
+
+def power(log10: float) -> str:
+    """Return evidence as a power of ten, rounded down: ``10^2.5``."""
+    return evidence(log10).removesuffix(" : 1")
+
+
+def power_up(log10: float) -> str:
+    """Return what evidence has to reach, rounded up: ``10^3``, ``10^3.4``."""
+    return f"10^{math.ceil(round(log10 * 10.0, 6)) / 10.0:g}"
+
+
 def classes_text(classes: Iterable[FindingClass] | None) -> str:
     """Return classes in words: ``lost-init or replayed-init``; ``any finding`` for None."""
     return "any finding" if classes is None else " or ".join(classes)
@@ -80,14 +107,17 @@ def effect_text(of_class: FindingClass, contrast: Contrast) -> str:
 
 def verdict_sentence(comparison: Comparison) -> str:
     """Return what a candidate does, class by class, in one sentence: ``patched cures lost-init; leaves replayed-init,
-    14/900 against 12/880; brings nothing new``. A new class is always named, whatever the decision."""
+    14/900 against 12/880; brings nothing new``. It begins with the classes that were asked about; a new class is always
+    named, whatever the decision."""
     if not (comparison.overall.table.n_a and comparison.overall.table.n_b):
         return f"{comparison.candidate} has not been compared with {comparison.baseline} yet"
-    by_effect: dict[Effect, list[str]] = {}
+    asked, by_effect = comparison.classes or (), dict[Effect, list[str]]()
     for of_class, contrast in comparison.by_class.items():
-        by_effect.setdefault(contrast.effect, []).append(effect_text(of_class, contrast))
-    said = [text for effect in Effect if effect is not Effect.ABSENT for text in by_effect.get(effect, [])]
-    if Effect.BRINGS not in by_effect:
+        if of_class not in asked:
+            by_effect.setdefault(contrast.effect, []).append(effect_text(of_class, contrast))
+    said = [effect_text(c, contrast) for c, contrast in comparison.by_class.items() if c in asked]
+    said += [text for effect in Effect if effect is not Effect.ABSENT for text in by_effect.get(effect, [])]
+    if not any(contrast.effect is Effect.BRINGS for contrast in comparison.by_class.values()):
         said.append(f"{Effect.BRINGS} nothing new")
     return f"{comparison.candidate} {'; '.join(said)}"
 

@@ -185,9 +185,10 @@ class Soak:
         content = summary(self.facts(), self.tally, self.comparisons)
         return {**content, "host_log": self.host_log.document()}
 
-    def text(self) -> str:
-        """Return the summary for a person."""
-        return text(self.facts(), self.tally, self.comparisons, self.gate, host_log=self.host_log.document())
+    def text(self, *, colour: bool = False) -> str:
+        """Return the summary for a person; *colour*: as ANSI terminals have it."""
+        log = self.host_log.document()
+        return text(self.facts(), self.tally, self.comparisons, self.gate, host_log=log, colour=colour)
 
     def measured(self) -> Snapshot:
         """Return what the metrics show of this run as things stand."""

@@ -13,7 +13,8 @@ p-values and the limits are those of one look: shown, never used to stop.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import math
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -64,8 +65,9 @@ class Contrast:
     """One question put to two builds: ``table`` is the baseline (a) against the candidate (b), trials over all strata.
 
     ``evalue_log10`` speaks for "the candidate is better", ``worse_log10`` for "it is worse"; ``reached_log10`` is the
-    most that the one behind the decision has been (the first, unless it is worse). ``fisher_p`` is the exact one-sided
-    p of the first (stratified); ``candidate_rate_upper`` a one-sided limit.
+    most that the one behind the decision has been (the first, unless it is worse), ``reached_worse_log10`` the most
+    that the second has been, and ``needed_log10`` and ``needed_worse_log10`` are what decides. ``fisher_p`` is the
+    exact one-sided p of the first (stratified); ``candidate_rate_upper`` a one-sided limit.
 
     Where trials share a process, ``runs`` is the same table in process-runs that showed it, as the evidence counts
     them, ``permutation_p`` stands in place of ``fisher_p`` (which is None), and ``dispersion_a`` and ``dispersion_b``
@@ -79,6 +81,9 @@ class Contrast:
     decision: Decision
     candidate_rate_upper: float
     reached_log10: float
+    reached_worse_log10: float
+    needed_log10: float
+    needed_worse_log10: float
     runs: Table | None = None
     permutation_p: float | None = None
     dispersion_a: float | None = None
@@ -100,7 +105,7 @@ class Contrast:
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """A candidate against its baseline: over all findings of ``classes`` (None: any), and by class.
+    """A candidate against its baseline: over all findings of ``classes`` (None: any), and by class, those first.
 
     ``exposures`` says for each shared stratum how much of the hammer both arms saw.
     """
@@ -139,12 +144,14 @@ def compare(
         asked = tally.classes if question is None else (question,)
         tables = [_table(a, b, asked) for a, b in strata]
         total, runs = _summed(tables), _summed([_runs(s, question) for s in paired])
-        winner = _winners(tally, question, alpha)[pair]
+        winners = _winners(tally, question, alpha)
+        winner = winners[pair]
         if winner is None:
             enough = min(runs.n_a, runs.n_b) >= fewest_runs(alpha / len(tally.pairs))
             winner = Decision.NO_DIFFERENCE if complete and enough else Decision.INCONCLUSIVE
         better, worse = tally.evidence_log10(*pair, question)
-        reached = tally.reached_log10(*pair, question)[winner is Decision.WORSE]
+        reached = tally.reached_log10(*pair, question)
+        undecided = max(1, sum(one is None for one in winners.values()))
         spread = [tally.dispersion([arms[i] for arms in strata], asked) for i in (0, 1)]
         worth = max(1.0, spread[1] or 1.0)
         return Contrast(
@@ -154,7 +161,10 @@ def compare(
             fisher_p=None if clustered else stratified_greater(tables),
             decision=winner,
             candidate_rate_upper=upper_limit(total.k_b / worth, total.n_b / worth, 1.0 - confidence),
-            reached_log10=reached,
+            reached_log10=reached[winner is Decision.WORSE],
+            reached_worse_log10=reached[1],
+            needed_log10=math.log10(undecided / alpha),
+            needed_worse_log10=math.log10(2.0 * undecided / alpha),
             runs=runs if clustered else None,
             permutation_p=permutation_greater(_blocks(strata, asked)) if clustered else None,
             dispersion_a=spread[0],
@@ -162,11 +172,16 @@ def compare(
         )
 
     seen = {c for arms in strata for arm in arms for c, count in arm.classes.items() if count}
-    by_class = {c: contrast(c) for c in FindingClass if c in seen or c in ALWAYS}
+    by_class = {c: contrast(c) for c in asked_first(FindingClass, tally.classes) if c in seen or c in ALWAYS}
     return Comparison(
         baseline, candidate, tally.classes, contrast(None), by_class,
         exposures=tuple(one for arms in strata for one in _exposures(*arms)),
     )  # fmt: skip
+
+
+def asked_first(classes: Iterable[FindingClass], asked: Sequence[FindingClass] | None) -> list[FindingClass]:
+    """Return *classes* with those that the run's question is about (*asked*; None: any) before the others."""
+    return sorted(classes, key=lambda c: asked is not None and c not in asked)
 
 
 def winner_so_far(tally: Tally, baseline: str, candidate: str, alpha: float) -> Decision | None:

@@ -23,6 +23,13 @@ SECOND = ("  fixed:", "  other: {binary: x}\n  fixed:")
             [("fixed: {", "fixed: {hold: {write: 1ms}, ")],
             "sample.yaml:5:3: builds.fixed: must have the same hold as stock, or the comparison says nothing",
         ),
+        (
+            [("candidate: fixed}", "candidate: fixed, classes: [replayed-init]}")],
+            (
+                "sample.yaml:13:22: gate.classes: must be those of compare, on which this gate rests; "
+                "leave one of them out"
+            ),
+        ),
         ([("trials: 100", "trials: 1")], "sample.yaml:11:16: stop.trials: 1 is fewer than the 2 builds"),
         (
             [

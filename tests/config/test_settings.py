@@ -1,13 +1,15 @@
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from qstress.config.settings import Compare, Gate, Settings, digest, resolved_document
+from qstress.config.settings import Compare, Gate, Settings, digest, left_out_of_digest, resolved_document
 from qstress.model import Accel, Build, FindingClass, HammerSpec, Milestone, Rate, Shape, Smm, Stratum
 
 BUILD = Build("stock", "/q", "7.2.22", "ab", args=("-x",), env=(("A", "b"),), smm=Smm.PRETENDED)
@@ -83,3 +85,25 @@ def test_what_the_digest_covers(change: dict[str, Any]) -> None:
 
 def test_the_digest_is_a_sha256() -> None:
     assert len(bytes.fromhex(digest(SETTINGS))) == 32
+
+
+def test_the_question_is_compares_else_the_gates() -> None:
+    lost, replayed = (FindingClass.LOST_INIT,), (FindingClass.REPLAYED_INIT,)
+    compare, gate = Compare("stock", ("fixed",), 1e-6, 0.95), Gate("fixed", 0.1, lost, None)
+    asked = [replace(SETTINGS, compare=one, gate=two).asked_classes for one, two in (
+        (compare, None), (compare, gate), (replace(compare, classes=replayed), gate), (None, gate),
+    )]  # fmt: skip
+    assert asked == [None, lost, replayed, lost]
+
+
+def test_not_to_ask_about_classes_is_the_experiment_it_always_was() -> None:
+    """Runs recorded before compare.classes have no such key."""
+    plain = Compare("stock", ("fixed",), 1e-6, 0.95)
+    document = json.loads(json.dumps(resolved_document(replace(SETTINGS, compare=plain))))
+    assert document["compare"].pop("classes") is None
+    kept = {key: value for key, value in document.items() if key not in left_out_of_digest()}
+    text = json.dumps(kept, sort_keys=True, separators=(",", ":"))
+    assert digest(replace(SETTINGS, compare=plain)) == hashlib.sha256(text.encode()).hexdigest()
+    assert digest(replace(SETTINGS, compare=replace(plain, classes=(FindingClass.CRASH,)))) != digest(
+        replace(SETTINGS, compare=plain)
+    )

@@ -41,7 +41,11 @@ def test_pictures_and_stories_lie_with_the_evidence(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("form", "begin"),
-    [("text", "lost-init: unpatched 1/1"), ("json", '{\n "format": 2'), ("github", "lost-init: unpatched 1/1")],
+    [
+        ("text", "gate: patched: better than unpatched in lost-init: undecided: 10^0.0 of 10^3 needed: inc"),
+        ("json", '{\n "format": 2'),
+        ("github", "gate: patched: better than unpatched"),
+    ],
 )
 def test_a_run_is_printed_as_asked(tmp_path: Path, form: str, begin: str) -> None:
     run = recorded(tmp_path, [(LOST, OK)], exit_code=5)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 
 import pytest
@@ -45,9 +46,12 @@ def shown(tally: Tally, **facts: object) -> list[str]:
 
 
 QUICKSTART = """\
+gate: fix-imitated: better than unpatched in lost-init: candidate-better; it brings replayed-init, \
+2/251 against 0/249 (which may be chance): passed
 lost-init: unpatched 31/249 (8.6-17.3 %), fix-imitated 0/251 (<1.2 %): candidate-better, evidence 10^9.1 : 1
   fix-imitated cures lost-init; brings replayed-init, 2/251 against 0/249 (which may be chance)
-  replayed-init: unpatched 0/249 (<1.2 %), fix-imitated 2/251 (0.096-2.9 %): inconclusive, evidence 10^0.0 : 1
+  replayed-init: unpatched 0/249 (<1.2 %), fix-imitated 2/251 (0.096-2.9 %): undecided: 10^0.2 of 10^3.4 needed \
+for worse
 note: SMM was pretended: QEMU was told that KVM has SMM (unpatched, fix-imitated); what it writes back is its own \
 code's choice
 note: fix imitated, no patched QEMU: in fix-imitated the interposer keeps SMM state out of run-time writes
@@ -61,8 +65,6 @@ finding: lost-init, unpatched smp 4, seen 31 times: an AP never left its reset v
 qstress repro runs/run-1/evidence/14
 finding: replayed-init, fix-imitated smp 4, seen 2 times: an AP ran the firmware: \
 qstress repro runs/run-1/evidence/247
-gate: fix-imitated: better than unpatched in lost-init: candidate-better; it brings replayed-init, \
-2/251 against 0/249 (which may be chance): passed
 exit 0: the gate passed
 """
 
@@ -150,7 +152,7 @@ def test_trials_that_share_a_process_are_said_to() -> None:
     lines = shown(tally)
     assert lines[0].startswith(
         "lost-init: unpatched 6/24 (4.4-60.6 %), fix-imitated 0/24 (<25.9 %), in 3 of 6 process-runs against 0 of 6 "
-        "(dispersion 2.4): inconclusive, evidence "
+        "(dispersion 2.4): undecided: 10^0.5 of 10^3 needed"
     )
     assert any("replayed-init 0/24 (<39.4 %); 6 process-runs, dispersion of findings 2.4" in line for line in lines)
 
@@ -210,3 +212,36 @@ def test_a_hold_is_said() -> None:
     (line,) = [line for line in shown(Tally(cells(held))) if "kept APs" in line]
     assert "1 ms before their state was written back and 0.5 ms before their state was read" in line
     assert "tier T2" in line
+
+
+def test_the_question_that_was_asked_comes_first() -> None:
+    tally = Tally(cells(build("a"), build("b")), [("a", "b")], (FindingClass.REPLAYED_INIT,))
+    feed(tally, [LOST, REPLAYED, OK, OK] * 10, [OK, OK, REPLAYED, CRASH] * 10)
+    lines = shown(tally)
+    assert lines[0].startswith("replayed-init: a 10/40")
+    assert lines[1].startswith("  b leaves replayed-init, 10/40 against 10/40; ")
+    assert [line.split(":")[0] for line in lines[2:4]] == ["  lost-init", "  crash"]
+    (cell, _) = [line for line in lines if line.startswith("cell:")]
+    assert ", T1: replayed-init 10/40 (12.6-41.2 %), lost-init 10/40" in cell
+
+
+def test_a_gate_without_a_comparison_has_its_classes_first() -> None:
+    tally = Tally(cells(build("stock")), classes=(FindingClass.REPLAYED_INIT,))
+    for verdict in (LOST, REPLAYED, OK, OK):
+        tally.add_block([result(tally, 0, verdict)])
+    assert shown(tally)[0].startswith("stock: replayed-init 1/4 (0.63-80.6 %), hang or restart 2/4 (")
+
+
+def test_on_a_terminal_the_verdicts_are_coloured() -> None:
+    tally = two_builds()
+    feed(tally, [LOST] * 20, [OK] * 20)
+    found = [compare(tally, *PAIR, alpha=1e-3)]
+    judged = gate(tally, found, build=PAIR[1], better_than=PAIR[0], classes=LOST_ONLY)
+    plain = text(FACTS, tally, found, judged)
+    coloured = text(FACTS, tally, found, judged, colour=True)
+    lines = coloured.splitlines()
+    assert [line[:5] for line in (lines[0], lines[1], lines[-1])] == ["\x1b[32m"] * 3
+    assert text(replace(FACTS, exit_code=1), tally, found, judged, colour=True).splitlines()[-1].startswith("\x1b[31m")
+    undecided = [compare(two_builds(), *PAIR, alpha=1e-3)]
+    assert text(FACTS, two_builds(), undecided, colour=True).startswith("\x1b[33mlost-init: ")
+    assert re.sub(r"\x1b\[\d*m", "", coloured) == plain

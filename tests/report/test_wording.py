@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -9,12 +11,15 @@ from hypothesis import strategies as st
 from qstress.model import Accel, FindingClass, Verdict
 from qstress.report.wording import (
     classes_text,
+    decision_text,
     dispersion_text,
     duration,
     evidence,
     exposure_text,
     percent_down,
     percent_up,
+    power,
+    power_up,
     printable,
     rate,
     runs_text,
@@ -164,3 +169,22 @@ def test_labels() -> None:
 
 def test_what_qemu_said_cannot_steer_a_terminal() -> None:
     assert printable("died:\x1b[2J\nbye\r") == "died: [2J bye "
+
+
+def test_a_decision_tells_its_evidence_or_how_much_is_missing() -> None:
+    assert re.fullmatch(
+        r"candidate-better, evidence 10\^\d\.\d : 1", decision_text(judged([LOST] * 40, [OK] * 40).overall)
+    )
+    some = judged([LOST] * 5 + [OK] * 5, [OK] * 10).overall
+    assert re.fullmatch(r"undecided: 10\^[12]\.\d of 10\^3 needed", decision_text(some))
+    worse = judged([OK] * 10, [LOST] * 5 + [OK] * 5).overall
+    assert re.fullmatch(r"undecided: 10\^[12]\.\d of 10\^3\.4 needed for worse", decision_text(worse))
+
+
+def test_evidence_is_rounded_down_and_what_it_takes_up() -> None:
+    assert (power(2.59), power_up(2.5), power_up(3.0), power_up(3.31)) == ("10^2.5", "10^2.5", "10^3", "10^3.4")
+
+
+def test_the_first_of_several_candidates_needs_more() -> None:
+    tally = Tally(cells(build("a"), build("b"), build("c")), [("a", "b"), ("a", "c")])
+    assert "of 10^3.4 needed" in decision_text(compare(tally, "a", "b", alpha=1e-3).overall)

@@ -15,7 +15,7 @@ from qstress.report.trace import Point, Trace, now
 from qstress.report.wording import evidence, percent_down, percent_up, rate
 from qstress.stats.cells import CellTally
 from qstress.stats.clusters import widened
-from qstress.stats.compare import ALWAYS
+from qstress.stats.compare import ALWAYS, asked_first
 from qstress.stats.intervals import Interval, lower_limit, upper_limit
 from qstress.stats.tally import Tally
 
@@ -60,8 +60,10 @@ def builds_of(tally: Tally) -> list[str]:
 
 
 def classes_shown(tally: Tally) -> list[FindingClass]:
-    """Return the classes that a report speaks of: those that were seen, and those that are always compared."""
-    return [c for c in FindingClass if c in ALWAYS or any(cell.classes[c] for cell in tally.cells)]
+    """Return the classes that a report speaks of: those that were seen, and those that are always compared. It begins
+    with those that the run's question is about."""
+    shown = [c for c in FindingClass if c in ALWAYS or any(cell.classes[c] for cell in tally.cells)]
+    return asked_first(shown, tally.classes)
 
 
 def limits_shown(k: int, n: int, dispersion: float | None) -> Interval:

@@ -52,9 +52,14 @@ def join(*content: Content | Iterable[Content]) -> Markup:
 
 def odds(log10: float) -> Markup:
     """Return the odds of an e-value with its exponent raised; see :func:`qstress.report.wording.evidence`."""
-    base, _, rest = evidence(log10).partition("^")
-    exponent, _, to_one = rest.partition(" ")
-    return join(base, tag("sup", exponent), " ", to_one)
+    return raised(evidence(log10))
+
+
+def raised(words: str) -> Markup:
+    """Return *words*, which begin with a power of ten such as ``10^7.1 : 1``, with the exponent raised."""
+    base, _, rest = words.partition("^")
+    exponent, space, more = rest.partition(" ")
+    return join(base, tag("sup", exponent), space, more)
 
 
 def _text(value: Content) -> str:

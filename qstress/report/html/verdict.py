@@ -7,13 +7,21 @@ from typing import Any
 
 from qstress.model import FindingClass
 from qstress.report.gate import Rule
-from qstress.report.html.markup import Content, Markup, join, odds, tag
+from qstress.report.html.markup import Content, Markup, join, odds, raised, tag
 from qstress.report.html.run import Shown
 from qstress.report.html.tables import Table, table
-from qstress.report.text import exposure_notes, meaning, notes
-from qstress.report.wording import classes_text, duration, rate, runs_text, verdict_sentence
+from qstress.report.text import build_rates, exposure_notes, meaning, notes
+from qstress.report.wording import (
+    classes_text,
+    duration,
+    nearest_decision,
+    power,
+    power_up,
+    rate,
+    runs_text,
+    verdict_sentence,
+)
 from qstress.stats.compare import Comparison, Contrast, Decision
-from qstress.stats.tally import Tally
 
 #: How an exit code looks: a class of the style sheet, and a sign for those who do not see colours.
 _LOOKS = {0: ("good", "✓"), 1: ("bad", "✗"), 4: ("bad", "✗")}
@@ -21,7 +29,7 @@ _LOOKS = {0: ("good", "✓"), 1: ("bad", "✗"), 4: ("bad", "✗")}
 _DECISIONS = {
     Decision.BETTER: "better",
     Decision.WORSE: "worse",
-    Decision.NO_DIFFERENCE: "not shown to differ",
+    Decision.NO_DIFFERENCE: "undecided",
     Decision.INCONCLUSIVE: "undecided",
 }
 
@@ -29,7 +37,9 @@ _DECISIONS = {
 def verdict(run: Shown) -> Markup:
     """Return the verdict of *run*: what ended it, the sentence, the table behind it, the gate, and the caveats."""
     comparisons = run.standing.comparisons
-    sentences = [f"{verdict_sentence(comparison)}." for comparison in comparisons] or _single(run.tally)
+    sentences = [f"{verdict_sentence(comparison)}." for comparison in comparisons] or [
+        f"{name}: {said}." for name, said in build_rates(run.tally).items()
+    ]
     look, sign = _LOOKS.get(run.facts.exit_code, ("open", "?"))
     said = meaning(run.facts.exit_code, run.standing.gate is not None, bool(comparisons))
     status = tag("p", tag("b", f"{sign} exit {run.facts.exit_code}"), f" {said}", class_=f"status {look}")
@@ -39,11 +49,11 @@ def verdict(run: Shown) -> Markup:
     return tag(
         "header",
         tag("p", f"qstress report · {run.facts.name} · {began}", class_="kicker"),
-        tag("h1", [tag("span", sentence) for sentence in sentences]),
+        tag("ul", [_rule(rule) for rule in gate.rules], class_="gate") if gate else None,
+        tag("h1", [tag("span", sentence) for sentence in sentences], class_=look),
         status,
         [tag("p", _in_words(comparison, run), class_="lede") for comparison in comparisons],
         [_table(comparison) for comparison in comparisons],
-        tag("ul", [_rule(rule) for rule in gate.rules], class_="gate") if gate else None,
         [tag("p", caveat, class_="caveat") for caveat in caveats],
     )
 
@@ -60,18 +70,6 @@ def _rule(rule: Rule) -> Markup:
     return tag("li", tag("b", f"{sign} gate {word}", class_=look), f" {rule.why}")
 
 
-def _single(tally: Tally) -> list[str]:
-    """Return a sentence for each build of a run that compares nothing."""
-    sentences = []
-    for name in dict.fromkeys(cell.cell.build.name for cell in tally.cells):
-        cells = tally.build(name)
-        n, hangs = sum(cell.n for cell in cells), sum(cell.hangs for cell in cells)
-        others = sum(cell.found(None) for cell in cells) - hangs
-        more = f"; other findings {rate(others, n)}" if others else ""
-        sentences.append(f"{name}: {rate(hangs, n)} hung or restarted{more}.")
-    return sentences
-
-
 def _in_words(comparison: Comparison, run: Shown) -> Markup:
     """Return the question that the run asked and its answer: both rates, the evidence, and after how long."""
     overall = comparison.overall
@@ -81,10 +79,23 @@ def _in_words(comparison: Comparison, run: Shown) -> Markup:
     candidate = rate(counted.k_b, counted.n_b, dispersion=overall.dispersion_b)
     return join(
         f"{classes_text(comparison.classes)}: {comparison.baseline} {baseline} of bring-ups, {comparison.candidate} ",
-        f"{candidate}{runs_text(overall)}: {overall.decision.replace('-', ' ')}, evidence ",
-        odds(overall.reached_log10),
+        f"{candidate}{runs_text(overall)}: {_decided(overall)}",
+        _evidence(overall),
         f", {after} and {run.trials:,} trials.",
     )
+
+
+def _decided(contrast: Contrast) -> str:
+    decided = contrast.decision.decided
+    return f"candidate {_DECISIONS[contrast.decision]}, evidence " if decided else "undecided: "
+
+
+def _evidence(contrast: Contrast) -> Markup:
+    """Return the odds of what is decided, else how much evidence there is of what it takes."""
+    if contrast.decision.decided:
+        return odds(contrast.reached_log10)
+    reached, needed, toward = nearest_decision(contrast)
+    return join(raised(power(reached)), " of ", raised(power_up(needed)), f" needed{toward}")
 
 
 def _table(comparison: Comparison) -> Markup:
@@ -92,7 +103,7 @@ def _table(comparison: Comparison) -> Markup:
     clustered = comparison.overall.runs is not None
     columns = (
         "class", f"{comparison.baseline} (baseline)", comparison.candidate, "effect", "candidate is", "evidence",
-        "permutation p" if clustered else "Fisher p",
+        f"{'permutation' if clustered else 'Fisher'} p (for information)",
     )  # fmt: skip
     caption = f"{comparison.candidate} against {comparison.baseline}, class by class"
     return table(Table(columns, rows, frozenset({0, 3, 4})), caption)
@@ -107,6 +118,6 @@ def _row(of_class: FindingClass, contrast: Contrast) -> tuple[Content, ...]:
         rate(table.k_b, table.n_b, dispersion=contrast.dispersion_b),
         contrast.effect,
         _DECISIONS[contrast.decision],
-        odds(contrast.reached_log10),
+        _evidence(contrast),
         "" if p is None else f"{p:.2g}",
     )

@@ -120,7 +120,7 @@ def shown(
     asked = asked or settings()
     plan = Plan(asked.builds, asked.strata, asked.seed)
     pairs = [(asked.compare.baseline, candidate) for candidate in asked.compare.candidates] if asked.compare else []
-    tally = Tally(plan.cells, pairs, asked.gate.classes if asked.gate else None)
+    tally = Tally(plan.cells, pairs, asked.asked_classes)
     trace = Trace()
     names = [build.name for build in asked.builds]
     for block, of_builds in enumerate(verdicts):

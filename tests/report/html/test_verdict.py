@@ -1,14 +1,16 @@
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 
 import pytest
 
-from qstress.model import SmmWriteback
+from qstress.config.settings import Compare
+from qstress.model import FindingClass, SmmWriteback
 from qstress.report.html.verdict import verdict
 from qstress.report.wording import verdict_sentence
 from tests.report.html.samples import everything, facts, settings, shown
-from tests.stats.samples import CRASH, LOST, OK
+from tests.stats.samples import CRASH, LOST, OK, REPLAYED
 
 
 def test_the_sentence_comes_first_then_the_figures_it_rests_on() -> None:
@@ -16,10 +18,11 @@ def test_the_sentence_comes_first_then_the_figures_it_rests_on() -> None:
     sentence = drawn.index("patched cures lost-init; brings nothing new.")
     status = drawn.index("✓ exit 0</b> the gate passed")
     words = drawn.index(
-        "lost-init: unpatched 40/40 (&gt;92.7 %) of bring-ups, patched 0/40 (&lt;7.3 %): candidate better"
+        "lost-init: unpatched 40/40 (&gt;92.7 %) of bring-ups, patched 0/40 (&lt;7.3 %): candidate better, evidence 10"
     )
     table = drawn.index('<th scope="row">lost-init</th>')
-    assert drawn.index("<h1>") < sentence < status < words < table
+    gate, headline = drawn.index('<b class="good">✓ gate passed</b>'), drawn.index('<h1 class="good">')
+    assert gate < headline < sentence < status < words < table
     assert "ended after 3 min 10 s and 80 trials" in drawn
 
 
@@ -43,7 +46,7 @@ def test_every_candidate_has_its_sentence_and_table() -> None:
 
 def test_builds_that_are_compared_with_nothing_have_a_sentence_each() -> None:
     drawn = verdict(shown(settings(("only",)), [(LOST,), (OK,), (CRASH,)]))
-    assert "only: 1/3 (0.84-90.6 %) hung or restarted; other findings 1/3 (0.84-90.6 %)." in drawn
+    assert "only: hang or restart 1/3 (0.84-90.6 %), other findings 1/3 (0.84-90.6 %)." in drawn
 
 
 def test_what_must_be_known_is_said_before_the_figures() -> None:
@@ -55,10 +58,26 @@ def test_what_must_be_known_is_said_before_the_figures() -> None:
 
 def test_each_rule_of_the_gate_is_listed() -> None:
     drawn = verdict(shown(verdicts=[(LOST, OK)]))
-    assert '<b class="open">? gate open</b> better than unpatched in lost-init: inconclusive' in drawn
+    assert '<b class="open">? gate open</b> better than unpatched in lost-init: undecided: 10^0.0 of 10^3' in drawn
 
 
 def test_what_the_hosts_kernel_complained_of_is_said() -> None:
     report = {"title": "BUG: soft lockup", "count": 2, "confidence": "likely"}
     drawn = verdict(shown(verdicts=[(LOST, OK)], host_log={"reports": [report]}))
     assert "the host&#x27;s kernel complained, 2 times: BUG: soft lockup (likely)" in drawn
+
+
+def test_what_is_undecided_says_how_much_there_is_of_what_it_takes() -> None:
+    drawn = verdict(shown(verdicts=[(LOST, OK)] * 6 + [(OK, OK)] * 60))
+    there_is = r"10<sup>[01]\.\d</sup> of 10<sup>3</sup> needed"
+    assert re.search(rf"\(&lt;4.5 %\): undecided: {there_is}, ended after", drawn)
+    assert re.search(rf'<td>undecided</td><td class="n">{there_is}</td>', drawn)
+    assert "not shown to differ" not in drawn
+    assert '<th class="n" scope="col">Fisher p (for information)</th>' in drawn
+
+
+def test_the_table_begins_with_the_class_that_was_asked_about() -> None:
+    asked = settings(compare=Compare("unpatched", ("patched",), 1e-3, 0.95, (FindingClass.REPLAYED_INIT,)), gate=None)
+    drawn = verdict(shown(asked, [(LOST, OK), (REPLAYED, OK)] * 20))
+    assert re.findall(r'<th scope="row">([a-z-]+)', drawn) == ["replayed-init", "lost-init"]
+    assert "<span>patched cures replayed-init; cures lost-init; brings nothing new.</span>" in drawn
