@@ -8,10 +8,10 @@ from typing import NamedTuple
 
 from qstress.model import Observation, VcpuState
 
-#: States in the words of ``verdict.signature``, and one more: a vCPU that two looks in a row find within a few bytes.
+#: States in the words of ``verdict.signature``, and one more: a vCPU that many looks in a row find within a few bytes.
 RESET_VECTOR, RUNNING, HALTED, SPINNING = "reset-vector", "running", "halted", "spinning"
 STATES = (RESET_VECTOR, RUNNING, SPINNING, HALTED)
-_LOOP_BYTES = 256
+_LOOP_BYTES, _LOOP_LOOKS, _LOOP_S = 256, 6, 0.1
 
 
 class Span(NamedTuple):
@@ -37,20 +37,36 @@ class Lane(NamedTuple):
 def spans(observations: Iterable[Observation]) -> dict[int, tuple[Span, ...]]:
     """Return what each vCPU was seen doing, by index; a state holds from the dump that shows it to the next one.
 
+    A vCPU runs in a loop where dumps in a row find it within a few bytes for long, or many of them up to the last one:
+    every firmware waits for something for a few milliseconds now and then.
+
     :param observations: dumps of one bring-up, oldest first.
     """
-    done: dict[int, list[Span]] = defaultdict(list)
-    before: dict[int, VcpuState] = {}
+    looks: dict[int, list[tuple[float, VcpuState]]] = defaultdict(list)
     for seen in observations:
         for vcpu in seen.vcpus:
-            state = _state(vcpu, before.get(vcpu.index))
-            own = done[vcpu.index]
-            if own:
-                own[-1] = own[-1]._replace(to_s=seen.at_s)
-            if not own or own[-1].state != state:
-                own.append(Span(seen.at_s, seen.at_s, state))
-            before[vcpu.index] = vcpu
-    return {index: tuple(done[index]) for index in sorted(done)}
+            looks[vcpu.index].append((seen.at_s, vcpu))
+    return {index: _spans_of(looks[index]) for index in sorted(looks)}
+
+
+def _spans_of(looks: Sequence[tuple[float, VcpuState]]) -> tuple[Span, ...]:
+    states = [_state(vcpu) for _, vcpu in looks]
+    first = 0
+    for place in range(1, len(looks) + 1):
+        if place < len(looks) and states[first] == states[place] == RUNNING and _near(looks[first][1], looks[place][1]):
+            continue
+        until_s, last = looks[min(place, len(looks) - 1)][0], place == len(looks)
+        looked, lasted_s = place - first, until_s - looks[first][0]
+        if looked > 1 and lasted_s >= _LOOP_S or looked >= _LOOP_LOOKS and last:
+            states[first:place] = [SPINNING] * (place - first)
+        first = place
+    done: list[Span] = []
+    for (at_s, _), state in zip(looks, states, strict=True):
+        if done:
+            done[-1] = done[-1]._replace(to_s=at_s)
+        if not done or done[-1].state != state:
+            done.append(Span(at_s, at_s, state))
+    return tuple(done)
 
 
 def shown(by_index: dict[int, tuple[Span, ...]], most: int) -> list[Lane]:
@@ -109,12 +125,11 @@ def _together(all_spans: Sequence[Sequence[Span]]) -> tuple[Span, ...]:
     return tuple(found)
 
 
-def _state(vcpu: VcpuState, before: VcpuState | None) -> str:
+def _state(vcpu: VcpuState) -> str:
     if vcpu.at_reset_vector:
         return RESET_VECTOR
-    if vcpu.halted:
-        return HALTED
-    if before is None or before.halted or before.at_reset_vector:
-        return RUNNING
-    moved = vcpu.cs_base + vcpu.eip - before.cs_base - before.eip
-    return SPINNING if abs(moved) <= _LOOP_BYTES else RUNNING
+    return HALTED if vcpu.halted else RUNNING
+
+
+def _near(vcpu: VcpuState, other: VcpuState) -> bool:
+    return abs(vcpu.cs_base + vcpu.eip - other.cs_base - other.eip) <= _LOOP_BYTES

@@ -18,9 +18,28 @@ def test_a_state_holds_from_the_dump_that_shows_it_to_the_next() -> None:
         ]
     )
     assert found == {
-        0: (Span(0.1, 0.3, RUNNING), Span(0.3, 0.5, SPINNING)),
+        0: (Span(0.1, 0.2, RUNNING), Span(0.2, 0.5, SPINNING)),
         1: (Span(0.1, 0.3, RESET_VECTOR), Span(0.3, 0.5, HALTED)),
     }
+
+
+def boot_cpu(*at: tuple[float, int]) -> list[tuple[str, float]]:
+    """What the boot CPU is drawn as, and since when, if it was seen at these times at these addresses."""
+    return [(span.state, span.from_s) for span in spans([seen(running(0, eip), at_s=at_s) for at_s, eip in at])[0]]
+
+
+def test_short_waits_of_an_ordinary_boot_are_no_loop() -> None:
+    """700 dumps a second: many in a row find the boot CPU where it waits for a timer, and then somewhere else."""
+    post = [(i / 700, 0xE0000 + 0x1000 * (i // 20) + i % 3) for i in range(280)]
+    assert boot_cpu(*post, (0.41, 0x1234)) == [(RUNNING, 0.0)]
+
+
+def test_a_long_wait_is_a_loop_and_so_is_one_that_lasts_to_the_end() -> None:
+    early = [(i / 700, 0xE0000 + 0x1000 * i) for i in range(10)]
+    assert boot_cpu(*early, (0.1, 0xEE2E7), (0.3, 0xEE2E1)) == [(RUNNING, 0.0), (SPINNING, 0.1)]
+    ends = [(0.02 + i / 700, 0xEE2E1 + i % 2) for i in range(6)]
+    assert boot_cpu(*early, *ends) == [(RUNNING, 0.0), (SPINNING, 0.02)]
+    assert boot_cpu(*early, *ends[:5]) == [(RUNNING, 0.0)]
 
 
 def test_a_vcpu_that_comes_later_or_is_missing_once_has_its_own_time() -> None:

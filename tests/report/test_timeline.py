@@ -45,12 +45,22 @@ def test_the_picture_names_each_vcpu_and_how_it_ended() -> None:
 
 def test_it_speaks_to_those_who_cannot_see_it() -> None:
     root = ET.fromstring(svg(SHOWN))
-    assert (root.get("role"), root.get("aria-label")) == ("img", "lost INIT: CPU#1")
+    assert root.get("role") == "img"
     title, description = root.find("s:title", NAMESPACE), root.find("s:desc", NAMESPACE)
     assert title is not None
     assert title.text == "lost INIT: CPU#1"
     assert description is not None
     assert "CPU#1 at the reset vector" in (description.text or "")
+
+
+def test_its_title_is_said_once_and_not_in_the_picture() -> None:
+    assert svg(SHOWN).count("lost INIT: CPU#1") == 1
+    assert not any("lost INIT" in word for word in texts(svg(SHOWN)))
+
+
+def test_the_close_up_has_an_axis_in_microseconds() -> None:
+    """From 0.4998 to 0.5001 s, and a margin."""
+    assert [word for word in texts(svg(SHOWN)) if word.endswith(" µs")] == ["0 µs", "100 µs", "200 µs", "300 µs"]
 
 
 def test_it_asks_for_nothing_and_knows_the_dark() -> None:

@@ -9,7 +9,7 @@ from qstress.model import LATENCY_BUCKETS_S
 from qstress.report.html.figures import Figure, builds_of
 from qstress.report.html.labels import Labels
 from qstress.report.html.markup import Markup, join
-from qstress.report.html.plot import HALF, Scale, frame, legend, mark, path
+from qstress.report.html.plot import WIDTH, Scale, frame, legend, mark, path
 from qstress.report.html.tables import Table
 from qstress.report.wording import duration
 from qstress.stats.histogram import Histogram
@@ -101,7 +101,7 @@ def _drawn(
 ) -> Figure:
     builds = builds_of(tally)
     times = [at_s for curve in curves.values() for at_s, _ in curve]
-    x = Scale(max(min(times), max(times) / DECADES), max(times), 52.0, HALF - 12, log=True)
+    x = Scale(max(min(times), max(times) / DECADES), max(times), 52.0, WIDTH - 12, log=True)
     y = Scale(0.0, 1.0, 236.0, 56.0)
     parts: list[Markup] = [
         frame(x, y, "time", "share", _time, lambda share: f"{100 * share:.0f} %"),
@@ -111,7 +111,7 @@ def _drawn(
         series = builds.index(build)
         parts.append(path([(x(at_s), y(share)) for at_s, share in curve], series))
         parts += [mark(x(at_s), y(share), series) for at_s, share in curve if marks]
-    return Figure(name, title, says, join(parts), HALF, 286.0, data)
+    return Figure(name, title, says, join(parts), WIDTH, 286.0, data)
 
 
 def _time(seconds: float) -> str:

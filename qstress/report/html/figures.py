@@ -87,7 +87,7 @@ def rates(tally: Tally) -> Figure:
         by_height = sorted(drawn, key=lambda key: -max(limits.upper for cell, limits in groups[key] if cell.n))
         drawn = set(by_height[: max(1, RATES_MAX // len(builds))])
     highest = max((limits.upper for key in drawn for cell, limits in groups[key] if cell.n), default=1.0)
-    x = Scale(0.0, highest, 230.0, 590.0)
+    x = Scale(0.0, highest, 8.0, WIDTH - 24)
     parts: list[Markup] = []
     numbers: list[tuple[str | int, ...]] = []
     y, heading = 8.0, None
@@ -102,19 +102,23 @@ def rates(tally: Tally) -> Figure:
                 heading = of_class
                 parts.append(text(0, y + 16, of_class, kind="heading"))
                 y += 36
-            series, label = builds.index(name), ", ".join(filter(None, [name, where]))
+            index, series = tally.dispersion([cell], [of_class]), builds.index(name)
+            label = ", ".join(filter(None, [name, where]))
             parts += [
-                text(220, y + 4, label if len(label) <= 32 else f"{label[:31]}…", anchor="end", kind="name"),
-                line(x(limits.lower), y, x(limits.upper), y, f"whisker s{series % SERIES}"),
-                mark(x(k / cell.n), y, series),
-                text(606, y + 4, rate(k, cell.n, dispersion=tally.dispersion([cell], [of_class])), kind="value"),
+                text(0, y + 4, label if len(label) <= 30 else f"{label[:29]}…", kind="name"),
+                text(WIDTH, y + 4, rate(k, cell.n, dispersion=index), anchor="end", kind="value"),
+                line(x(limits.lower), y + 17, x(limits.upper), y + 17, f"whisker s{series % SERIES}"),
+                mark(x(k / cell.n), y + 17, series),
             ]
-            y += 24
+            y += 42
     grid = [line(x(tick), 14, x(tick), y, "grid") for tick in x.ticks]
     ticks = [text(x(tick), y + 16, f"{100 * tick:g} %", anchor="middle", kind="tick") for tick in x.ticks]
     says = "A mark is the share of bring-ups that showed the class, its line the exact 95 % interval."
     if any(cell.clustered for cell in tally.cells):
-        says += " It is widened by how much more process-runs differ than independent trials would."
+        says += (
+            " It is widened by how much more a class's process-runs, those of all builds together, differ than "
+            "independent trials would."
+        )
     if len(drawn) < len(groups):
         says += f" Drawn are the {len(drawn)} highest of {len(groups)} pairs of class and stratum."
     columns = ("class", "build", "stratum", "found", "trials", "lower %", "upper %")
@@ -127,12 +131,13 @@ def evidence_over_trials(tally: Tally, trace: Trace, alpha: float) -> Figure:
     points = [*trace.points, now(tally)]
     low = min([0.0, *(log10 for point in points for log10 in point.log10s)])
     high = max([-math.log10(alpha / len(tally.pairs)), *(log10 for point in points for log10 in point.log10s)])
+    top = 14.0 + 20.0 * len(tally.pairs)
     x = Scale(0.0, float(max(points[-1].trials, 1)), 60.0, WIDTH - 16)
-    y = Scale(low, high + 0.06 * (high - low), 280.0, 56.0)
+    y = Scale(low, high + 0.06 * (high - low), top + 242.0, top + 22.0)
     names = [f"{candidate} better than {baseline}" for baseline, candidate in tally.pairs]
     parts = [
         frame(x, y, "trials", "evidence (E : 1)", lambda v: f"{v:,.0f}", power_of_ten),
-        legend(names, 14.0, 60.0),
+        *(legend([name], 14.0 + 20.0 * place, 60.0, [place]) for place, name in enumerate(names)),
     ]
     for at, below, words in _limits(alpha, len(names)):
         parts += [
@@ -150,7 +155,7 @@ def evidence_over_trials(tally: Tally, trace: Trace, alpha: float) -> Figure:
         "when it reaches the line.",
         join(parts),
         WIDTH,
-        332.0,
+        top + 294.0,
         Table(("trials", *names), rows, frozenset()),
     )
 

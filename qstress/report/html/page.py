@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import base64
 import hashlib
+from collections.abc import Sequence
 from functools import cache
 from importlib import resources
 
+from qstress.report.bugs import bugs
 from qstress.report.html import about
 from qstress.report.html.distributions import boot_times, detection_times, reply_times
 from qstress.report.html.figures import evidence_over_trials, figure, rates
@@ -34,25 +36,41 @@ def page(run: Shown) -> str:
         Markup(f"<style>{style}</style>"),
     )
     asked = run.settings.compare
+    grown = evidence_over_trials(run.tally, run.trace, asked.alpha) if asked and run.trials else None
+    shown = [rates(run.tally), grown]
     times = [boot_times(run.tally), reply_times(run.tally), detection_times(run.tally)]
+    heat = heat_map(run.tally)
+    sections = [
+        ("findings", f"Findings ({len(bugs(run.tally.findings))})", bug_articles(run)),
+        ("not-tested", "What was not tested", about.not_tested(run)),
+        ("trust", "How far a verdict can be trusted", about.trust()),
+        ("cells", "All cells", about.cells(run)),
+        ("builds", "Builds", about.builds(run)),
+        ("host", "Run and host", about.host(run)),
+    ]
+    names = [(one.name, one.title) for one in shown if one]
+    names += [("heat-map", "Rate by shape and hammer")] if heat else []
+    names += [(one.name, one.title) for one in times if one]
+    names += [(name, title) for name, title, _ in sections]
     body = tag(
         "body",
         tag(
             "main",
             verdict(run),
-            figure(rates(run.tally)),
-            figure(evidence_over_trials(run.tally, run.trace, asked.alpha)) if asked and run.trials else None,
-            heat_map(run.tally),
+            _contents(names),
+            tag("div", [figure(one) for one in shown if one], class_="side-by-side"),
+            heat,
             tag("div", [figure(one) for one in times if one], class_="side-by-side"),
-            _section("findings", "Findings", bug_articles(run)),
-            _section("not-tested", "What was not tested", about.not_tested(run)),
-            _section("trust", "How far a verdict can be trusted", about.trust()),
-            _section("cells", "All cells", about.cells(run)),
-            _section("builds", "Builds", about.builds(run)),
-            _section("host", "Run and host", about.host(run)),
+            [_section(*section) for section in sections],
         ),
     )
     return f"<!doctype html>\n{tag('html', head, body, lang='en')}\n"
+
+
+def _contents(names: Sequence[tuple[str, str]]) -> Markup:
+    """Return links to the parts of the page: their identifiers, and what they are called."""
+    links = [tag("li", tag("a", title, href=f"#{name}")) for name, title in names]
+    return tag("nav", tag("ul", links), aria_label="Contents")
 
 
 @cache

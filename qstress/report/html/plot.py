@@ -10,8 +10,8 @@ from qstress.report.html.markup import Content, Markup, join, tag
 
 #: Builds differ in colour, in dash and in mark, so that no one of them is needed to tell them apart.
 SERIES = 6
-#: A whole figure is so wide, and one of two side by side.
-WIDTH, HALF = 800.0, 420.0
+#: A figure is so wide: two of them stand side by side, and on a telephone its words can still be read.
+WIDTH = 420.0
 
 
 @dataclass(frozen=True, slots=True)

@@ -102,8 +102,8 @@ def _table(comparison: Comparison) -> Markup:
     rows = [_row(of_class, contrast) for of_class, contrast in comparison.by_class.items()]
     clustered = comparison.overall.runs is not None
     columns = (
-        "class", f"{comparison.baseline} (baseline)", comparison.candidate, "effect", "candidate is", "evidence",
-        f"{'permutation' if clustered else 'Fisher'} p (for information)",
+        "class", f"{comparison.baseline} (baseline)", comparison.candidate, "effect", "candidate is",
+        f"{'permutation' if clustered else 'Fisher'} p (information)",
     )  # fmt: skip
     caption = f"{comparison.candidate} against {comparison.baseline}, class by class"
     return table(Table(columns, rows, frozenset({0, 3, 4})), caption)
@@ -117,7 +117,6 @@ def _row(of_class: FindingClass, contrast: Contrast) -> tuple[Content, ...]:
         rate(table.k_a, table.n_a, dispersion=contrast.dispersion_a),
         rate(table.k_b, table.n_b, dispersion=contrast.dispersion_b),
         contrast.effect,
-        _DECISIONS[contrast.decision],
-        _evidence(contrast),
+        join(_DECISIONS[contrast.decision], ", " if contrast.decision.decided else ": ", _evidence(contrast)),
         "" if p is None else f"{p:.2g}",
     )

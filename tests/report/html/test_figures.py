@@ -5,12 +5,17 @@ from xml.etree import ElementTree
 
 import pytest
 
+from qstress.config.settings import Gate
+from qstress.model import FindingClass
+from qstress.plan.schedule import Plan
 from qstress.report.html.figures import RATES_MAX, evidence_over_trials, figure, limits_shown, rates, spread
 from qstress.report.html.markup import join
+from qstress.report.html.plot import WIDTH
 from qstress.report.trace import Point
 from qstress.report.wording import rate
 from qstress.stats.clusters import widened
-from tests.report.html.samples import everything, settings, shown, strata
+from qstress.stats.tally import Tally
+from tests.report.html.samples import everything, result_of, settings, shown, strata
 from tests.stats.samples import LOST, OK
 
 
@@ -35,12 +40,32 @@ def test_rates_are_drawn_where_they_are_with_the_limits_that_are_printed() -> No
     picture = rates(run.tally).picture
     assert join(rate(1, 10)) in picture
     assert join(rate(0, 10)) in picture
-    (x1, x2) = re.findall(r'<line x1="([\d.]+)" y1="44" x2="([\d.]+)"', picture)[0]
-    (at,) = re.findall(r'cx="([\d.]+)" cy="44"', picture)
-    highest, limits = 590.0, limits_shown(1, 10, None)
-    assert float(x2) == highest
-    assert float(x1) == pytest.approx(230 + 360 * limits.lower / limits.upper, abs=0.01)
-    assert float(at) == pytest.approx(230 + 360 * 0.1 / limits.upper, abs=0.01)
+    (x1, x2) = re.findall(r'<line x1="([\d.]+)" y1="61" x2="([\d.]+)"', picture)[0]
+    (at,) = re.findall(r'cx="([\d.]+)" cy="61"', picture)
+    limits, left, right = limits_shown(1, 10, None), 8.0, WIDTH - 24
+    assert float(x2) == right
+    assert float(x1) == pytest.approx(left + (right - left) * limits.lower / limits.upper, abs=0.01)
+    assert float(at) == pytest.approx(left + (right - left) * 0.1 / limits.upper, abs=0.01)
+
+
+def test_rates_begin_with_the_class_that_was_asked_about() -> None:
+    asked = settings(gate=Gate("patched", None, (FindingClass.REPLAYED_INIT,), "unpatched"))
+    drawn = rates(shown(asked, verdicts=[(LOST, OK)] * 3).tally)
+    assert re.findall(r'class="heading">([a-z-]+)<', drawn.picture) == ["replayed-init", "lost-init"]
+
+
+def test_an_arm_without_a_finding_has_not_the_longest_bar() -> None:
+    asked = settings(strata=strata(restart="reset", process_trials=20))
+    plan = Plan(asked.builds, asked.strata, asked.seed)
+    tally = Tally(plan.cells)
+    for block in range(6):
+        once = iter([LOST] if block == 3 else [])
+        tally.add_block(
+            [result_of(t, next(once, OK) if t.cell.build.name == "unpatched" else OK) for t in plan.block(block)]
+        )
+    shares = {(row[1], row[0]): (row[3], float(str(row[6]))) for row in rates(tally).data.rows}
+    assert shares["unpatched", "lost-init"][0] == 1
+    assert shares["patched", "lost-init"][1] < shares["unpatched", "lost-init"][1]
 
 
 @pytest.mark.parametrize("dispersion", [None, 0.5, 4.0])

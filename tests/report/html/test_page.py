@@ -41,7 +41,7 @@ def outline(document: str) -> Outline:
 
 def test_nothing_is_asked_for_and_nothing_runs() -> None:
     found = outline(page(everything()))
-    assert all(re.match(r"data:|evidence/\d+/$", link) for link in found.links)
+    assert all(re.match(r"data:|#|evidence/\d+/$", link) for link in found.links)
     assert not {"script", "iframe", "object", "form", "base"} & set(found.tags)
     assert not {name for name in found.attributes if name.startswith("on") or name == "style"}
 
@@ -88,3 +88,11 @@ def test_the_page_does_not_grow_with_the_trials() -> None:
 
 def test_a_page_with_every_figure_stays_small() -> None:
     assert len(page(everything()).encode()) < 500_000
+
+
+def test_the_contents_lead_to_every_part() -> None:
+    document = page(everything())
+    names = re.findall(r'<li><a href="#([a-z-]+)">', document)
+    assert names[:2] == ["rates", "evidence"]
+    assert "findings" in names
+    assert sorted(names) == sorted(re.findall(r'<(?:figure|section)[^>]* id="([a-z-]+)"', document))
