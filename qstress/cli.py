@@ -159,12 +159,12 @@ def report(run: Path, form: str) -> int:
     return 0
 
 
-@cli.command()
+@cli.command(name="compare")
 @run_argument
 @click.argument("other", type=click.Path(path_type=Path), required=False)
 @click.option("--force", is_flag=True, help="compare two runs that are not comparable, too")
 @format_option
-def compare(run: Path, other: Path | None, force: bool, form: str) -> int:
+def compare_recorded(run: Path, other: Path | None, force: bool, form: str) -> int:
     """Do the statistics of RUN again, or compare its baseline with the candidates of a second run, OTHER."""
     if other is not None:
         from qstress.recorded.compare import compare_runs
@@ -198,7 +198,9 @@ def runs(runs_dir: Path, form: str) -> int:
                 summaries.append(record.summary or {})
         click.echo(openmetrics(summaries), nl=False)
         return 0
-    text = listing.as_text(found) if form == "text" else json.dumps(listing.as_document(found), indent=1) + "\n"
+    text = (
+        listing.listing_text(found) if form == "text" else json.dumps(listing.listing_document(found), indent=1) + "\n"
+    )
     click.echo(text, nl=False)
     return 0
 
@@ -326,12 +328,12 @@ def check(
     return code
 
 
-@cli.command()
+@cli.command(name="explain")
 @click.argument("file", type=click.File("rb"), required=False)
 @click.option("--qmp", "qmp_socket", metavar="SOCK", help="look at the living guest behind this QMP socket instead")
 @click.option("--dump", is_flag=True, help="with --qmp: dump its registers twice, too")
 @format_option
-def explain(file: BinaryIO | None, qmp_socket: str | None, dump: bool, form: str) -> int:
+def explain_dumps(file: BinaryIO | None, qmp_socket: str | None, dump: bool, form: str) -> int:
     """Say what pasted register dumps, or a kernel's log, show: FILE, or standard input."""
     import json
 
@@ -492,9 +494,9 @@ def list_firmware() -> int:
     return 0
 
 
-@firmware.command()
+@firmware.command(name="build")
 @click.argument("out", type=click.Path(path_type=Path))
-def build(out: Path) -> int:
+def build_firmware(out: Path) -> int:
     """Assemble smpscan into the file OUT (needs nasm and a checkout)."""
     from qstress.firmware import SMPSCAN
     from qstress.firmware.rom import assemble

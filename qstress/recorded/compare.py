@@ -7,7 +7,7 @@ from pathlib import Path
 
 from qstress.errors import ConfigError
 from qstress.recorded.run import open_recorded
-from qstress.report.across import Side, as_document, as_text, compared, obstacles
+from qstress.report.across import Side, across_document, across_text, compared, obstacles
 
 
 def compare_runs(first: Path, second: Path, form: str, *, force: bool) -> str:
@@ -25,8 +25,8 @@ def compare_runs(first: Path, second: Path, form: str, *, force: bool) -> str:
         raise ConfigError(f"these runs cannot be compared (--force does it nevertheless):\n{why}")
     found = compared(a, b)
     if form == "json":
-        return json.dumps(as_document(a, b, found, reasons), indent=1) + "\n"
-    return as_text(a, b, found, reasons)
+        return json.dumps(across_document(a, b, found, reasons), indent=1) + "\n"
+    return across_text(a, b, found, reasons)
 
 
 def _side(path: Path) -> Side:

@@ -8,7 +8,7 @@ from qstress.report.wording import printable
 from qstress.store.read import RunEntry
 
 
-def as_text(runs: Sequence[RunEntry]) -> str:
+def listing_text(runs: Sequence[RunEntry]) -> str:
     """Return *runs* as lines, numbers to the right; one line where there are none. A session's trials are guests."""
     if not runs:
         return "no recorded runs\n"
@@ -23,7 +23,7 @@ def as_text(runs: Sequence[RunEntry]) -> str:
     return "".join(f"{_line(row, widths)}\n" for row in rows)
 
 
-def as_document(runs: Sequence[RunEntry]) -> list[dict[str, object]]:
+def listing_document(runs: Sequence[RunEntry]) -> list[dict[str, object]]:
     """Return *runs* as JSON-able values."""
     return [
         {

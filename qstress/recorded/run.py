@@ -14,7 +14,7 @@ from qstress.plan.schedule import Plan
 from qstress.recorded.extend import is_extended
 from qstress.recorded.history import last_good
 from qstress.recorded.settings import settings_of
-from qstress.recorded.totals import Totals
+from qstress.recorded.totals import RunTotals
 from qstress.report.standing import Standing, standing
 from qstress.report.summary import RunFacts
 from qstress.store.read import open_run, reason_of
@@ -31,7 +31,7 @@ class Recorded:
     path: Path
     run: Mapping[str, Any]
     settings: Settings
-    totals: Totals
+    totals: RunTotals
     facts: RunFacts
     standing: Standing
     duration_s: float  # of all its sessions together
@@ -46,7 +46,7 @@ def open_recorded(path: Path) -> Recorded:
     with open_run(path) as record:
         settings = settings_of(record.run)
         plan = Plan(settings.builds, settings.strata, settings.seed)
-        totals = Totals(settings, plan)
+        totals = RunTotals(settings, plan)
         totals.restore(record, plan)
         run: Any = record.run
         duration_s = record.duration_s()

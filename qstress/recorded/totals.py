@@ -21,7 +21,7 @@ from qstress.store.write import RunStore
 KEEP_TRIALS, KEEP_SHARE = 5_000, 1 / 16
 
 
-class Totals:
+class RunTotals:
     """The tally of one run and its trace, from new or from a record."""
 
     def __init__(self, settings: Settings, plan: Plan) -> None:
@@ -45,7 +45,7 @@ class Totals:
         """
         new = self._trials - self._kept
         if new >= max(KEEP_TRIALS, self._trials * KEEP_SHARE) or (at_once and new):
-            content = {"tally": sums.dump(self.tally), "trace": self.trace.dump()}
+            content = {"tally": sums.dump_tally(self.tally), "trace": self.trace.dump()}
             packed = zlib.compress(json.dumps(content, separators=(",", ":")).encode())
             store.keep_sums(self.tally.blocks, sums.code(), packed)
             self._kept = self._trials
@@ -73,7 +73,7 @@ class Totals:
             return 0
         try:
             content = json.loads(zlib.decompress(packed))
-            sums.load(self.tally, content["tally"])
+            sums.load_tally(self.tally, content["tally"])
             self.trace = Trace.load(content["trace"])
         except (ValueError, KeyError, TypeError, AttributeError, zlib.error) as error:
             raise ConfigError(f"{record.path}/trials.db: its sums are damaged: {error!r}") from error

@@ -44,7 +44,7 @@ class Accuracy:
     revisions: tuple[str, ...]
 
 
-def from_json(text: str) -> Accuracy:
+def accuracy_from_json(text: str) -> Accuracy:
     """Return what ``accuracy.json`` holds.
 
     :raises ValueError: *text* is something else.
@@ -60,7 +60,7 @@ def from_json(text: str) -> Accuracy:
 @cache
 def measured() -> Accuracy:
     """Return the figures that came with this program."""
-    return from_json(resources.files("qstress.report").joinpath("accuracy.json").read_text())
+    return accuracy_from_json(resources.files("qstress.report").joinpath("accuracy.json").read_text())
 
 
 def sentences(accuracy: Accuracy) -> Iterator[str]:
@@ -77,8 +77,8 @@ def sentences(accuracy: Accuracy) -> Iterator[str]:
     )
 
 
-def to_json(false_alarms: Iterable[FalseAlarms], date: str, revisions: Iterable[str]) -> str:
-    """Return what :func:`from_json` reads."""
+def accuracy_to_json(false_alarms: Iterable[FalseAlarms], date: str, revisions: Iterable[str]) -> str:
+    """Return what :func:`accuracy_from_json` reads."""
     held = {
         "false_alarms": [
             {"firmware": each.firmware, "alarms": each.alarms, "n": each.n, "loaded": each.loaded}

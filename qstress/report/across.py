@@ -48,7 +48,7 @@ class Side:
 
 
 @dataclass(frozen=True, slots=True)
-class Look:
+class RunContrast:
     """One class, baseline (a) against candidate (b): trials over all strata, and where trials share a process the same
     in process-runs that showed it.
 
@@ -69,7 +69,7 @@ class Across:
 
     baseline: str
     candidate: str
-    by_class: dict[FindingClass, Look]
+    by_class: dict[FindingClass, RunContrast]
 
 
 def obstacles(first: Side, second: Side) -> list[str]:
@@ -102,7 +102,7 @@ def compared(first: Side, second: Side) -> list[Across]:
     return [_across(first.tally, second.tally, a, b, matches) for a, b in pairs]
 
 
-def as_text(first: Side, second: Side, found: Sequence[Across], forced: Sequence[str]) -> str:
+def across_text(first: Side, second: Side, found: Sequence[Across], forced: Sequence[str]) -> str:
     """Return *found* for a person; *forced* are the obstacles that were ignored."""
     lines = [f"warning: not comparable: {reason}" for reason in forced]
     lines += [f"first:  {first.run}", f"second: {second.run}"]
@@ -122,7 +122,7 @@ def as_text(first: Side, second: Side, found: Sequence[Across], forced: Sequence
     return "\n".join([*lines, f"note: {NOT_INTERLEAVED}"]) + "\n"
 
 
-def as_document(first: Side, second: Side, found: Sequence[Across], forced: Sequence[str]) -> dict[str, object]:
+def across_document(first: Side, second: Side, found: Sequence[Across], forced: Sequence[str]) -> dict[str, object]:
     """Return the same as JSON-able values."""
     return {
         "format": 1,
@@ -141,7 +141,7 @@ def as_document(first: Side, second: Side, found: Sequence[Across], forced: Sequ
     }
 
 
-def _as_values(look: Look) -> dict[str, object]:
+def _as_values(look: RunContrast) -> dict[str, object]:
     table, runs = look.table, look.runs
     return {
         "baseline": _arm(table.k_a, table.n_a, look.dispersion_a),
@@ -223,13 +223,13 @@ def _cells(tally: Tally, build: str, strata: Sequence[Stratum]) -> list[CellTall
 
 def _look(
     runs: tuple[Tally, Tally], arms: Sequence[tuple[list[CellTally], list[CellTally]]], of_class: FindingClass
-) -> Look:
+) -> RunContrast:
     every = [[cell for pair in arms for cell in pair[side]] for side in (0, 1)]
     clustered = any(cell.clustered for cells in every for cell in cells)
     trials = [Table(*_trials(a, of_class), *_trials(b, of_class)) for a, b in arms]
     units = [Table(*_runs(a, of_class), *_runs(b, of_class)) for a, b in arms] if clustered else trials
     spread = [tally.dispersion(cells, [of_class]) for tally, cells in zip(runs, every, strict=True)]
-    return Look(
+    return RunContrast(
         table=_summed(trials),
         runs=_summed(units) if clustered else None,
         dispersion_a=spread[0],

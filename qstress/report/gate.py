@@ -11,7 +11,7 @@ from qstress.model import FindingClass, Outcome
 from qstress.report.wording import classes_text, decision_text, effect_text, percent_down, percent_up, rate, shape_text
 from qstress.stats.cells import HANGS, CellTally
 from qstress.stats.compare import Comparison, Decision, Effect, decided
-from qstress.stats.counts import Counts, above, at_most, limits
+from qstress.stats.counts import Counts, above, at_most, rate_limits
 from qstress.stats.tally import Tally
 
 PASSED, FAILED, INCONCLUSIVE = 0, 1, 5
@@ -28,7 +28,7 @@ Classes = tuple[FindingClass, ...] | None
 
 
 @dataclass(frozen=True, slots=True)
-class Rule:
+class GateRule:
     """One rule of a gate: its key in the configuration, what it says, whether that holds (None: too little to tell)."""
 
     name: str
@@ -42,7 +42,7 @@ class GateResult:
 
     passed: bool | None
     lines: tuple[str, ...]
-    rules: tuple[Rule, ...] = ()
+    rules: tuple[GateRule, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +85,7 @@ def gate(
     :raises ValueError: no rule is given, or *past* has other cells.
     """
     cells, alpha = tally.build(build), 1.0 - confidence
-    rules: list[Rule] = []
+    rules: list[GateRule] = []
     if max_hang_rate is not None:
         rules.append(_absolute(tally, cells, max_hang_rate, classes, alpha, every_look))
     if max_hang_rate is not None and control is not None:
@@ -101,7 +101,7 @@ def gate(
     if min_trials is not None:
         fewest = min((cell.n for cell in cells), default=0)
         why = f"at least {min_trials} valid trials in each cell, fewest {fewest}"
-        rules.append(Rule("min_trials", True if fewest >= min_trials else None, why))
+        rules.append(GateRule("min_trials", True if fewest >= min_trials else None, why))
     words = {True: "passed", False: "FAILED", None: "inconclusive"}
     each = [rule.passed for rule in rules]
     overall = False if False in each else None if None in each else True
@@ -196,15 +196,15 @@ def _holds(
 
 def _absolute(
     tally: Tally, cells: Sequence[CellTally], limit: float, classes: Classes, alpha: float, every_look: bool
-) -> Rule:
+) -> GateRule:
     """Judge the worst cell: the one surest to be above the limit, else the one that might be highest."""
     passed = _holds(cells, limit, classes, alpha, every_look=every_look)
     level = alpha / len(cells) if passed is False else alpha
-    edges = [(limits(cell.counts(classes), level, every_look=every_look), cell) for cell in cells]
+    edges = [(rate_limits(cell.counts(classes), level, every_look=every_look), cell) for cell in cells]
     edge, worst = max(edges, key=lambda e: e[0].lower if passed is False else e[0].upper)
     bound = f"at least {percent_down(edge.lower)} %" if passed is False else f"at most {percent_up(edge.upper)} %"
     looks = " at every look" if every_look else ""
-    return Rule(
+    return GateRule(
         "max_hang_rate",
         passed,
         f"{_what(classes)} {_rate(tally, worst, classes)} in its worst cell ({shape_text(worst.cell)}), "
@@ -212,12 +212,12 @@ def _absolute(
     )
 
 
-def _control(tally: Tally, build: str, limit: float, classes: Classes, alpha: float, every_look: bool) -> Rule:
+def _control(tally: Tally, build: str, limit: float, classes: Classes, alpha: float, every_look: bool) -> GateRule:
     cells = tally.build(build)
     shown = _exceeds(cells, limit, classes, alpha, every_look=every_look)
-    edges = [(limits(c.counts(classes), alpha / len(cells), every_look=every_look).lower, c) for c in cells]
+    edges = [(rate_limits(c.counts(classes), alpha / len(cells), every_look=every_look).lower, c) for c in cells]
     lower, worst = max(edges, key=lambda e: e[0])
-    return Rule(
+    return GateRule(
         "max_hang_rate",
         True if shown else None,
         f"these trials could have shown it: {build} {_rate(tally, worst, classes)} in its worst cell "
@@ -225,21 +225,21 @@ def _control(tally: Tally, build: str, limit: float, classes: Classes, alpha: fl
     )
 
 
-def _better(comparisons: Sequence[Comparison], baseline: str, build: str) -> Rule:
+def _better(comparisons: Sequence[Comparison], baseline: str, build: str) -> GateRule:
     found = _found(comparisons, baseline, build)
     if found is None:
-        return Rule("better_than", None, f"better than {baseline}: not compared")
+        return GateRule("better_than", None, f"better than {baseline}: not compared")
     decision, worse = found.overall.decision, found.shown_worse
     passed = False if worse else {Decision.BETTER: True, Decision.WORSE: False}.get(decision)
     said = decision if decision.decided else decision_text(found.overall)
     why = f"better than {baseline} in {classes_text(found.classes)}: {said}{_also(found)}"
-    return Rule("better_than", passed, why)
+    return GateRule("better_than", passed, why)
 
 
-def _no_worse(comparisons: Sequence[Comparison], baseline: str, build: str) -> Rule:
+def _no_worse(comparisons: Sequence[Comparison], baseline: str, build: str) -> GateRule:
     found = _found(comparisons, baseline, build)
     if found is None:
-        return Rule("baseline", None, f"no worse than {baseline}: not compared")
+        return GateRule("baseline", None, f"no worse than {baseline}: not compared")
     overall = found.overall
     failed = bool(found.shown_worse) or overall.decision is Decision.WORSE
     passed = False if failed else None if overall.decision is Decision.INCONCLUSIVE else True
@@ -247,27 +247,29 @@ def _no_worse(comparisons: Sequence[Comparison], baseline: str, build: str) -> R
         f"no worse than {baseline} in {classes_text(found.classes)}: {_NO_WORSE[overall.decision]}{_also(found)}; "
         f"a rate up to {percent_up(overall.candidate_rate_upper)} % is possible"
     )
-    return Rule("baseline", passed, why)
+    return GateRule("baseline", passed, why)
 
 
 def _history(
     tally: Tally, cells: Sequence[CellTally], past: PastRun | None, classes: Classes, alpha: float, every_look: bool
-) -> Rule:
+) -> GateRule:
     """Judge by the cell that is furthest above its past one. Worse is where the limits do not meet.
 
     Each has half of the cell's part of *alpha*: stricter than one test of both rates, for this is asked every night.
     """
     if past is None:
-        return Rule("baseline", True, f"{LAST_GOOD}: there is no earlier run that passed, this one begins the history")
+        return GateRule(
+            "baseline", True, f"{LAST_GOOD}: there is no earlier run that passed, this one begins the history"
+        )
     if len(past.cells) != len(cells):
         raise ValueError(f"{past.run} has {len(past.cells)} cells of this build, not {len(cells)}")
     level = alpha / (2 * len(cells))
     gaps = []
     for cell, before in zip(cells, past.cells, strict=True):
-        lower = limits(cell.counts(classes), level, every_look=every_look).lower
-        gaps.append((lower - limits(before, level, every_look=every_look).upper, cell, before))
+        lower = rate_limits(cell.counts(classes), level, every_look=every_look).lower
+        gaps.append((lower - rate_limits(before, level, every_look=every_look).upper, cell, before))
     gap, worst, before = max(gaps, key=lambda g: g[0])
-    return Rule(
+    return GateRule(
         "baseline",
         False if gap > 0 else True if all(cell.n for cell in cells) else None,
         f"no worse than {past.run} ({LAST_GOOD}): {_what(classes)} {_rate(tally, worst, classes)} against "

@@ -28,7 +28,7 @@ _AGAIN = (
 )
 
 
-def story(result: TrialResult, evidence: Evidence) -> str:
+def finding_story(result: TrialResult, evidence: Evidence) -> str:
     """Return the text for a finding."""
     trial, verdict = result.trial, result.verdict
     build, shape = trial.cell.build, trial.cell.stratum.shape

@@ -14,7 +14,7 @@ from typing import Any
 from qstress.interposer.windows import Log, init_bracket, windows
 from qstress.model import Evidence, Observation, TrialResult
 from qstress.report.html.markup import Markup, join, tag
-from qstress.report.html.plot import Scale, text
+from qstress.report.html.plot import Scale, plot_text
 from qstress.report.lanes import HALTED, RESET_VECTOR, RUNNING, SPINNING, STATES, Lane, Span, columns, shown, spans
 
 #: More lanes than this are folded.
@@ -40,7 +40,7 @@ _STYLE = """
 
 
 @dataclass(frozen=True, slots=True)
-class Window:
+class HeldWindow:
     """A vCPU between being read and being written back, in seconds."""
 
     vcpu: int
@@ -55,7 +55,7 @@ class Moment:
 
     lower_s: float | None
     upper_s: float
-    windows: tuple[Window, ...] = ()
+    windows: tuple[HeldWindow, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,7 +110,9 @@ def moment_of(log: Log, zero_ns: int) -> Moment | None:
         and window.read_ns <= bracket.upper_ns and window.written.ns >= lower_ns
     ]  # fmt: skip
     around.sort(key=lambda found: max(found[1], lower_ns) - min(found[2], bracket.upper_ns))
-    kept = [Window(vcpu, (read - zero_ns) / 1e9, (wrote - zero_ns) / 1e9) for vcpu, read, wrote in around[:LANES_MAX]]
+    kept = [
+        HeldWindow(vcpu, (read - zero_ns) / 1e9, (wrote - zero_ns) / 1e9) for vcpu, read, wrote in around[:LANES_MAX]
+    ]
     lower_s = None if bracket.lower_ns is None else (bracket.lower_ns - zero_ns) / 1e9
     return Moment(lower_s, (bracket.upper_ns - zero_ns) / 1e9, tuple(sorted(kept, key=lambda window: window.read_s)))
 
@@ -120,7 +122,7 @@ def of(result: TrialResult, evidence: Evidence) -> Timeline:
     notes: Mapping[str, Any] = evidence.notes
     own = {int(index): tuple(Span(*span) for span in found) for index, found in notes.get("lanes", {}).items()}
     init = notes.get("init")
-    moment = init and Moment(init["lower_s"], init["upper_s"], tuple(Window(*window) for window in init["windows"]))
+    moment = init and Moment(init["lower_s"], init["upper_s"], tuple(HeldWindow(*window) for window in init["windows"]))
     sent = [command.get("sent_s") for command in evidence.commands]
     return Timeline(
         title=result.verdict.title,
@@ -173,7 +175,7 @@ def _milestones(timeline: Timeline, x: Scale, bottom: float) -> Markup:
         row = 0 if at >= free[0] else 1
         parts.append(tag("line", x1=at, y1=_TOP - 30 + 14 * row, x2=at, y2=bottom))
         if at >= free[row]:
-            parts.append(text(at + 3, _TOP - 30 + 14 * row, name, kind="mute"))
+            parts.append(plot_text(at + 3, _TOP - 30 + 14 * row, name, kind="mute"))
             free[row] = at + 8 + 7 * len(name)
     return join(parts)
 
@@ -187,9 +189,11 @@ def _lane(lane: Lane, x: Scale, y: float, timeline: Timeline) -> Markup:
         paths[span.state] = paths.get(span.state, "") + f"M{x(span.from_s):.0f} {y + 9:.0f}h{width:.0f}"
     return join(
         tag("rect", x=_LEFT, y=y, width=_RIGHT - _LEFT, height=_LANE - 2, class_="lane"),
-        text(_LEFT - 8, y + 13, lane.name, anchor="end", kind="name" if lane.last == RESET_VECTOR else ""),
+        plot_text(_LEFT - 8, y + 13, lane.name, anchor="end", kind="name" if lane.last == RESET_VECTOR else ""),
         *(tag("path", d=paths[state], class_=state, stroke_width=_LANE - 4) for state in STATES if state in paths),
-        text(_RIGHT + 6, y + 13, lane.last.replace("-", " "), kind="name" if lane.last == RESET_VECTOR else "mute"),
+        plot_text(
+            _RIGHT + 6, y + 13, lane.last.replace("-", " "), kind="name" if lane.last == RESET_VECTOR else "mute"
+        ),
     )
 
 
@@ -198,12 +202,15 @@ def _below(parts: list[Markup], timeline: Timeline, x: Scale, y: float) -> float
     if timeline.commands:
         pixels = sorted({round(x(at_s)) for at_s in timeline.commands})
         ticks = "".join(f"M{pixel} {y:.0f}v10" for pixel in pixels)
-        parts += [text(_LEFT - 8, y + 10, "commands", anchor="end", kind="mute"), tag("path", d=ticks, class_="ticks")]
-        parts.append(text(_RIGHT + 6, y + 10, f"{len(timeline.commands)} sent", kind="mute"))
+        parts += [
+            plot_text(_LEFT - 8, y + 10, "commands", anchor="end", kind="mute"),
+            tag("path", d=ticks, class_="ticks"),
+        ]
+        parts.append(plot_text(_RIGHT + 6, y + 10, f"{len(timeline.commands)} sent", kind="mute"))
         y += 14
     parts.append(tag("line", x1=_LEFT, y1=y, x2=_RIGHT, y2=y))
     for tick in x.ticks:
-        parts.append(text(x(tick), y + 14, f"{tick:.6g} s", anchor="middle", kind="mute"))
+        parts.append(plot_text(x(tick), y + 14, f"{tick:.6g} s", anchor="middle", kind="mute"))
     return y + 16
 
 
@@ -216,12 +223,12 @@ def _closeup(parts: list[Markup], moment: Moment, y: float) -> float:
     x = Scale(begin_s - margin_s, end_s + margin_s, _LEFT, _RIGHT)
     bottom = y + 22 + _LANE * max(1, len(moment.windows))
     width = max(2.0, x(moment.upper_s) - x(first_s))
-    parts.append(text(12.0, y + 12, "Around the INIT", kind="name"))
+    parts.append(plot_text(12.0, y + 12, "Around the INIT", kind="name"))
     for i, window in enumerate(moment.windows):
         at = y + 22 + _LANE * i
         parts += [
             tag("rect", x=_LEFT, y=at, width=_RIGHT - _LEFT, height=_LANE - 2, class_="lane"),
-            text(_LEFT - 8, at + 13, f"CPU#{window.vcpu}", anchor="end"),
+            plot_text(_LEFT - 8, at + 13, f"CPU#{window.vcpu}", anchor="end"),
             tag(
                 "rect", x=x(window.read_s), y=at + 2, width=max(1.0, x(window.written_s) - x(window.read_s)),
                 height=_LANE - 6, class_="held",
@@ -232,10 +239,10 @@ def _closeup(parts: list[Markup], moment: Moment, y: float) -> float:
     parts.append(tag("line", x1=_LEFT, y1=bottom, x2=_RIGHT, y2=bottom))
     for tick in since.ticks:
         parts.append(tag("line", x1=since(tick), y1=bottom, x2=since(tick), y2=bottom + 4))
-        parts.append(text(since(tick), bottom + 16, f"{tick:g} µs", anchor="middle", kind="mute"))
+        parts.append(plot_text(since(tick), bottom + 16, f"{tick:g} µs", anchor="middle", kind="mute"))
     bottom += 18
     says = "INIT was sent in the band" if moment.lower_s is not None else "INIT was sent at the band or before"
-    parts.append(text(_LEFT, bottom + 14, f"{says}; bars: read by QEMU, and not yet written back", kind="mute"))
+    parts.append(plot_text(_LEFT, bottom + 14, f"{says}; bars: read by QEMU, and not yet written back", kind="mute"))
     return bottom + 18
 
 
@@ -243,14 +250,14 @@ def _legend(timeline: Timeline, y: float) -> Markup:
     parts: list[Markup] = []
     at = _LEFT
     for state in STATES:
-        parts += [tag("rect", x=at, y=y - 10, width=14, height=11, class_=state), text(at + 20, y, _WORDS[state])]
+        parts += [tag("rect", x=at, y=y - 10, width=14, height=11, class_=state), plot_text(at + 20, y, _WORDS[state])]
         at += 36 + 6.6 * len(_WORDS[state])
-    parts += [tag("rect", x=at, y=y - 10, width=14, height=11, class_="lane"), text(at + 20, y, "no dump kept")]
+    parts += [tag("rect", x=at, y=y - 10, width=14, height=11, class_="lane"), plot_text(at + 20, y, "no dump kept")]
     at += 116
     for kind, words in (("dump", "closer look"), ("init", "INIT sent")):
         if kind == "dump" and timeline.looks_s or kind == "init" and timeline.moment:
             parts += [tag("line", x1=at + 6, y1=y - 11, x2=at + 6, y2=y + 2, class_=kind, stroke_width=2)]
-            parts.append(text(at + 16, y, words))
+            parts.append(plot_text(at + 16, y, words))
             at += 32 + 6.6 * len(words)
     return join(parts)
 

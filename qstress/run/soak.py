@@ -39,13 +39,13 @@ from qstress.recorded.history import last_good
 from qstress.recorded.reports import files_of
 from qstress.recorded.run import Recorded
 from qstress.recorded.settings import settings_of
-from qstress.recorded.totals import Totals
+from qstress.recorded.totals import RunTotals
 from qstress.report.gate import GateResult, PastRun, answered
-from qstress.report.repro import script
+from qstress.report.repro import repro_sh
 from qstress.report.standing import Standing, standing
-from qstress.report.story import story
+from qstress.report.story import finding_story
 from qstress.report.summary import RunFacts, summary
-from qstress.report.text import text
+from qstress.report.text import summary_text
 from qstress.report.timeline import of, svg
 from qstress.run.campaign import Campaign, Deliver, Reason, StopRule, TrialRunner
 from qstress.stats.compare import Comparison
@@ -69,7 +69,7 @@ class Soak:
     kvm: KvmFacts
     store: RunStore
     plan: Plan
-    totals: Totals
+    totals: RunTotals
     campaign: Campaign
     started: datetime
     host_log: HostLog
@@ -188,7 +188,7 @@ class Soak:
     def text(self, *, colour: bool = False) -> str:
         """Return the summary for a person; *colour*: as ANSI terminals have it."""
         log = self.host_log.document()
-        return text(self.facts(), self.tally, self.comparisons, self.gate, host_log=log, colour=colour)
+        return summary_text(self.facts(), self.tally, self.comparisons, self.gate, host_log=log, colour=colour)
 
     def measured(self) -> Snapshot:
         """Return what the metrics show of this run as things stand."""
@@ -310,14 +310,14 @@ def repro_script(result: TrialResult, evidence: Evidence) -> str:
     if firmware_of(stratum.shape).lines is None or stratum.stormy:
         return call_qstress(result, evidence)  # only qstress reads such a console, draws commands and moves threads
     source = interposer.SOURCE.read_text() if result.trial.cell.build.interposed else None
-    return script(
+    return repro_sh(
         result.trial, evidence.argv, evidence.env, source, found=result.verdict.title, kernel=platform.release()
     )
 
 
 def evidence_texts(result: TrialResult, evidence: Evidence) -> dict[str, str]:
     """Return what a person reads first in an evidence folder: the story in a screen, and the picture."""
-    return {"story.txt": story(result, evidence), "timeline.svg": svg(of(result, evidence))}
+    return {"story.txt": finding_story(result, evidence), "timeline.svg": svg(of(result, evidence))}
 
 
 def _rules(settings: Settings) -> EvidenceRules:
@@ -329,7 +329,7 @@ def _wire(
     on_result: Callable[[TrialResult, str | None], None],
 ) -> Soak:  # fmt: skip
     plan = Plan(settings.builds, settings.strata, settings.seed)
-    totals = Totals(settings, plan)
+    totals = RunTotals(settings, plan)
     tally = totals.tally
     open_findings: dict[int, tuple[TrialResult, str | None]] = {}
 

@@ -22,7 +22,7 @@ from qstress.model import FindingClass
 from qstress.stats.cells import CellTally
 from qstress.stats.evalue import fewest_runs, holm
 from qstress.stats.exact import Table
-from qstress.stats.exposure import Exposure, Measure, exposure
+from qstress.stats.exposure import Exposure, ExposureMeasure, exposure
 from qstress.stats.intervals import upper_limit
 from qstress.stats.permute import permutation_greater
 from qstress.stats.strata import stratified_greater
@@ -236,7 +236,7 @@ def _blocks(strata: Sequence[Arms], classes: Sequence[FindingClass] | None) -> I
 def _exposures(baseline: CellTally, candidate: CellTally) -> list[Exposure]:
     """Return the measures that both arms of a stratum have."""
     measured = [
-        exposure(Measure.DUTY, candidate.cell, baseline.duty, candidate.duty),
-        exposure(Measure.COMMANDS, candidate.cell, baseline.commands_ok, candidate.commands_ok),
+        exposure(ExposureMeasure.DUTY, candidate.cell, baseline.duty, candidate.duty),
+        exposure(ExposureMeasure.COMMANDS, candidate.cell, baseline.commands_ok, candidate.commands_ok),
     ]
     return [one for one in measured if one is not None]

@@ -25,7 +25,7 @@ class Counts(NamedTuple):
         return self.runs != self.n
 
 
-def limits(counts: Counts, alpha: float, *, every_look: bool) -> Interval:
+def rate_limits(counts: Counts, alpha: float, *, every_look: bool) -> Interval:
     """Return one-sided limits of a rate per trial, each with confidence 1 - *alpha*; ``(0, 1)`` without a trial.
 
     :param every_look: the run may have been stopped by what it saw. Then both are ends of a confidence sequence; so

@@ -43,7 +43,7 @@ class Moments:
         return self._squares / (self.count - 1) if self.count > 1 else 0.0
 
 
-class Measure(StrEnum):
+class ExposureMeasure(StrEnum):
     """What exposure is measured by, in the words of reports."""
 
     DUTY = "D"
@@ -57,7 +57,7 @@ class Exposure:
     ``differs`` says whether the arms differ materially and not by chance.
     """
 
-    measure: Measure
+    measure: ExposureMeasure
     cell: Cell
     baseline: float
     candidate: float
@@ -69,7 +69,7 @@ class Exposure:
         return self.differs and self.candidate < self.baseline
 
 
-def exposure(measure: Measure, cell: Cell, baseline: Moments, candidate: Moments) -> Exposure | None:
+def exposure(measure: ExposureMeasure, cell: Cell, baseline: Moments, candidate: Moments) -> Exposure | None:
     """Return both arms' means of *measure*; None where an arm has none.
 
     They differ where the ratio of the means is outside of :data:`MATERIAL`, they are further apart than 99 % of chance

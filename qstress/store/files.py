@@ -68,10 +68,11 @@ def sync_folder(path: Path) -> None:
 
 @contextmanager
 def store_errors(path: Path) -> Iterator[None]:
-    """Turn what the host or SQLite refuses inside the block into a :class:`RigError`.
+    """Turn what the host or SQLite refuses inside the block into one clear line.
 
-    It names *path* and a remedy; its reason is ``disk-full`` or ``store``. Misuse of SQLite (our bug) is
-    passed on as it is.
+    Misuse of SQLite (our bug) is passed on as it is.
+
+    :raises RigError: the host refuses; it names *path* and a remedy, its reason is ``disk-full`` or ``store``.
     """
     try:
         yield

@@ -89,7 +89,7 @@ class RunRecord:
                 verdicts: dict[int, rows.Said] = {}
                 if of_block == block:
                     for _, number, because, *kind in its_verdicts:
-                        verdicts[number] = (words.verdict(tuple(kind), because), kind[-1])
+                        verdicts[number] = (words.verdict_of(tuple(kind), because), kind[-1])
                     of_block, its_verdicts = next(said, (None, ()))
                 if len(verdicts) != n_verdicts:
                     raise ValueError(f"{len(verdicts)} verdicts of {n_verdicts}")
@@ -104,11 +104,14 @@ class RunRecord:
         return next(self._rows("SELECT blocks, content FROM sums WHERE code = ?", code), None)
 
     def findings(self) -> list[StoredFinding]:
-        """Return every finding: session by session those that count by trial number, then those that do not."""
+        """Return every finding: session by session those that count by trial number, then those that do not.
+
+        :raises ConfigError: a row is damaged.
+        """
         found = []
         for number, block, cell, evidence, counted, because, *kind in self._rows(_FINDINGS):
             try:
-                verdict = words.verdict(tuple(kind), because)
+                verdict = words.verdict_of(tuple(kind), because)
             except ValueError as error:
                 raise ConfigError(f"{self.path}/trials.db: finding {number} is damaged: {error}") from error
             found.append(StoredFinding(number, block, cell, verdict, evidence, bool(counted)))

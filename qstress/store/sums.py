@@ -32,7 +32,7 @@ _ATTRIBUTES: dict[type, dict[str, object]] = {
 }
 
 
-def dump(tally: Tally) -> dict[str, object]:
+def dump_tally(tally: Tally) -> dict[str, object]:
     """Return what *tally* has added up, findings apart, as values that JSON can hold."""
     return {
         "blocks": tally.blocks,
@@ -42,8 +42,8 @@ def dump(tally: Tally) -> dict[str, object]:
     }
 
 
-def load(tally: Tally, content: Mapping[str, Any]) -> None:
-    """Fill *tally*, new and of the same plan, with what :func:`dump` returned.
+def load_tally(tally: Tally, content: Mapping[str, Any]) -> None:
+    """Fill *tally*, new and of the same plan, with what :func:`dump_tally` returned.
 
     :raises ValueError, KeyError, TypeError: it is not that, or of another plan; *tally* is of no use then.
     """

@@ -59,7 +59,7 @@ def unpack_reasons(data: bytes) -> tuple[str, ...]:
     return tuple(json.loads(text))
 
 
-def verdict(kind: Kind, because: bytes) -> Verdict:
+def verdict_of(kind: Kind, because: bytes) -> Verdict:
     """Rebuild a verdict from the columns of its kind and its packed reasons.
 
     :raises ValueError: a column holds a word that this version does not know, or the reasons are damaged.

@@ -12,7 +12,7 @@ from qstress.model import Evidence, Verdict
 from qstress.plan.schedule import Plan
 from qstress.recorded.reports import summary_of
 from qstress.recorded.run import Recorded, open_recorded
-from qstress.recorded.totals import Totals
+from qstress.recorded.totals import RunTotals
 from qstress.store.read import open_run
 from qstress.store.rows import as_stored
 from qstress.store.write import RunStore
@@ -32,7 +32,7 @@ class Recording:
     def __init__(self, runs_dir: Path, asked: Settings | None = None, *, token: str = "t", hour: int = 3) -> None:
         self.asked = asked or settings()
         self.plan = Plan(self.asked.builds, self.asked.strata, self.asked.seed)
-        self.totals = Totals(self.asked, self.plan)
+        self.totals = RunTotals(self.asked, self.plan)
         began = datetime(2026, 1, 2, hour, tzinfo=UTC)
         self.store = RunStore.create(runs_dir, self.asked.name, document(self.asked), now=began, token=token)
         self.store._ledger._db.execute("PRAGMA synchronous = OFF")  # no power cut is awaited here
@@ -61,7 +61,7 @@ class Recording:
 
     def resume(self) -> None:
         """Go on with a killed run, as ``--resume`` does."""
-        self.totals = Totals(self.asked, self.plan)
+        self.totals = RunTotals(self.asked, self.plan)
         with open_run(self.path) as record:
             self.store = RunStore.reopen(self.path)
             self.totals.restore(record, self.plan)

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from qstress.errors import ConfigError
 from qstress.model import Verdict
 from qstress.recorded import totals
-from qstress.recorded.totals import Totals
+from qstress.recorded.totals import RunTotals
 from qstress.store import sums
 from qstress.store.read import open_run
 from tests.recorded.samples import Recording
@@ -23,16 +23,16 @@ from tests.stats.samples import LOST, OK, REPLAYED, RIG, UNKNOWN
 blocks = st.lists(st.tuples(*[st.sampled_from([OK, OK, LOST, REPLAYED, RIG, UNKNOWN])] * 2), max_size=7)
 
 
-def restored(run: Recording) -> Totals:
+def restored(run: Recording) -> RunTotals:
     """What a reader makes of *run*."""
-    made = Totals(run.asked, run.plan)
+    made = RunTotals(run.asked, run.plan)
     with open_run(run.path) as record:
         made.restore(record, run.plan)
     return made
 
 
-def same(a: Totals, b: Totals) -> None:
-    assert sums.dump(a.tally) == sums.dump(b.tally)
+def same(a: RunTotals, b: RunTotals) -> None:
+    assert sums.dump_tally(a.tally) == sums.dump_tally(b.tally)
     assert a.trace == b.trace
     assert a.tally.findings == b.tally.findings
 
@@ -90,13 +90,13 @@ def test_only_what_came_after_the_sums_is_added_again(tmp_path: Path, monkeypatc
         run.block((OK, OK))
     run.totals.keep(run.store, at_once=True)
     run.block((LOST, OK))
-    whole = Totals.add_block
+    whole = RunTotals.add_block
 
-    def noted(self: Totals, results: list, evidence: dict) -> None:  # type: ignore[type-arg]
+    def noted(self: RunTotals, results: list, evidence: dict) -> None:  # type: ignore[type-arg]
         added.append(results[0].trial.block)
         whole(self, results, evidence)
 
-    monkeypatch.setattr(Totals, "add_block", noted)
+    monkeypatch.setattr(RunTotals, "add_block", noted)
     restored(run)
     assert added == [3]
     monkeypatch.setattr(sums, "code", lambda: "other statistics")

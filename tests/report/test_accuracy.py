@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from qstress.report import accuracy
-from qstress.report.accuracy import Accuracy, FalseAlarms, from_json, sentences, to_json
+from qstress.report.accuracy import Accuracy, FalseAlarms, accuracy_from_json, accuracy_to_json, sentences
 from qstress.report.html import about
 
 README = Path(__file__).parents[2] / "README.md"
@@ -25,13 +25,15 @@ def test_the_rate_is_told_with_its_bound_and_its_measurement() -> None:
 
 def test_figures_come_back_as_they_went() -> None:
     rates = (FalseAlarms("smpscan", 0, 10, 2),)
-    assert from_json(to_json(rates, "2026-11-29", {"b", "a"})) == Accuracy(rates, "2026-11-29", ("a", "b"))
+    assert accuracy_from_json(accuracy_to_json(rates, "2026-11-29", {"b", "a"})) == Accuracy(
+        rates, "2026-11-29", ("a", "b")
+    )
 
 
 @pytest.mark.parametrize("text", ["", "[]", "{}", '{"false_alarms": [{}], "date": "", "revisions": []}'])
 def test_what_are_no_figures_is_refused(text: str) -> None:
     with pytest.raises(ValueError, match=r"no figures|Expecting value"):
-        from_json(text)
+        accuracy_from_json(text)
 
 
 def test_report_and_readme_say_what_was_measured() -> None:

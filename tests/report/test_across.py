@@ -10,7 +10,7 @@ import pytest
 from qstress.config.settings import Settings
 from qstress.errors import ConfigError
 from qstress.model import FindingClass, Smm, Verdict
-from qstress.report.across import NOT_INTERLEAVED, Side, as_document, as_text, compared, obstacles
+from qstress.report.across import NOT_INTERLEAVED, Side, across_document, across_text, compared, obstacles
 from qstress.stats.exact import Table, fisher_greater
 from qstress.stats.strata import stratified_greater
 from tests.report.html.samples import HOST, settings, shown, strata
@@ -113,7 +113,7 @@ def test_trials_that_share_a_process_count_as_one() -> None:
     assert look.p_better == fisher_greater(Table(3, 6, 0, 6))
     assert look.dispersion_a is not None
     assert look.dispersion_a > 9
-    assert "(0 of 6 process-runs against 3 of 6)" in as_text(first, second, compared(first, second), [])
+    assert "(0 of 6 process-runs against 3 of 6)" in across_text(first, second, compared(first, second), [])
 
 
 def test_classes_that_were_seen_anywhere_are_shown() -> None:
@@ -123,7 +123,9 @@ def test_classes_that_were_seen_anywhere_are_shown() -> None:
 
 def test_the_text_says_plainly_what_two_runs_are_worth() -> None:
     first, second = side([(LOST, OK)] * 40, run="one"), side([(OK, OK)] * 40, run="two")
-    lines = as_text(first, second, compared(first, second), ["lanes: 1 in the first run, 4 in the second"]).splitlines()
+    lines = across_text(
+        first, second, compared(first, second), ["lanes: 1 in the first run, 4 in the second"]
+    ).splitlines()
     assert lines[0] == "warning: not comparable: lanes: 1 in the first run, 4 in the second"
     assert lines[1:3] == ["first:  one", "second: two"]
     assert lines[3] == "patched of the second run against unpatched of the first:"
@@ -134,12 +136,12 @@ def test_the_text_says_plainly_what_two_runs_are_worth() -> None:
 
 def test_the_document_holds_the_same_figures() -> None:
     first, second = side([(LOST, OK)] * 10), side([(OK, OK)] * 10)
-    document: Any = json.loads(json.dumps(as_document(first, second, compared(first, second), [])))
+    document: Any = json.loads(json.dumps(across_document(first, second, compared(first, second), [])))
     assert (document["interleaved"], document["not_comparable"]) == (False, [])
     (pair,) = document["pairs"]
     assert pair["by_class"]["lost-init"]["baseline"] == {
         "count": 10, "trials": 10, "rate": 1.0, "lower": 0.691503, "upper": 1.0,
     }  # fmt: skip
     assert pair["by_class"]["lost-init"]["p_better"] == pytest.approx(5.41254e-06)
-    empty: Any = as_document(first, side(), compared(first, side()), [])
+    empty: Any = across_document(first, side(), compared(first, side()), [])
     assert empty["pairs"][0]["by_class"]["lost-init"]["candidate"]["rate"] is None

@@ -17,7 +17,7 @@ from qstress.model import (
     Verdict,
     WaitLoop,
 )
-from qstress.report.story import story
+from qstress.report.story import finding_story
 from tests.samples import build, trial
 
 LOST = Verdict(
@@ -38,7 +38,7 @@ def seen(*, quiet: tuple[ThreadUsage, ...] = QUIET, **more: Any) -> Evidence:
 
 
 def lines(result: TrialResult = FOUND, evidence: Evidence | None = None) -> list[str]:
-    return story(result, evidence or seen()).splitlines()
+    return finding_story(result, evidence or seen()).splitlines()
 
 
 def test_it_fits_one_screen_and_every_line() -> None:

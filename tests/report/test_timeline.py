@@ -9,7 +9,7 @@ import pytest
 from qstress.interposer.windows import Log, RecordKind
 from qstress.model import Confidence, Evidence, FindingClass, Outcome, Verdict
 from qstress.report.lanes import HALTED, RESET_VECTOR, RUNNING, SPINNING, Lane, Span
-from qstress.report.timeline import Moment, Timeline, Window, facts, moment_of, of, svg
+from qstress.report.timeline import HeldWindow, Moment, Timeline, facts, moment_of, of, svg
 from tests.interposer.test_windows import log, look
 from tests.samples import at_reset, result, running, seen, trial
 
@@ -25,7 +25,7 @@ SHOWN = Timeline(
     commands=tuple(i / 1000 for i in range(900)),
     milestones=(("banner", 0.05), ("pci", 0.5), ("checkin", 0.501)),
     looks_s=(0.95, 0.98),
-    moment=Moment(0.4999, 0.5, (Window(1, 0.4998, 0.5001),)),
+    moment=Moment(0.4999, 0.5, (HeldWindow(1, 0.4998, 0.5001),)),
 )
 #: AP 1 is between read and write-back when AP 2 is woken.
 RACE = log(*look(2, 10, 20), *look(1, 100, 200), (150, 2, RecordKind.WOKEN, 0), *look(1, 300, 310))
@@ -83,7 +83,7 @@ def test_it_stays_small_whatever_it_shows(flicker: int) -> None:
         SHOWN,
         lanes=tuple(Lane(f"CPU#{i}", spans) for i in range(16)),
         commands=tuple(i / 100_000 for i in range(4096)),
-        moment=Moment(0.4999, 0.5, tuple(Window(i, 0.4998, 0.5001) for i in range(16))),
+        moment=Moment(0.4999, 0.5, tuple(HeldWindow(i, 0.4998, 0.5001) for i in range(16))),
     )
     document = svg(worst)
     assert len(document.encode()) < 60_000

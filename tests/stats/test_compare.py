@@ -11,7 +11,7 @@ from qstress.stats.clusters import pooled_index, spread
 from qstress.stats.compare import Comparison, Decision, Effect, compare, decided
 from qstress.stats.evalue import fewest_runs
 from qstress.stats.exact import Table, fisher_greater
-from qstress.stats.exposure import Measure
+from qstress.stats.exposure import ExposureMeasure
 from qstress.stats.intervals import upper_limit
 from qstress.stats.permute import permutation_greater
 from qstress.stats.strata import stratified_greater
@@ -234,8 +234,8 @@ def test_exposure_of_both_arms() -> None:
         arms = [result(tally, cell, OK, commands=sent, duty_cycle=0.2) for cell, sent in ((0, more), (1, less))]
         tally.add_block(arms)
     duty, commands = compared(tally).exposures
-    assert (duty.measure, duty.differs) == (Measure.DUTY, False)
-    assert (commands.measure, commands.baseline, commands.candidate) == (Measure.COMMANDS, 700.0, 300.0)
+    assert (duty.measure, duty.differs) == (ExposureMeasure.DUTY, False)
+    assert (commands.measure, commands.baseline, commands.candidate) == (ExposureMeasure.COMMANDS, 700.0, 300.0)
     assert commands.less
     assert commands.cell.build.name == "fixed"
     assert compared(new()).exposures == ()

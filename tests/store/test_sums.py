@@ -31,10 +31,10 @@ def test_sums_come_back_whole_and_can_be_added_to(of_a: list[list[Verdict]], cel
     live = new_tally()
     feed_runs(live, of_a, of_b, cell, **more)
     again = new_tally()
-    sums.load(again, json.loads(json.dumps(sums.dump(live))))
+    sums.load_tally(again, json.loads(json.dumps(sums.dump_tally(live))))
     for tally in (live, again):
         feed_runs(tally, [[LOST, OK]], [[OK, REPLAYED]], cell, **more)
-    assert sums.dump(again) == sums.dump(live)
+    assert sums.dump_tally(again) == sums.dump_tally(live)
     for pair in PAIRS:
         assert compare(again, *pair, alpha=1e-3) == compare(live, *pair, alpha=1e-3)
 
@@ -42,7 +42,7 @@ def test_sums_come_back_whole_and_can_be_added_to(of_a: list[list[Verdict]], cel
 def test_what_has_been_seen_so_far_is_no_block_again() -> None:
     live, again = new_tally(1), new_tally(1)
     feed_runs(live, [[LOST]], [[OK]])
-    sums.load(again, sums.dump(live))
+    sums.load_tally(again, sums.dump_tally(live))
     again.blocks = 0
     with pytest.raises(ValueError, match="block 0 comes after block 0"):
         feed_runs(again, [[LOST]], [[OK]])
@@ -59,10 +59,10 @@ def test_what_has_been_seen_so_far_is_no_block_again() -> None:
     ],
 )
 def test_damaged_sums_are_refused(spoil: Any) -> None:
-    content: Any = json.loads(json.dumps(sums.dump(new_tally())))
+    content: Any = json.loads(json.dumps(sums.dump_tally(new_tally())))
     spoil(content)
     with pytest.raises((ValueError, KeyError, TypeError)):
-        sums.load(new_tally(), content)
+        sums.load_tally(new_tally(), content)
 
 
 def test_the_code_is_all_that_adds_up(monkeypatch: pytest.MonkeyPatch, tmp_path: Any) -> None:

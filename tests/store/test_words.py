@@ -25,7 +25,7 @@ verdicts = st.builds(
 @given(verdicts, st.text())
 def test_a_verdict_comes_back_whole(said: Verdict, rig_reason: str) -> None:
     kind = words.kind_of(said, rig_reason)
-    assert words.verdict(kind, words.pack_reasons(said.because)) == said
+    assert words.verdict_of(kind, words.pack_reasons(said.because)) == said
     assert kind[-1] == rig_reason
 
 
@@ -56,4 +56,4 @@ def test_reasons_as_qstress_gives_them_take_a_third_of_their_text() -> None:
 )
 def test_damage_is_refused(kind: words.Kind, because: bytes, told: str) -> None:
     with pytest.raises(ValueError, match=told):
-        words.verdict(kind, because)
+        words.verdict_of(kind, because)

@@ -10,7 +10,7 @@ from qstress.model import Accel, Build, Milestone, Outcome, Tier
 from qstress.report import accuracy
 from qstress.report.html.markup import Content, Markup, join, tag
 from qstress.report.html.run import Shown
-from qstress.report.html.tables import Table, table
+from qstress.report.html.tables import TableData, table
 from qstress.report.wording import duration, per_s, rate, shape_text
 from qstress.stats.cells import CellTally
 from qstress.stats.tally import Tally
@@ -22,7 +22,7 @@ def cells(run: Shown) -> Markup:
     columns = (
         "build", "cell", "counted", "hung or restarted", "other", "not counted", "commands/s", "D", "boot p50, p99"
     )  # fmt: skip
-    return table(Table(columns, rows, frozenset({0, 1})), "All cells")
+    return table(TableData(columns, rows, frozenset({0, 1})), "All cells")
 
 
 def _cell(tally: Tally, cell: CellTally) -> tuple[Content, ...]:

@@ -10,7 +10,7 @@ from qstress.report.html.figures import Figure, builds_of
 from qstress.report.html.labels import Labels
 from qstress.report.html.markup import Markup, join
 from qstress.report.html.plot import WIDTH, Scale, frame, legend, mark, path
-from qstress.report.html.tables import Table
+from qstress.report.html.tables import TableData
 from qstress.report.wording import duration
 from qstress.stats.histogram import Histogram
 from qstress.stats.tally import Tally
@@ -55,7 +55,7 @@ def reply_times(tally: Tally) -> Figure | None:
     if not curves:
         return None
     says = "The share of monitor commands that were answered within a time, as counted in buckets (the marks)."
-    table = Table(("build", "reply", "share", "replies in the bucket"), rows, frozenset({0, 1}))
+    table = TableData(("build", "reply", "share", "replies in the bucket"), rows, frozenset({0, 1}))
     return _drawn(tally, "replies", "Reply latency", says, _trimmed(curves), table, marks=True)
 
 
@@ -76,7 +76,7 @@ def _of_histograms(tally: Tally, name: str, title: str, what: str, of_cells: Seq
         return None
     columns = ("build", "stratum", "count", *(f"p{100 * q:g}" for q in QUANTILES), "longest")
     says = f"The share of them that took at most so long, {what}; all cells of a build together."
-    return _drawn(tally, name, title, says, curves, Table(columns, rows, frozenset({0, 1})))
+    return _drawn(tally, name, title, says, curves, TableData(columns, rows, frozenset({0, 1})))
 
 
 def _curve(histograms: Sequence[Histogram]) -> Curve:
@@ -97,7 +97,7 @@ def _trimmed(curves: dict[str, Curve]) -> dict[str, Curve]:
 
 
 def _drawn(
-    tally: Tally, name: str, title: str, says: str, curves: dict[str, Curve], data: Table, *, marks: bool = False
+    tally: Tally, name: str, title: str, says: str, curves: dict[str, Curve], data: TableData, *, marks: bool = False
 ) -> Figure:
     builds = builds_of(tally)
     times = [at_s for curve in curves.values() for at_s, _ in curve]

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from qstress.model import FindingClass, Stratum
 from qstress.report.html.labels import Labels
 from qstress.report.html.markup import Markup, join, tag
-from qstress.report.html.plot import SERIES, WIDTH, Scale, frame, legend, line, mark, path, power_of_ten, text
-from qstress.report.html.tables import Table, table
+from qstress.report.html.plot import SERIES, WIDTH, Scale, frame, legend, line, mark, path, plot_text, power_of_ten
+from qstress.report.html.tables import TableData, table
 from qstress.report.trace import Point, Trace, now
 from qstress.report.wording import evidence, percent_down, percent_up, rate
 from qstress.stats.cells import CellTally
@@ -33,7 +33,7 @@ class Figure:
     picture: Markup
     width: float
     height: float
-    data: Table
+    data: TableData
 
 
 def figure(shown: Figure) -> Markup:
@@ -100,19 +100,19 @@ def rates(tally: Tally) -> Figure:
                 continue
             if heading is not of_class:
                 heading = of_class
-                parts.append(text(0, y + 16, of_class, kind="heading"))
+                parts.append(plot_text(0, y + 16, of_class, kind="heading"))
                 y += 36
             index, series = tally.dispersion([cell], [of_class]), builds.index(name)
             label = ", ".join(filter(None, [name, where]))
             parts += [
-                text(0, y + 4, label if len(label) <= 30 else f"{label[:29]}…", kind="name"),
-                text(WIDTH, y + 4, rate(k, cell.n, dispersion=index), anchor="end", kind="value"),
+                plot_text(0, y + 4, label if len(label) <= 30 else f"{label[:29]}…", kind="name"),
+                plot_text(WIDTH, y + 4, rate(k, cell.n, dispersion=index), anchor="end", kind="value"),
                 line(x(limits.lower), y + 17, x(limits.upper), y + 17, f"whisker s{series % SERIES}"),
                 mark(x(k / cell.n), y + 17, series),
             ]
             y += 42
     grid = [line(x(tick), 14, x(tick), y, "grid") for tick in x.ticks]
-    ticks = [text(x(tick), y + 16, f"{100 * tick:g} %", anchor="middle", kind="tick") for tick in x.ticks]
+    ticks = [plot_text(x(tick), y + 16, f"{100 * tick:g} %", anchor="middle", kind="tick") for tick in x.ticks]
     says = "A mark is the share of bring-ups that showed the class, its line the exact 95 % interval."
     if any(cell.clustered for cell in tally.cells):
         says += (
@@ -122,7 +122,7 @@ def rates(tally: Tally) -> Figure:
     if len(drawn) < len(groups):
         says += f" Drawn are the {len(drawn)} highest of {len(groups)} pairs of class and stratum."
     columns = ("class", "build", "stratum", "found", "trials", "lower %", "upper %")
-    data = Table(columns, numbers, frozenset({0, 1, 2}))
+    data = TableData(columns, numbers, frozenset({0, 1, 2}))
     return Figure("rates", "Rates", says, join(grid, parts, ticks), WIDTH, y + 28, data)
 
 
@@ -142,12 +142,12 @@ def evidence_over_trials(tally: Tally, trace: Trace, alpha: float) -> Figure:
     for at, below, words in _limits(alpha, len(names)):
         parts += [
             line(x.start, y(at), x.end, y(at), "limit"),
-            text(x.start + 6, y(at) + (15 if below else -6), words, kind="limit-name"),
+            plot_text(x.start + 6, y(at) + (15 if below else -6), words, kind="limit-name"),
         ]
     for series in range(len(names)):
         parts.append(path([(x.start, y(0.0)), *((x(p.trials), y(p.log10s[series])) for p in points)], series))
         parts.append(mark(x(points[-1].trials), y(points[-1].log10s[series]), series))
-    rows = [(f"{p.trials:,}", *(evidence(log10) for log10 in p.log10s)) for p in spread(points, 25)]
+    rows = [(f"{p.trials:,}", *(evidence(log10) for log10 in p.log10s)) for p in thinned(points, 25)]
     return Figure(
         "evidence",
         "Evidence over trials",
@@ -156,7 +156,7 @@ def evidence_over_trials(tally: Tally, trace: Trace, alpha: float) -> Figure:
         join(parts),
         WIDTH,
         top + 294.0,
-        Table(("trials", *names), rows, frozenset()),
+        TableData(("trials", *names), rows, frozenset()),
     )
 
 
@@ -172,7 +172,7 @@ def _limits(alpha: float, claims: int) -> list[tuple[float, bool, str]]:
     return [first, (last[0], True, f"the last: E = 1/alpha = {1 / alpha:,.0f}")]
 
 
-def spread(points: Sequence[Point], most: int) -> list[Point]:
+def thinned(points: Sequence[Point], most: int) -> list[Point]:
     """Return at most *most* of *points*, evenly spread, the first and the last among them."""
     if len(points) <= most:
         return list(points)

@@ -8,7 +8,7 @@ from qstress.report.bugs import Bug, bugs
 from qstress.report.html.labels import Labels
 from qstress.report.html.markup import Markup, join, tag
 from qstress.report.html.run import Shown
-from qstress.report.html.tables import Table, table
+from qstress.report.html.tables import TableData, table
 from qstress.report.summary import repro_line
 from qstress.report.wording import times
 
@@ -65,7 +65,9 @@ def _where(bug: Bug, run: Shown) -> Markup:
     if len(cells) == 1:
         build, where, count = cells[0]
         return tag("p", f"{build}, {where}, seen {times(count)}{uncounted}.")
-    shown = table(Table(("build", "cell", "seen"), cells, frozenset({0, 1})), f"{bug.finding_class}: where it was seen")
+    shown = table(
+        TableData(("build", "cell", "seen"), cells, frozenset({0, 1})), f"{bug.finding_class}: where it was seen"
+    )
     return join(tag("p", f"Seen {times(bug.count)}{uncounted}."), shown)
 
 
@@ -78,7 +80,7 @@ def _picture(bug: Bug, svg: bytes) -> Markup:
 
 def _variants(bug: Bug) -> Markup:
     rows = list(bug.signatures.items())
-    shown = table(Table(("signature", "seen"), rows), f"{bug.finding_class}: its variants")
+    shown = table(TableData(("signature", "seen"), rows), f"{bug.finding_class}: its variants")
     return tag("details", tag("summary", f"{len(rows)} variants"), shown)
 
 

@@ -16,7 +16,7 @@ from qstress.report.html.findings import bug_articles
 from qstress.report.html.heatmap import heat_map
 from qstress.report.html.markup import Content, Markup, join, tag
 from qstress.report.html.run import Shown
-from qstress.report.html.verdict import verdict
+from qstress.report.html.verdict import verdict_header
 
 
 def page(run: Shown) -> str:
@@ -56,7 +56,7 @@ def page(run: Shown) -> str:
         "body",
         tag(
             "main",
-            verdict(run),
+            verdict_header(run),
             _contents(names),
             tag("div", [figure(one) for one in shown if one], class_="side-by-side"),
             heat,

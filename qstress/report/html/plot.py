@@ -59,7 +59,7 @@ def _powers(low: float, high: float) -> list[float]:
     return _steps(low, high)
 
 
-def text(x: float, y: float, words: Content, *, anchor: str = "start", kind: str = "") -> Markup:
+def plot_text(x: float, y: float, words: Content, *, anchor: str = "start", kind: str = "") -> Markup:
     """Return *words* at a point; *kind* is a class of the style sheet."""
     return tag("text", words, x=x, y=y, text_anchor=None if anchor == "start" else anchor, class_=kind or None)
 
@@ -98,17 +98,17 @@ def frame(
         at = y(tick)
         parts += [
             line(x.start, at, x.end, at, "grid"),
-            text(x.start - 8, at + 4, y_text(tick), anchor="end", kind="tick"),
+            plot_text(x.start - 8, at + 4, y_text(tick), anchor="end", kind="tick"),
         ]
     for tick in x.ticks:
         at = x(tick)
         parts += [
             line(at, y.start, at, y.start + 5, "axis"),
-            text(at, y.start + 20, x_text(tick), anchor="middle", kind="tick"),
+            plot_text(at, y.start + 20, x_text(tick), anchor="middle", kind="tick"),
         ]
     parts.append(line(x.start, y.start, x.end, y.start, "axis"))
-    parts.append(text((x.start + x.end) / 2, y.start + 42, x_label, anchor="middle", kind="label"))
-    parts.append(text(x.start - 48, y.end - 12, y_label, kind="label"))
+    parts.append(plot_text((x.start + x.end) / 2, y.start + 42, x_label, anchor="middle", kind="label"))
+    parts.append(plot_text(x.start - 48, y.end - 12, y_label, kind="label"))
     return join(parts)
 
 
@@ -125,6 +125,10 @@ def legend(names: Sequence[str], y: float, x: float, series: Sequence[int] | Non
     """Return the names of series in one row, each behind its line and mark; *series* are their places (0, 1, …)."""
     parts: list[Markup] = []
     for place, name in zip(range(len(names)) if series is None else series, names, strict=True):
-        parts += [path([(x, y), (x + 26, y)], place), mark(x + 13, y, place), text(x + 34, y + 4, name, kind="name")]
+        parts += [
+            path([(x, y), (x + 26, y)], place),
+            mark(x + 13, y, place),
+            plot_text(x + 34, y + 4, name, kind="name"),
+        ]
         x += 34 + 7.2 * len(name) + 26
     return join(parts)

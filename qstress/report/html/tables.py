@@ -11,7 +11,7 @@ ROWS_MAX = 200
 
 
 @dataclass(frozen=True, slots=True)
-class Table:
+class TableData:
     """A table: a heading for each column, those in ``words`` hold no numbers; the first column names the row."""
 
     columns: tuple[str, ...]
@@ -19,7 +19,7 @@ class Table:
     words: frozenset[int] = frozenset({0})
 
 
-def table(data: Table, caption: str) -> Markup:
+def table(data: TableData, caption: str) -> Markup:
     """Return *data* as HTML, at most ``ROWS_MAX`` rows of it; *caption* names it for those who cannot see it."""
 
     def cell(column: int, content: Content, name: str) -> Markup:

@@ -6,10 +6,10 @@ from collections.abc import Mapping
 from typing import Any
 
 from qstress.model import FindingClass
-from qstress.report.gate import Rule
+from qstress.report.gate import GateRule
 from qstress.report.html.markup import Content, Markup, join, odds, raised, tag
 from qstress.report.html.run import Shown
-from qstress.report.html.tables import Table, table
+from qstress.report.html.tables import TableData, table
 from qstress.report.text import build_rates, exposure_notes, meaning, notes
 from qstress.report.wording import (
     classes_text,
@@ -34,7 +34,7 @@ _DECISIONS = {
 }
 
 
-def verdict(run: Shown) -> Markup:
+def verdict_header(run: Shown) -> Markup:
     """Return the verdict of *run*: what ended it, the sentence, the table behind it, the gate, and the caveats."""
     comparisons = run.standing.comparisons
     sentences = [f"{verdict_sentence(comparison)}." for comparison in comparisons] or [
@@ -63,7 +63,7 @@ def _kernel_reports(log: Mapping[str, Any]) -> list[str]:
     return [f"the host's kernel complained, {r['count']} times: {r['title']} ({r['confidence']})" for r in reports]
 
 
-def _rule(rule: Rule) -> Markup:
+def _rule(rule: GateRule) -> Markup:
     look, sign, word = {True: ("good", "✓", "passed"), False: ("bad", "✗", "failed"), None: ("open", "?", "open")}[
         rule.passed
     ]
@@ -106,7 +106,7 @@ def _table(comparison: Comparison) -> Markup:
         f"{'permutation' if clustered else 'Fisher'} p (information)",
     )  # fmt: skip
     caption = f"{comparison.candidate} against {comparison.baseline}, class by class"
-    return table(Table(columns, rows, frozenset({0, 3, 4})), caption)
+    return table(TableData(columns, rows, frozenset({0, 3, 4})), caption)
 
 
 def _row(of_class: FindingClass, contrast: Contrast) -> tuple[Content, ...]:

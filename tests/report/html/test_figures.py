@@ -8,7 +8,7 @@ import pytest
 from qstress.config.settings import Gate
 from qstress.model import FindingClass
 from qstress.plan.schedule import Plan
-from qstress.report.html.figures import RATES_MAX, evidence_over_trials, figure, limits_shown, rates, spread
+from qstress.report.html.figures import RATES_MAX, evidence_over_trials, figure, limits_shown, rates, thinned
 from qstress.report.html.markup import join
 from qstress.report.html.plot import WIDTH
 from qstress.report.trace import Point
@@ -116,8 +116,8 @@ def test_several_candidates_have_two_lines_to_reach() -> None:
 
 def test_points_are_spread_with_both_ends() -> None:
     points = [Point(i, i, ()) for i in range(100)]
-    assert [p.blocks for p in spread(points, 4)] == [0, 33, 66, 99]
-    assert spread(points[:3], 4) == points[:3]
+    assert [p.blocks for p in thinned(points, 4)] == [0, 33, 66, 99]
+    assert thinned(points[:3], 4) == points[:3]
 
 
 def test_rows_of_builds_keep_their_colour_in_every_figure() -> None:
