@@ -13,7 +13,7 @@ from qstress.report.html.page import page
 from qstress.report.html.run import Shown
 from qstress.report.junit import junit
 from qstress.report.summary import summary
-from qstress.report.text import summary_text
+from qstress.report.text import run_text
 from qstress.store.files import replace_file, store_errors
 
 
@@ -55,9 +55,9 @@ def printed(run: Recorded, form: str, *, colour: bool = False) -> str:
     if form == "json":
         return json.dumps(summary_of(run), indent=1) + "\n"
     lines = error_lines(facts, tally, standing) if form == "github" else []
-    return summary_text(
-        facts, tally, standing.comparisons, standing.gate, host_log=run.host_log, colour=colour
-    ) + "".join(f"{line}\n" for line in lines)
+    return run_text(facts, tally, standing.comparisons, standing.gate, host_log=run.host_log, colour=colour) + "".join(
+        f"{line}\n" for line in lines
+    )
 
 
 def add_step_summary(run: Recorded, path: Path) -> None:

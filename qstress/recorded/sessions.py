@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from qstress.fuzz.text import text
+from qstress.fuzz.summary import summary_text
 from qstress.report.github import error_line
 from qstress.report.wording import printable
 from qstress.store.read import fuzzing_session
@@ -24,7 +24,7 @@ def printed_session(path: Path, form: str) -> str:
     folder = os.path.relpath(path)
     if form == "json":
         return json.dumps(session, indent=1) + "\n"
-    said = f"{text(session, folder)}\n" if "coverage" in session else _unfinished(session, folder)
+    said = f"{summary_text(session, folder)}\n" if "coverage" in session else _unfinished(session, folder)
     if form == "github":
         said += "".join(
             error_line(found["kind"], f"{found['title']}: qstress repro {folder}/findings/{found['folder']}") + "\n"

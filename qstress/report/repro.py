@@ -19,7 +19,7 @@ from qstress.model import Accel, HammerSpec, Milestone, Smm, Trial
 _NEEDED = (Milestone.BANNER, Milestone.CHECKIN, Milestone.FOUND)
 
 
-def repro_sh(
+def boot_repro_sh(
     trial: Trial,
     argv: Sequence[str],
     env: Sequence[tuple[str, str]],

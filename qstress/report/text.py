@@ -39,7 +39,7 @@ NO_LOG: Mapping[str, Any] = MappingProxyType({})
 NO_RACE = "the race itself cannot occur under TCG"
 
 
-def summary_text(
+def run_text(
     facts: RunFacts, tally: Tally, comparisons: Sequence[Comparison] = (), gate_result: GateResult | None = None,
     *, host_log: Mapping[str, Any] = NO_LOG, colour: bool = False,
 ) -> str:  # fmt: skip

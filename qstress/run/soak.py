@@ -41,11 +41,11 @@ from qstress.recorded.run import Recorded
 from qstress.recorded.settings import settings_of
 from qstress.recorded.totals import RunTotals
 from qstress.report.gate import GateResult, PastRun, answered
-from qstress.report.repro import repro_sh
+from qstress.report.repro import boot_repro_sh
 from qstress.report.standing import Standing, standing
 from qstress.report.story import finding_story
 from qstress.report.summary import RunFacts, summary
-from qstress.report.text import summary_text
+from qstress.report.text import run_text
 from qstress.report.timeline import of, svg
 from qstress.run.campaign import Campaign, Deliver, Reason, StopRule, TrialRunner
 from qstress.stats.compare import Comparison
@@ -188,7 +188,7 @@ class Soak:
     def text(self, *, colour: bool = False) -> str:
         """Return the summary for a person; *colour*: as ANSI terminals have it."""
         log = self.host_log.document()
-        return summary_text(self.facts(), self.tally, self.comparisons, self.gate, host_log=log, colour=colour)
+        return run_text(self.facts(), self.tally, self.comparisons, self.gate, host_log=log, colour=colour)
 
     def measured(self) -> Snapshot:
         """Return what the metrics show of this run as things stand."""
@@ -310,7 +310,7 @@ def repro_script(result: TrialResult, evidence: Evidence) -> str:
     if firmware_of(stratum.shape).lines is None or stratum.stormy:
         return call_qstress(result, evidence)  # only qstress reads such a console, draws commands and moves threads
     source = interposer.SOURCE.read_text() if result.trial.cell.build.interposed else None
-    return repro_sh(
+    return boot_repro_sh(
         result.trial, evidence.argv, evidence.env, source, found=result.verdict.title, kernel=platform.release()
     )
 

@@ -12,7 +12,7 @@ import pytest
 
 from qstress.guest.argv import guest_arguments
 from qstress.model import Accel, Build, Cell, HammerSpec, Rate, Shape, Stratum, Trial
-from qstress.report.repro import repro_sh
+from qstress.report.repro import boot_repro_sh
 
 pytestmark = pytest.mark.qemu
 
@@ -40,7 +40,7 @@ class Bench:
         self.qemu.chmod(0o700)
         build, shape = trial.cell.build, trial.cell.stratum.shape
         argv = guest_arguments(build, shape, lost_ap=trial.inject_lost_ap)
-        (folder / "repro.sh").write_text(repro_sh(trial, argv, (), None))
+        (folder / "repro.sh").write_text(boot_repro_sh(trial, argv, (), None))
         self.env = {**os.environ, "TMPDIR": str(self.tmp), "QEMU": str(self.qemu), "QUIET_S": "3"}
 
     def start(self, boots: int) -> subprocess.Popen[str]:

@@ -26,7 +26,7 @@ from qstress.model import (
     Stratum,
     Trial,
 )
-from qstress.report.repro import repro_sh
+from qstress.report.repro import boot_repro_sh
 
 BUILD = Build("stock", "/opt/qemu", "7.2.22", "ab" * 32)
 SHAPE = Shape(4, "pc", Accel.KVM, 32 << 20, "seabios")
@@ -90,7 +90,7 @@ def run(
     tmp = folder / tmp_name
     tmp.mkdir()
     path = folder / "repro.sh"
-    path.write_text(repro_sh(trial, [str(qemu), "-name", play, *args], guest_env, source))
+    path.write_text(boot_repro_sh(trial, [str(qemu), "-name", play, *args], guest_env, source))
     env = {**os.environ, "TMPDIR": str(tmp), "QUIET_S": str(quiet_s)}
     done = subprocess.run(
         ["sh", str(path), str(boots)], cwd=folder, env=env, capture_output=True, text=True, check=False
@@ -178,7 +178,7 @@ def test_an_interposed_build_brings_its_interposer_along(tmp_path: Path) -> None
 
 def test_an_interposer_that_could_not_be_preloaded_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "repro.sh"
-    path.write_text(repro_sh(TRIAL, [sys.executable], (), "int x;"))
+    path.write_text(boot_repro_sh(TRIAL, [sys.executable], (), "int x;"))
     env = {**os.environ, "TMPDIR": str(tmp_path / "a b")}
     (tmp_path / "a b").mkdir()
     done = subprocess.run(["sh", str(path)], env=env, capture_output=True, text=True, check=False)
@@ -188,7 +188,7 @@ def test_an_interposer_that_could_not_be_preloaded_is_refused(tmp_path: Path) ->
 
 def test_a_missing_qemu_is_told_with_the_remedy(tmp_path: Path) -> None:
     path = tmp_path / "repro.sh"
-    path.write_text(repro_sh(TRIAL, (), (), None))
+    path.write_text(boot_repro_sh(TRIAL, (), (), None))
     env = {**os.environ, "QEMU": str(tmp_path / "none")}
     done = subprocess.run(["sh", str(path)], env=env, capture_output=True, text=True, check=False)
     assert (done.returncode, done.stderr) == (1, f"no QEMU at {tmp_path}/none: name one with QEMU=/path/to/qemu\n")
@@ -199,14 +199,14 @@ def test_any_shell_can_read_it(tmp_path: Path, shell: str) -> None:
     if shutil.which(shell) is None:
         pytest.skip(f"no {shell} here")
     path = tmp_path / "repro.sh"
-    path.write_text(repro_sh(TRIAL, ["q"], (), "int x;"))
+    path.write_text(boot_repro_sh(TRIAL, ["q"], (), "int x;"))
     command = [shell, *(["sh"] if shell == "busybox" else []), "-n", str(path)]
     assert subprocess.run(command, capture_output=True, check=False).stderr == b""
 
 
 def program(trial: Trial, **options: Any) -> dict[str, str]:
     """The constants of the Python part."""
-    text = repro_sh(trial, ["/opt/qemu", "-smp", "3"], (), None, **options)
+    text = boot_repro_sh(trial, ["/opt/qemu", "-smp", "3"], (), None, **options)
     body = text.partition("<<'END_OF_PYTHON'\n")[2].partition("\nEND_OF_PYTHON\n")[0]
     constants = [node for node in ast.parse(body).body if isinstance(node, ast.Assign)]
     return {ast.unparse(node.targets[0]): ast.unparse(node.value) for node in constants}
@@ -222,7 +222,7 @@ def test_what_was_done_to_the_guest_is_done_again() -> None:
 
 
 def header(trial: Trial, **options: str) -> str:
-    lines = repro_sh(trial, ["/opt/qemu"], (), None, **options).splitlines()
+    lines = boot_repro_sh(trial, ["/opt/qemu"], (), None, **options).splitlines()
     assert lines[0] == "#!/bin/sh"
     end = next(i for i, line in enumerate(lines) if line.startswith("exec "))
     assert all(line.startswith("#") for line in lines[:end])

@@ -10,7 +10,7 @@ import pytest
 from qstress.model import Accel, CommandCount, FindingClass, Outcome, Smm, SmmWriteback, Verdict
 from qstress.report.gate import exit_code, gate
 from qstress.report.summary import RunFacts
-from qstress.report.text import BUGS_SHOWN, meaning, summary_text
+from qstress.report.text import BUGS_SHOWN, meaning, run_text
 from qstress.stats.compare import compare
 from qstress.stats.tally import Tally
 from tests.stats.samples import (
@@ -42,7 +42,7 @@ def two_builds(accel: Accel = Accel.KVM, share: float = 0.0, smm: Smm = Smm.PRET
 
 def shown(tally: Tally, **facts: object) -> list[str]:
     found = [compare(tally, *pair, alpha=1e-3) for pair in tally.pairs]
-    return summary_text(replace(FACTS, **facts), tally, found).splitlines()  # type: ignore[arg-type]
+    return run_text(replace(FACTS, **facts), tally, found).splitlines()  # type: ignore[arg-type]
 
 
 QUICKSTART = """\
@@ -76,7 +76,7 @@ def test_a_comparison_under_kvm() -> None:
     feed(tally, [RIG, OK, UNKNOWN], [OK] * 3, rig_reason="qemu-refused")
     found = [compare(tally, *PAIR, alpha=1e-3)]
     judged = gate(tally, found, build=PAIR[1], better_than=PAIR[0], classes=LOST_ONLY)
-    assert summary_text(replace(FACTS, exit_code=exit_code(tally, found, judged)), tally, found, judged) == QUICKSTART
+    assert run_text(replace(FACTS, exit_code=exit_code(tally, found, judged)), tally, found, judged) == QUICKSTART
 
 
 ONE_BUILD = """\
@@ -98,7 +98,7 @@ def test_one_build() -> None:
     tally.add_block([result(tally, 0, CRASH)])
     tally.add_finding(LOST, 0, "evidence/99", counted=False)
     facts = replace(FACTS, reason="trials", exit_code=exit_code(tally, (), None))
-    assert summary_text(facts, tally) == ONE_BUILD
+    assert run_text(facts, tally) == ONE_BUILD
 
 
 def test_under_tcg_the_first_line_and_the_last_say_what_cannot_occur() -> None:
@@ -237,15 +237,13 @@ def test_on_a_terminal_the_verdicts_are_coloured() -> None:
     feed(tally, [LOST] * 20, [OK] * 20)
     found = [compare(tally, *PAIR, alpha=1e-3)]
     judged = gate(tally, found, build=PAIR[1], better_than=PAIR[0], classes=LOST_ONLY)
-    plain = summary_text(FACTS, tally, found, judged)
-    coloured = summary_text(FACTS, tally, found, judged, colour=True)
+    plain = run_text(FACTS, tally, found, judged)
+    coloured = run_text(FACTS, tally, found, judged, colour=True)
     lines = coloured.splitlines()
     assert [line[:5] for line in (lines[0], lines[1], lines[-1])] == ["\x1b[32m"] * 3
     assert (
-        summary_text(replace(FACTS, exit_code=1), tally, found, judged, colour=True)
-        .splitlines()[-1]
-        .startswith("\x1b[31m")
+        run_text(replace(FACTS, exit_code=1), tally, found, judged, colour=True).splitlines()[-1].startswith("\x1b[31m")
     )
     undecided = [compare(two_builds(), *PAIR, alpha=1e-3)]
-    assert summary_text(FACTS, two_builds(), undecided, colour=True).startswith("\x1b[33mlost-init: ")
+    assert run_text(FACTS, two_builds(), undecided, colour=True).startswith("\x1b[33mlost-init: ")
     assert re.sub(r"\x1b\[\d*m", "", coloured) == plain
