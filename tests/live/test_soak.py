@@ -147,7 +147,7 @@ def test_a_run_from_start_to_summary(config: Path, soaks: list[Soak]) -> None:
     assert stat_mode(soak.run) == 0o700
     assert {"report.html", "junit.xml"} <= {path.name for path in soak.run.iterdir()}
     assert reported(soak.run) == summary
-    evidence = soak.run / finding["evidence"]
+    evidence = soak.run / finding["evidence"][0]
     assert {path.name for path in evidence.iterdir()} >= {
         "finding.json", "dumps.txt", "console.log", "commands.jsonl", "threads.json", "repro.sh",
     }  # fmt: skip
