@@ -15,7 +15,7 @@ from qstress.firmware import BY_NAME, SEABIOS, SMPSCAN, firmware_of, tier_of
 from qstress.firmware.base import Firmware, LostAp
 from qstress.firmware.lines import LineBoot, LinePatterns
 from qstress.model import Milestone, Shape, Tier
-from qstress.report.repro import script
+from qstress.report.repro import boot_repro_sh
 from qstress.report.wording import shape_text
 from qstress.verdict.limits import limits
 from tests.config.test_resolve import NO_KVM
@@ -114,6 +114,6 @@ def test_a_toy_firmware_is_read_reported_and_reproduced(toy: Firmware) -> None:
     assert (log.found, log.clean) == (2, True)
     assert shape_text(cell) == "smp 2 pc tcg toy, info registers -a @ max, T3"
     assert limits(made).ask_s == float("inf")
-    text = script(replace(sample, cell=cell), ("qemu",), (), None)
+    text = boot_repro_sh(replace(sample, cell=cell), ("qemu",), (), None)
     assert r"FOUND = 'toy: all (\\d+) up'" in text
     assert "SeaBIOS" not in text

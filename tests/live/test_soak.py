@@ -239,15 +239,20 @@ def test_kill_9_loses_nothing_and_a_resumed_run_doubles_nothing(config: Path, so
     assert outcomes(whole, "faulty") == outcomes(summary, "faulty")
 
 
-def test_a_changed_configuration_is_not_resumed(config: Path, soaks: list[Soak]) -> None:
+def test_a_changed_configuration_is_not_resumed_and_a_longer_stop_needs_none(config: Path, soaks: list[Soak]) -> None:
     soak = Soak(config, "--set", "stop.trials=2")
     soaks.append(soak)
     soak.end()
-    resumed = Soak(config, "--resume", str(soak.run))
+    resumed = Soak(config, "--resume", str(soak.run), "--seed", "9")
     soaks.append(resumed)
     code, _ = resumed.end()
     assert code == 2
-    assert "has changed" in "".join(resumed.lines)
+    assert "changed since: seed; stop alone can" in "".join(resumed.lines)
+    command = [sys.executable, "-m", "qstress", "soak", "--resume", str(soak.run), "--set", "stop.trials=4"]
+    where = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
+    longer = subprocess.run(command, capture_output=True, text=True, check=False, env=where, cwd=config.parent)
+    assert longer.returncode in (0, 5), longer.stderr
+    assert sum(cell["trials"] for cell in soak.summary["cells"]) == 4
 
 
 @pytest.mark.skipif(os.geteuid() != 0 or shutil.which("unshare") is None, reason="mounting a tmpfs needs root")
