@@ -149,7 +149,7 @@ class Soak:
 
     @property
     def exit_code(self) -> int:
-        """The exit code as things stand (interface.md, "Exit codes")."""
+        """The exit code as things stand (docs/reference.md, "Exit codes")."""
         if self.error is not None:
             return 4
         if self.stopped_by is not None:
