@@ -12,14 +12,14 @@ from hypothesis import strategies as st
 from qstress.model import FindingClass, Verdict
 from qstress.report.bugs import bug_title, bugs
 from qstress.stats.tally import Tally
-from qstress.verdict.wording import names
+from qstress.verdict.vcpu import cpu_names
 from tests.stats.samples import CRASH, LOST, REPLAYED, build, cells
 
 LOST_INIT = FindingClass.LOST_INIT
 
 
 def lost(*who: int, doing: str = "spins") -> Verdict:
-    title = f"lost INIT: {names(who)} never left the reset vector while CPU#0 {doing}"
+    title = f"lost INIT: {cpu_names(who)} never left the reset vector while CPU#0 {doing}"
     return replace(LOST, title=title, signature=f"lost-init/found/reset-vector={len(who)},running=1")
 
 
