@@ -26,13 +26,11 @@ from qstress.config.settings import Settings, digest, resolved_document
 from qstress.errors import INTERRUPTED_EXIT, ConfigError, RigError
 from qstress.firmware import firmware_of
 from qstress.host.facts import host_facts
-from qstress.host.sandbox import has_sandbox
-from qstress.hostlog.findings import HostFinding, LiveTrials, reports_text
+from qstress.hostlog.findings import HostFinding, reports_text
 from qstress.interposer import build as interposer
 from qstress.metrics.snapshot import Progress, RunVerdict, Snapshot, snapshot
-from qstress.model import Build, Evidence, FindingClass, StormCount, Trial, TrialResult
+from qstress.model import Build, Evidence, TrialResult
 from qstress.observe.hostlog import HostLog
-from qstress.observe.usage import cpu_times
 from qstress.plan.schedule import Plan
 from qstress.recorded.history import last_good
 from qstress.recorded.reports import files_of
@@ -45,15 +43,12 @@ from qstress.report.story import story
 from qstress.report.summary import RunFacts, summary
 from qstress.report.text import text
 from qstress.report.timeline import of, svg
-from qstress.run.campaign import Campaign, Deliver, Reason, StopRule, TrialRunner
+from qstress.run.campaign import Campaign, Reason, StopRule
+from qstress.run.runner import SoakRunner
 from qstress.stats.compare import Comparison
 from qstress.stats.tally import Tally
 from qstress.store.read import open_run
-from qstress.store.rows import as_stored
-from qstress.store.write import RunStore, call_qstress
-from qstress.trial.context import TrialContext
-from qstress.trial.process_run import run_process
-from qstress.verdict.limits import Learned
+from qstress.store.write import EvidenceRules, RunStore, call_qstress
 
 #: Where a run's folder keeps what the host's kernel complained of.
 HOST_KERNEL_FILE = "host-kernel.txt"
@@ -230,7 +225,9 @@ def start(
         "builds": {build.name: _provenance(build) for build in settings.builds},
     }
     store = stack.enter_context(
-        RunStore.create(settings.runs_dir, settings.name, run, now=started, token=secrets.token_hex(3))
+        RunStore.create(
+            settings.runs_dir, settings.name, run, now=started, token=secrets.token_hex(3), rules=_rules(settings)
+        )
     )
     return _wire(settings, kvm, store, started, on_result)
 
@@ -250,42 +247,12 @@ def resume(
     with open_run(run) as record:
         if record.run.get("sha256") != digest(settings):
             raise ConfigError(f"{run}: the configuration or a QEMU binary has changed since; start a new run instead")
-        store = stack.enter_context(RunStore.reopen(run))
+        store = stack.enter_context(RunStore.reopen(run, rules=_rules(settings)))
         soak = _wire(settings, kvm, store, datetime.fromisoformat(str(record.run["started"])), on_result)
         soak.totals.restore(record, soak.plan)
         soak.campaign.first_block = record.next_block()
         soak.campaign.elapsed_s = record.duration_s()
     return soak
-
-
-def trial_runner(
-    settings: Settings,
-    wants_evidence: Callable[[TrialResult], bool],
-    on_kicks: Callable[[int, StormCount], None],
-    live_trials: LiveTrials,
-) -> TrialRunner:
-    """Return what runs the trials of a process-run on a lane, with each build's environment made once.
-
-    :param wants_evidence: whether the evidence of a finding is worth making.
-    :param on_kicks: like *live_trials* as in ``TrialContext``.
-    :raises RigError: the interposer is asked for and cannot be built.
-    """
-    env = {build.name: interposer.environment(build) for build in settings.builds}
-    sandboxed = {build.name: has_sandbox(build) for build in settings.builds}
-    began_s, since = time.monotonic(), cpu_times()
-    learned: dict[int, Learned] = {}
-    known: set[tuple[int, FindingClass | None]] = set()
-
-    async def run(trials: Sequence[Trial], lane: int, deliver: Deliver) -> None:
-        name = trials[0].cell.build.name
-        bench = TrialContext(
-            lane=lane, run_began_s=began_s, env=env[name], sandbox=sandboxed[name], wants_evidence=wants_evidence,
-            since=since, learned=learned, known=known, on_kicks=on_kicks, live_trials=live_trials,
-        )  # fmt: skip
-        # as stored: what a summary made again from the store is made of
-        await run_process(trials, bench, lambda done: deliver([(as_stored(result), kept) for result, kept in done]))
-
-    return run
 
 
 def _provenance(build: Build) -> dict[str, object]:
@@ -309,6 +276,10 @@ def evidence_texts(result: TrialResult, evidence: Evidence) -> dict[str, str]:
     return {"story.txt": story(result, evidence), "timeline.svg": svg(of(result, evidence))}
 
 
+def _rules(settings: Settings) -> EvidenceRules:
+    return EvidenceRules(repro_script, evidence_texts, max_bytes=settings.record_max_bytes)
+
+
 def _wire(
     settings: Settings, kvm: KvmFacts, store: RunStore, started: datetime,
     on_result: Callable[[TrialResult, str | None], None],
@@ -316,9 +287,6 @@ def _wire(
     plan = Plan(settings.builds, settings.strata, settings.seed)
     totals = Totals(settings, plan)
     tally = totals.tally
-    store.repro_script = repro_script
-    store.texts = evidence_texts
-    store.max_bytes = settings.record_max_bytes
     open_findings: dict[int, tuple[TrialResult, str | None]] = {}
 
     def finished(result: TrialResult, place: str | None) -> None:
@@ -338,7 +306,7 @@ def _wire(
         decided=lambda: settings.stop_decided and answered(tally, settings.compare, settings.gate),
     )
     host_log = HostLog(lambda finding: None)
-    runner = trial_runner(settings, store.wants_evidence, tally.add_kicks, host_log.live_trials)
+    runner = SoakRunner(settings, store, tally.add_kicks, host_log.live_trials)
     campaign = Campaign(plan, runner, store, stop, settings.lanes, finished, counted)
     soak = Soak(settings, kvm, store, plan, totals, campaign, started, host_log, open_findings=open_findings)
     soak.past = last_good(settings, settings.runs_dir, store.run_id)

@@ -16,13 +16,14 @@ import threading
 from collections import defaultdict
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack, suppress
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
 from qstress.errors import ConfigError, RigError
-from qstress.model import Evidence, TrialResult
+from qstress.model import Evidence, FindingClass, TrialResult
 from qstress.store import database
 from qstress.store.evidence import Budget, kept_bytes, read_finding, write_evidence
 from qstress.store.files import replace_file, run_folder_name, store_errors, sync_folder
@@ -35,23 +36,36 @@ def call_qstress(_result: TrialResult, _evidence: Evidence) -> str:
     return '#!/bin/sh\nexec qstress repro "$(dirname "$0")" "$@"\n'
 
 
+def no_texts(_result: TrialResult, _evidence: Evidence) -> Mapping[str, str]:
+    """Return no files for people."""
+    return {}
+
+
+@dataclass(frozen=True, slots=True)
+class EvidenceRules:
+    """How a run keeps evidence: ``repro_script`` makes the ``repro.sh`` of a finding, ``texts`` its files for people by
+    name. Of each cell and signature ``max_per_signature`` folders are kept, and none once all of them hold
+    ``max_bytes`` (None: any number); a further finding is a row alone."""
+
+    repro_script: Callable[[TrialResult, Evidence], str] = call_qstress
+    texts: Callable[[TrialResult, Evidence], Mapping[str, str]] = no_texts
+    max_per_signature: int = 5
+    max_bytes: int | None = None
+
+
 class RunStore:
     """One run being written, by this process only; a context manager. Its methods may be called from any thread.
 
     Whatever the host refuses (disk full, folder gone, …) is a :class:`RigError` with reason ``disk-full`` or
-    ``store``; what was committed before stays readable. What may be set after opening: ``repro_script`` makes the
-    ``repro.sh`` of a finding; of each cell and signature ``max_per_signature`` evidence folders are kept, and none once
-    all of them hold ``max_bytes`` (a further finding is a row alone).
+    ``store``; what was committed before stays readable.
     """
 
-    def __init__(self, path: Path, ledger: Ledger, lock_fd: int) -> None:
+    def __init__(self, path: Path, ledger: Ledger, lock_fd: int, rules: EvidenceRules) -> None:
         """Wrap an open run; use :meth:`create` or :meth:`reopen`."""
         self.path = path
         self.run_id = path.name
-        self.repro_script: Callable[[TrialResult, Evidence], str] = call_qstress
-        self.texts: Callable[[TrialResult, Evidence], Mapping[str, str]] = lambda result, evidence: {}
-        self.max_per_signature = 5
-        self._budget = Budget(None, kept_bytes(path / "evidence"))
+        self._rules = rules
+        self._budget = Budget(rules.max_bytes, kept_bytes(path / "evidence"))
         self._ledger = ledger
         self._lock_fd = lock_fd
         self._lock = threading.RLock()
@@ -61,7 +75,10 @@ class RunStore:
         self._open: defaultdict[int, dict[int, tuple[TrialResult, int | None]]] = defaultdict(dict)
 
     @classmethod
-    def create(cls, runs_dir: Path, name: str, run: Mapping[str, object], *, now: datetime, token: str) -> Self:
+    def create(
+        cls, runs_dir: Path, name: str, run: Mapping[str, object], *, now: datetime, token: str,
+        rules: EvidenceRules = EvidenceRules(),
+    ) -> Self:  # fmt: skip
         """Make the folder ``<UTC time>-<name>-<token>`` of a new run in *runs_dir*; begin its first session.
 
         :param run: what ``run.json`` holds besides ``format``, ``run``, ``name`` and ``started``.
@@ -81,14 +98,14 @@ class RunStore:
             (path / "evidence").mkdir(mode=0o700)
             undo.callback(os.close, lock_fd := _lock(path))
             undo.callback((db := database.create(path)).close)
-            store = cls(path, Ledger(db, path, now=now), lock_fd)
+            store = cls(path, Ledger(db, path, now=now), lock_fd, rules)
             replace_file(path / "run.json", content)  # last: without it the folder is not a run
             sync_folder(path.parent)
             undo.pop_all()
         return store
 
     @classmethod
-    def reopen(cls, path: Path, *, now: datetime | None = None) -> Self:
+    def reopen(cls, path: Path, *, now: datetime | None = None, rules: EvidenceRules = EvidenceRules()) -> Self:
         """Begin another session on the run in folder *path*, after clearing up what a killed one left.
 
         A finding whose folder was complete but not yet in the database is taken in, uncounted.
@@ -101,7 +118,7 @@ class RunStore:
         with store_errors(path), ExitStack() as undo:
             undo.callback(os.close, lock_fd := _lock(path))
             undo.callback((db := database.open_for_writing(path)).close)
-            store = cls(path, Ledger(db, path, now=now or datetime.now(UTC)), lock_fd)
+            store = cls(path, Ledger(db, path, now=now or datetime.now(UTC)), lock_fd, rules)
             store._clear_up()
             undo.pop_all()
         return store
@@ -113,15 +130,6 @@ class RunStore:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
-
-    @property
-    def max_bytes(self) -> int | None:
-        """How many bytes of evidence make further findings rows alone; None: no number does."""
-        return self._budget.max_bytes
-
-    @max_bytes.setter
-    def max_bytes(self, max_bytes: int | None) -> None:
-        self._budget = Budget(max_bytes, self._budget.used_bytes)
 
     def record(self, result: TrialResult, evidence: Evidence | None) -> str | None:
         """Take in a trial's result; a finding is on disk before this returns, others wait for their block.
@@ -153,8 +161,21 @@ class RunStore:
         """Whether the evidence of a finding would be kept: of each cell and signature only the first few are, and all
         together only until the budget is used up."""
         verdict = result.verdict
-        kept = self._kinds[(result.trial.cell_index, verdict.finding_class, verdict.signature)]
-        return kept < self.max_per_signature and not self._budget.full
+        kept = self.kept_of(result.trial.cell_index).get((verdict.finding_class, verdict.signature), 0)
+        return kept < self.evidence_limit
+
+    @property
+    def evidence_limit(self) -> int:
+        """Of how many findings of a cell and signature evidence is kept, at most; 0 once the budget is used up."""
+        return 0 if self._budget.full else self._rules.max_per_signature
+
+    def kept_of(self, cell_index: int) -> dict[tuple[FindingClass | None, str], int]:
+        """Return how many folders of evidence this run has of a cell, by class and signature."""
+        return {
+            (FindingClass(kind) if kind else None, mark): kept
+            for (cell, kind, mark), kept in self._kinds.items()
+            if cell == cell_index
+        }
 
     def finish_block(self, block: int) -> None:
         """Write the trials of *block* in one commit: with it they count.
@@ -211,7 +232,7 @@ class RunStore:
 
     def _keep(self, result: TrialResult, evidence: Evidence) -> str:
         """Make the evidence folder, complete and durable under its name or not at all; return that name."""
-        script = self.repro_script(result, evidence)
+        script = self._rules.repro_script(result, evidence)
         root, name, attempt = self.path / "evidence", str(result.trial.number), 1
         while (root / name).exists():  # of an earlier attempt at this trial
             attempt += 1
@@ -219,7 +240,7 @@ class RunStore:
         half = root / f".{name}.half"
         with store_errors(root):
             try:
-                texts = self.texts(result, evidence)
+                texts = self._rules.texts(result, evidence)
                 size = write_evidence(half, result, evidence, run_id=self.run_id, repro_script=script, texts=texts)
                 os.rename(half, root / name)
                 sync_folder(root)

@@ -13,11 +13,11 @@ from prometheus_client import Metric
 from qstress import cli
 from qstress.config.schema import SECTIONS
 from qstress.config.settings import Gate
+from qstress.errors import INTERRUPTED_EXIT
 from qstress.metrics.families import families
 from qstress.model import FindingClass
 from qstress.report import gate
 from qstress.report.summary import summary
-from qstress.run.soak import INTERRUPTED_EXIT
 from qstress.stats.compare import compare
 from qstress.stats.tally import Tally
 from qstress.store.evidence import write_evidence

@@ -15,15 +15,15 @@ from pathlib import Path
 
 from qstress.errors import RigError
 from qstress.store.read import open_run
-from qstress.store.write import RunStore
+from qstress.store.write import EvidenceRules, RunStore
 from tests.store.samples import LOST_INIT, evidence, result
 
 
 def main(disk: Path, kind: str) -> dict[str, object]:
     subprocess.run(["mount", "-t", "tmpfs", "-o", "size=1m", "none", str(disk)], check=True)
     (disk / "ballast").write_bytes(bytes(300_000))
-    store = RunStore.create(disk, "full", {}, now=datetime.now(UTC), token="t")
-    store.max_per_signature = 5000 if kind == "evidence" else 0
+    rules = EvidenceRules(max_per_signature=5000 if kind == "evidence" else 0)
+    store = RunStore.create(disk, "full", {}, now=datetime.now(UTC), token="t", rules=rules)
     promised: list[int] = []
     kept: list[str] = []
     told: dict[str, object] = {"promised": promised}

@@ -24,15 +24,18 @@ from qstress.model import FindingClass, Outcome, Verdict
 from qstress.store import write
 from qstress.store.evidence import kept_bytes
 from qstress.store.read import open_run
-from qstress.store.write import RunStore
+from qstress.store.write import EvidenceRules, RunStore
 from tests.store.samples import LOST_INIT, NO_QEMU, evidence, result, trials_of
 
 CRASH = Verdict(Outcome.CRASH, "QEMU crashed", FindingClass.CRASH, "crash/1")
 NOW = datetime(2026, 1, 2, 5, 4, 5, tzinfo=timezone(timedelta(hours=2)))
 
 
-def new_store(runs_dir: Path) -> RunStore:
-    return RunStore.create(runs_dir, "smp64", {"seed": 1}, now=NOW, token="k3x9")
+RULES = EvidenceRules()
+
+
+def new_store(runs_dir: Path, rules: EvidenceRules = RULES) -> RunStore:
+    return RunStore.create(runs_dir, "smp64", {"seed": 1}, now=NOW, token="k3x9", rules=rules)
 
 
 @pytest.fixture
@@ -104,13 +107,14 @@ def test_a_report_is_replaced_whole(store: RunStore) -> None:
     assert (store.path / "report.html").stat().st_mode & 0o777 == 0o600
 
 
-def test_repeats_of_a_signature_in_a_cell_get_rows_without_folders(store: RunStore) -> None:
-    store.max_per_signature = 2
+def test_repeats_of_a_signature_in_a_cell_get_rows_without_folders(tmp_path: Path) -> None:
+    two = EvidenceRules(max_per_signature=2)
+    store = new_store(tmp_path, two)
     folders = [store.record(result(n, LOST_INIT), evidence()) for n in (0, 2, 4, 1)]
     assert folders == ["evidence/0", "evidence/2", None, "evidence/1"]
     store.close()
-    with RunStore.reopen(store.path) as again:
-        again.max_per_signature = 2
+    with RunStore.reopen(store.path, rules=two) as again:
+        assert again.kept_of(0) == {(LOST_INIT.finding_class, LOST_INIT.signature): 2}
         assert again.record(result(6, LOST_INIT), evidence()) is None
         with open_run(again.path) as record:
             assert [found.number for found in record.findings()] == [0, 1, 2, 4, 6]
@@ -125,24 +129,24 @@ def test_five_hundred_equal_hangs_are_one_finding_with_a_count_and_five_folders(
     assert len({(one.cell_index, one.verdict.finding_class, one.verdict.signature) for one in found}) == 1
 
 
-def test_once_its_budget_is_used_up_a_run_keeps_no_more_evidence_and_every_finding(store: RunStore) -> None:
-    store.max_bytes = 1  # the first is kept whole, and fills it
+def test_once_its_budget_is_used_up_a_run_keeps_no_more_evidence_and_every_finding(tmp_path: Path) -> None:
+    store = new_store(tmp_path, EvidenceRules(max_bytes=1))  # the first is kept whole, and fills it
     assert store.record(result(0, LOST_INIT), evidence()) == "evidence/0"
     assert not store.wants_evidence(result(1, CRASH))
     assert store.record(result(1, CRASH), evidence()) is None
-    used = kept_bytes(store.path / "evidence")
-    store.max_bytes = used + 1
-    assert store.record(result(2, CRASH), evidence()) == "evidence/2"
+    more = EvidenceRules(max_bytes=kept_bytes(store.path / "evidence") + 1)
     store.close()
-    with RunStore.reopen(store.path) as again:
-        again.max_bytes = used + 1  # what an earlier session kept counts
+    with RunStore.reopen(store.path, rules=more) as again:
+        assert again.record(result(2, CRASH), evidence()) == "evidence/2"
+    with RunStore.reopen(store.path, rules=more) as again:  # what an earlier session kept counts
+        assert again.evidence_limit == 0
         assert again.record(result(3, CRASH), evidence()) is None
         with open_run(again.path) as record:
             assert [found.evidence for found in record.findings()] == ["evidence/0", None, "evidence/2", None]
 
 
-def test_the_reproducer_is_what_the_caller_makes(store: RunStore) -> None:
-    store.repro_script = lambda result, evidence: f"{result.trial.number} {evidence.argv[-1]}\n"
+def test_the_reproducer_is_what_the_caller_makes(tmp_path: Path) -> None:
+    store = new_store(tmp_path, EvidenceRules(lambda result, evidence: f"{result.trial.number} {evidence.argv[-1]}\n"))
     store.record(result(1, LOST_INIT), evidence())
     assert (store.path / "evidence/1/repro.sh").read_text() == "1 4\n"
 
@@ -199,8 +203,8 @@ def test_the_summary_is_replaced_whole_and_ends_the_session(store: RunStore) -> 
         assert record.ended_because() == "decided"
 
 
-def test_results_may_come_from_several_threads(store: RunStore) -> None:
-    store.max_per_signature = 0
+def test_results_may_come_from_several_threads(tmp_path: Path) -> None:
+    store = new_store(tmp_path, EvidenceRules(max_per_signature=0))
     threads = [threading.Thread(target=store.record, args=(result(n, LOST_INIT), evidence())) for n in range(20)]
     for thread in threads:
         thread.start()
