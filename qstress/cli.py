@@ -10,7 +10,7 @@ import sys
 import traceback
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, BinaryIO
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -329,18 +329,26 @@ def check(
 
 
 @cli.command(name="explain")
-@click.argument("file", type=click.File("rb"), required=False)
+@click.argument("file", type=click.Path(exists=True, allow_dash=True, path_type=Path), required=False)
 @click.option("--qmp", "qmp_socket", metavar="SOCK", help="look at the living guest behind this QMP socket instead")
 @click.option("--dump", is_flag=True, help="with --qmp: dump its registers twice, too")
 @format_option
-def explain_dumps(file: BinaryIO | None, qmp_socket: str | None, dump: bool, form: str) -> int:
-    """Say what pasted register dumps, or a kernel's log, show: FILE, or standard input."""
+def explain_dumps(file: Path | None, qmp_socket: str | None, dump: bool, form: str) -> int:
+    """Say what pasted register dumps, or a kernel's log, show: FILE, or standard input.
+
+    Where FILE is the evidence folder of a finding, say what its events amount to today.
+    """
     import json
 
     from qstress.verdict.explain.show import explanation_json, explanation_text
 
     if (file and qmp_socket) or (dump and not qmp_socket):
         raise click.UsageError("name FILE, or --qmp SOCK with or without --dump")
+    if file is not None and (file.is_dir() or file.name == "journal.jsonl"):
+        from qstress.run.rejudge import judge_again
+
+        click.echo(judge_again(file, form))
+        return 0
     if qmp_socket:
         import anyio
 
@@ -351,7 +359,8 @@ def explain_dumps(file: BinaryIO | None, qmp_socket: str | None, dump: bool, for
         from qstress.hostlog.answer import explain_log
         from qstress.verdict.explain import pasted
 
-        text = (file or sys.stdin.buffer).read(pasted.MOST_BYTES)
+        with sys.stdin.buffer if file is None or str(file) == "-" else file.open("rb") as source:
+            text = source.read(pasted.MOST_BYTES)
         if (log := explain_log(text)) is not None:
             click.echo(json.dumps(log.document(), indent=1) if form == "json" else log.text())
             return 0

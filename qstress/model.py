@@ -453,3 +453,4 @@ class Evidence:
     stderr: str = ""
     events: tuple[dict[str, object], ...] = ()
     notes: dict[str, object] = field(default_factory=dict)  # deadlines used, host load, …
+    journal: bytes = b""  # lines of JSON: all that the verdict was made of, to be judged again

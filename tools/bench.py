@@ -22,9 +22,9 @@ from qstress.guest.live import live_guest
 from qstress.hammer.drive import Hammer
 from qstress.model import Accel, Outcome, Shape
 from qstress.registers import parse
-from qstress.trial.bringup import Bringup
 from qstress.trial.context import TrialContext
 from qstress.trial.process_run import run_trial
+from qstress.trial.replies import Replies
 from tests.live.rig import HAMMER, planned, stock
 from tools.bench_metrics import scraped_hammer
 
@@ -69,8 +69,8 @@ async def hammer_rate(accel: Accel, smp: int, rounds: int, seconds: float) -> No
     shape = Shape(smp, "pc", accel, 32 << 20, "seabios", (
         "-chardev", f"socket,id=bare,fd={theirs.fileno()}", "-mon", "chardev=bare,mode=control",
     ))  # fmt: skip
-    bringup = Bringup(planned(accel, smp), TrialContext())
-    hammer = Hammer(HAMMER, 1, bringup._replied)
+    replies = Replies()
+    hammer = Hammer(HAMMER, 1, replies.add)
     changed = [anyio.Event()]
     ratios, rates = [], []
     async with live_guest(
@@ -78,7 +78,6 @@ async def hammer_rate(accel: Accel, smp: int, rounds: int, seconds: float) -> No
     ) as guest:
         theirs.close()
         hammer.attach(guest.wires[0])
-        bringup.began_s = anyio.current_time()
         await guest.cont()
         while guest.console.log.found is None:
             await changed[0].wait()
@@ -95,7 +94,7 @@ async def hammer_rate(accel: Accel, smp: int, rounds: int, seconds: float) -> No
             ratios.append(rate / bare.rate(seconds))
         ours.close()
     if accel is Accel.TCG:
-        parse_time(smp, bringup.replies[-1][1])
+        parse_time(smp, replies.raw[-1][1])
     report(f"hammer rate, judged / bare loop, {accel} -smp {smp}", ratios, ">= 0.95", f"{median(rates):.0f}/s")
 
 
@@ -123,7 +122,7 @@ async def trial_rate(accel: Accel, smp: int, rounds: int, each: int) -> None:
     for _ in range(rounds):
         start = time.monotonic()
         for number in range(each):
-            result, _ = await run_trial(planned(accel, smp, hammers=(), number=number), TrialContext())
+            result = (await run_trial(planned(accel, smp, hammers=(), number=number), TrialContext())).result
             assert result.verdict.outcome is Outcome.OK
         middle = time.monotonic()
         for _ in range(each):

@@ -15,9 +15,8 @@ from qstress.metrics.exporter import Exporter
 from qstress.metrics.families import families
 from qstress.metrics.snapshot import Snapshot, snapshot
 from qstress.model import Accel, HammerSpec, Rate, Shape
-from qstress.trial.bringup import Bringup
-from qstress.trial.context import TrialContext
-from tests.live.rig import planned, stock
+from qstress.trial.replies import Replies
+from tests.live.rig import stock
 from tests.metrics.samples import progress, settings, tally_of
 from tests.stats.samples import build, feed, verdicts
 
@@ -55,8 +54,7 @@ async def scraped_hammer(accel: Accel, rounds: int, seconds: float, scrapes_per_
     rates: dict[bool, list[float]] = {True: [], False: []}
     latencies_s: dict[bool, list[float]] = {True: [], False: []}
     with Exporter(("127.0.0.1", 0), None, "bench", print) as exporter:
-        bringup = Bringup(planned(accel, 4), TrialContext())
-        hammer = Hammer(PACED, 1, bringup._replied)
+        hammer = Hammer(PACED, 1, Replies().add)
         up = anyio.Event()
         shape = Shape(4, "pc", accel, 32 << 20, "seabios")
         async with (
@@ -64,7 +62,6 @@ async def scraped_hammer(accel: Accel, rounds: int, seconds: float, scrapes_per_
             live_guest(stock(), shape, monitors=1, env={}, on_change=lambda: up.set()) as guest,
         ):
             hammer.attach(guest.wires[0])
-            bringup.began_s = anyio.current_time()
             await guest.cont()
             while guest.console.log.found is None:
                 await up.wait()

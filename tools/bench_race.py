@@ -25,10 +25,10 @@ from qstress.firmware import SMPSCAN
 from qstress.firmware.smpscan import SETTLE_S
 from qstress.guest.argv import guest_arguments
 from qstress.interposer import build as interposer
-from qstress.model import Accel, Build, Evidence, FindingClass, Shape, TrialResult
-from qstress.trial.context import TrialContext
+from qstress.model import Accel, Build, FindingClass, Shape
+from qstress.trial.context import FinishedTrial, TrialContext
 from qstress.trial.process_run import run_process
-from tests.live.rig import planned, pretending, stock
+from tests.live.rig import Telling, planned, pretending, stock
 from tools.bench import report
 
 SEABIOS: dict[str, object] = {"firmware": "seabios"}
@@ -67,13 +67,13 @@ async def first_lost_init_s(build: Build) -> float:
     first = planned(Accel.KVM, build=build, firmware="smpscan", restart="reset", process_trials=2000, settle_s=SETTLE_S)
     found: list[float] = []
 
-    def deliver(done: Sequence[tuple[TrialResult, Evidence | None]]) -> bool:
+    def deliver(done: Sequence[FinishedTrial]) -> bool:
         now_s = time.monotonic()
-        found.extend(now_s for result, _ in done if result.verdict.finding_class is FindingClass.LOST_INIT)
+        found.extend(now_s for each in done if each.result.verdict.finding_class is FindingClass.LOST_INIT)
         return not found
 
-    bench, start_s = TrialContext(env=interposer.environment(build)), time.monotonic()
-    await run_process([replace(first, number=i) for i in range(2000)], bench, deliver)
+    context, start_s = TrialContext(env=interposer.environment(build)), time.monotonic()
+    await run_process([replace(first, number=i) for i in range(2000)], context, Telling(deliver))
     return found[0] - start_s if found else float("inf")
 
 
@@ -82,7 +82,7 @@ async def in_place(accel: Accel, seconds: float) -> tuple[float, float]:
     first = planned(accel, hammers=(), firmware="smpscan", restart="reset", process_trials=2)
     count, until_s, began_s = 0, float("inf"), 0.0
 
-    def deliver(done: Sequence[tuple[TrialResult, Evidence | None]]) -> bool:
+    def deliver(done: Sequence[FinishedTrial]) -> bool:
         nonlocal count, until_s, began_s
         now_s = time.monotonic()
         if until_s > now_s + seconds:  # the first results: QEMU runs
@@ -91,7 +91,7 @@ async def in_place(accel: Accel, seconds: float) -> tuple[float, float]:
             count += len(done)
         return now_s < until_s
 
-    await run_process([replace(first, number=i) for i in range(200_000)], TrialContext(), deliver)
+    await run_process([replace(first, number=i) for i in range(200_000)], TrialContext(), Telling(deliver))
     ours = count / (time.monotonic() - began_s)
     return ours, bare_resets(first.cell.stratum.shape, seconds)
 

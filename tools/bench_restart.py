@@ -17,12 +17,12 @@ import anyio
 
 from qstress.firmware.smpscan import SETTLE_S
 from qstress.interposer import build as interposer
-from qstress.model import Accel, Evidence, FindingClass, Trial, TrialResult
+from qstress.model import Accel, FindingClass, Trial, TrialResult
 from qstress.stats.clusters import spread
 from qstress.stats.exact import Table
-from qstress.trial.context import TrialContext
+from qstress.trial.context import FinishedTrial, TrialContext
 from qstress.trial.process_run import run_process
-from tests.live.rig import planned, pretending
+from tests.live.rig import Telling, planned, pretending
 from tools.ratio import Ratio, rate_ratio
 
 
@@ -96,11 +96,11 @@ async def restarts(rounds: int, fresh: int, in_place: int, **shape: Any) -> Rest
 async def _carried_out(first: Trial, many: int, bench: TrialContext) -> list[TrialResult]:
     done: list[TrialResult] = []
 
-    def deliver(results: Sequence[tuple[TrialResult, Evidence | None]]) -> bool:
-        done.extend(result for result, _ in results)
+    def deliver(finished: Sequence[FinishedTrial]) -> bool:
+        done.extend(each.result for each in finished)
         return True
 
-    await run_process([replace(first, number=number) for number in range(many)], bench, deliver)
+    await run_process([replace(first, number=number) for number in range(many)], bench, Telling(deliver))
     return done
 
 

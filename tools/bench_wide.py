@@ -20,8 +20,7 @@ from qstress.guest.live import live_guest
 from qstress.hammer.drive import Hammer
 from qstress.model import Accel, Milestone, Outcome, Shape
 from qstress.registers import parse
-from qstress.trial.bringup import Bringup
-from qstress.trial.context import TrialContext
+from qstress.trial.replies import Replies
 from qstress.trial.result import states_over_time
 from tests.live.rig import HAMMER, planned, run, stock
 
@@ -50,18 +49,17 @@ async def cost(smp: int) -> Cost:
     """Hammer one guest, then lose its last AP."""
     storm = SmpscanOptions(deadline_us=10_000_000, payload="storm")
     shape = Shape(smp, "pc", Accel.TCG, 32 << 20, str(find_rom("smpscan")), option_arguments(storm))
-    bringup = Bringup(planned(Accel.TCG, smp), TrialContext())
+    kept = Replies()
     replies: list[bytes] = []
 
     def replied(reply: bytes, at_s: float) -> None:
-        bringup._replied(reply, at_s)
+        kept.add(reply, at_s)
         if len(replies) < ROUNDS:
             replies.append(reply)
 
     hammer = Hammer(HAMMER, 1, replied)
     async with live_guest(stock(), shape, monitors=1, env={}, on_change=lambda: None) as guest:
         hammer.attach(guest.wires[0])
-        bringup.began_s = time.monotonic()
         await guest.cont()
         while not guest.console.text.endswith(b"()"):
             await anyio.sleep(0.01)

@@ -8,43 +8,38 @@ from collections.abc import Callable
 
 import anyio
 
-from qstress.model import BootReader, Milestone
+from qstress.model import BootReader
 
 #: How much of a console is kept for the evidence; a guest that floods its console keeps its first bytes.
 KEPT_BYTES = 256 * 1024
 
 
 class Console:
-    """The reading end of one guest's console, read into *log*; *on_milestone* is called when that says something new.
+    """The reading end of one guest's console, read into *log*; *on_news* is called when that says something new.
 
-    ``reached_s`` holds when each milestone was seen, ``last_output_s`` when anything was printed, ``progressed_s`` when
-    that was more than the firmware's own word that APs are missing (monotonic), ``longest_silence_s`` how long nothing
-    was, at most.
+    ``last_output_s`` is when anything was printed last (monotonic).
     """
 
-    def __init__(self, log: BootReader, on_milestone: Callable[[], None]) -> None:
+    def __init__(self, log: BootReader, on_news: Callable[[], None]) -> None:
         self._read_fd, self.write_fd = os.pipe2(os.O_CLOEXEC)
         os.set_blocking(self._read_fd, False)
-        self._on_milestone = on_milestone
+        self._on_news = on_news
+        self._on_output: Callable[[bytes], object] | None = None
         self._kept = bytearray()
         self._heard = anyio.Event()
         self.log = log
-        self.last_output_s = self.progressed_s = time.monotonic()
-        self.reached_s: dict[Milestone, float] = {}
-        self.longest_silence_s = 0.0
+        self.last_output_s = time.monotonic()
 
     def restart(self, log: BootReader) -> None:
         """Begin another boot with *log*: what was said so far belongs to the last one."""
         self.drain()
         self._kept.clear()
-        self.reached_s.clear()
         self.log = log
-        self.last_output_s = self.progressed_s = time.monotonic()
+        self.last_output_s = time.monotonic()
 
-    def progressed(self) -> None:
-        """Note that the boot came further by another sign than output."""
-        self.last_output_s = self.progressed_s = time.monotonic()
-        self._note_milestones()
+    def listen(self, on_output: Callable[[bytes], object] | None) -> None:
+        """Have *on_output* feed the log from now on, with all that is printed; None: nobody else does any more."""
+        self._on_output = on_output
 
     def close_write_end(self) -> None:
         """Drop our copy of QEMU's end, so that its exit is seen as end of file."""
@@ -91,19 +86,10 @@ class Console:
                 return True
             if not data:
                 return False
-            now_s = time.monotonic()
-            self.longest_silence_s = max(self.longest_silence_s, now_s - self.last_output_s)
-            self.last_output_s = now_s
+            self.last_output_s = time.monotonic()
             self._kept += data[: max(0, KEPT_BYTES - len(self._kept))]
             self._heard.set()
-            news = self.log.feed(data)
-            if not self.log.stuck:
-                self.progressed_s = self.last_output_s
-            if news:
-                self._note_milestones()
-
-    def _note_milestones(self) -> None:
-        for milestone in Milestone:  # one read may hold several
-            if Milestone.START < milestone <= self.log.milestone:
-                self.reached_s.setdefault(milestone, self.last_output_s)
-        self._on_milestone()
+            if self._on_output is not None:
+                self._on_output(data)
+            elif self.log.feed(data):
+                self._on_news()

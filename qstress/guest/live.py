@@ -59,20 +59,28 @@ class Guest:
         await self.control.execute("cont", timeout_s=timeout_s)
         self.paused = False
 
-    async def boot_again(self, *, timeout_s: float) -> None:
-        """Reset the guest in place and let it run; its console begins anew.
+    async def stop_for_reset(self, *, timeout_s: float) -> None:
+        """Stop the guest before it is reset in place; its console begins anew, whatever becomes of that.
 
-        It is stopped first, so that what it still says belongs to the last boot. Without that an AP that has once
-        entered the firmware at the reset vector did so again after the guest's own reset, up to 60 times in a row (7.2
-        under KVM: 120 to 200 such series in 3,000 bring-ups), and with it twice or three times at most. SeaBIOS then
-        resets itself once or twice before its banner, so only its console tells of further restarts.
+        What it still says then belongs to the last boot. Without that an AP that has once entered the firmware at the
+        reset vector did so again after the guest's own reset, up to 60 times in a row (7.2 under KVM: 120 to 200 such
+        series in 3,000 bring-ups), and with it twice or three times at most.
 
         :raises GuestError: QEMU refuses, does not answer, or ends at that moment.
         """
-        await self.control.execute("stop", timeout_s=timeout_s)
-        self.console.restart(firmware_of(self.shape).reader(self.shape, self.console.log))
-        self.events.clear()
-        self.counts_resets = False
+        try:
+            await self.control.execute("stop", timeout_s=timeout_s)
+        finally:
+            self.console.restart(firmware_of(self.shape).reader(self.shape, self.console.log))
+            self.events.clear()
+            self.resets, self.counts_resets = 0, False
+
+    async def reset(self, *, timeout_s: float) -> None:
+        """Reset a stopped guest and let it run. SeaBIOS then resets itself once or twice before its banner, so only its
+        console tells of further restarts.
+
+        :raises GuestError: QEMU refuses, does not answer, or ends at that moment.
+        """
         await self.control.execute("system_reset", timeout_s=timeout_s)
         await self.control.execute("cont", timeout_s=timeout_s)
 

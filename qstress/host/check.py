@@ -38,7 +38,7 @@ from qstress.model import (
 )
 from qstress.report.wording import percent_up, rate
 from qstress.stats.intervals import upper_limit
-from qstress.trial.context import TrialContext
+from qstress.trial.context import EvidenceQuota, TrialContext
 from qstress.trial.process_run import run_trial
 
 SYNCHRONISATIONS = 20
@@ -150,12 +150,12 @@ async def _one_boot(build: Build, shape: Shape, sandbox: bool) -> Counters:
 
 async def _forced(build: Build, shape: Shape, sandbox: bool, bringups: int) -> CheckAnswer:
     env = interposer.environment(build, hold=interposer.Hold(read_s=READ_HOLD_S))
-    bench = TrialContext(env=env, sandbox=sandbox)
+    context = TrialContext(env=env, sandbox=sandbox, evidence=EvidenceQuota(0))
     hammer = HammerSpec("info registers -a", "hmp", Rate(None, "max"))
     cell = Cell(build, Stratum(shape, (hammer,)))
     seen = valid = 0
     for number in range(bringups):
-        result, _ = await run_trial(Trial(number, number, 0, cell, number), bench)
+        result = (await run_trial(Trial(number, number, 0, cell, number), context)).result
         if result.verdict.outcome is Outcome.RIG and number == 0:
             raise RigError(result.verdict.title, reason=result.rig_reason)
         valid += result.verdict.outcome.counted

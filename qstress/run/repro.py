@@ -15,10 +15,10 @@ from qstress.config.binary import find_binary, qemu_version, sha256_of
 from qstress.errors import ConfigError, RigError
 from qstress.host.sandbox import has_sandbox
 from qstress.interposer import build as interposer
-from qstress.model import Evidence, Outcome, Trial, TrialResult, Verdict
+from qstress.model import Outcome, Trial, Verdict
 from qstress.report.wording import rate
 from qstress.store.evidence import read_finding
-from qstress.trial.context import TrialContext
+from qstress.trial.context import Coordinator, EvidenceQuota, FinishedTrial, TrialContext
 from qstress.trial.process_run import run_process
 
 
@@ -80,18 +80,19 @@ def _same_binary(trial: Trial, say: Callable[[str], None]) -> None:
 
 async def _repeat(trial: Trial, found: Verdict, trials: int, say: Callable[[str], None]) -> Counter[str]:
     env = interposer.environment(trial.cell.build)
-    bench = TrialContext(env=env, sandbox=has_sandbox(trial.cell.build))
+    context = TrialContext(env=env, sandbox=has_sandbox(trial.cell.build), evidence=EvidenceQuota(0))
     outcomes: Counter[str] = Counter()
 
-    def deliver(done: Sequence[tuple[TrialResult, Evidence | None]]) -> bool:
-        for result, _ in done:
-            verdict = result.verdict
-            outcomes[verdict.outcome] += 1
-            outcomes["valid"] += verdict.outcome.counted
-            outcomes["shown"] += verdict.finding_class is found.finding_class and verdict.outcome.finding
-            say(f"trial {result.trial.number + 1}/{trials}: {verdict.outcome}: {verdict.title}")
-        return True
+    class Counting(Coordinator):
+        def take(self, finished: Sequence[FinishedTrial]) -> bool:
+            for each in finished:
+                verdict = each.result.verdict
+                outcomes[verdict.outcome] += 1
+                outcomes["valid"] += verdict.outcome.counted
+                outcomes["shown"] += verdict.finding_class is found.finding_class and verdict.outcome.finding
+                say(f"trial {each.result.trial.number + 1}/{trials}: {verdict.outcome}: {verdict.title}")
+            return True
 
     again = [replace(trial, number=number, seed=trial.seed + number) for number in range(trials)]
-    await run_process(again, bench, deliver)
+    await run_process(again, context, Counting())
     return outcomes

@@ -26,13 +26,11 @@ from qstress.config.settings import Settings, digest, resolved_document
 from qstress.errors import INTERRUPTED_EXIT, ConfigError, RigError
 from qstress.firmware import firmware_of
 from qstress.host.facts import host_facts
-from qstress.host.sandbox import has_sandbox
-from qstress.hostlog.findings import HostFinding, LiveTrials, reports_text
+from qstress.hostlog.findings import HostFinding, reports_text
 from qstress.interposer import build as interposer
 from qstress.metrics.snapshot import Progress, RunVerdict, Snapshot, snapshot
-from qstress.model import Build, Evidence, FindingClass, StormCount, Trial, TrialResult
+from qstress.model import Build, Evidence, TrialResult
 from qstress.observe.hostlog import HostLog
-from qstress.observe.usage import cpu_times
 from qstress.plan.schedule import Plan
 from qstress.recorded.extend import is_extended, other_changes, run_extended
 from qstress.recorded.history import last_good
@@ -47,15 +45,12 @@ from qstress.report.story import finding_story
 from qstress.report.summary import RunFacts, summary
 from qstress.report.text import run_text
 from qstress.report.timeline import of, svg
-from qstress.run.campaign import Campaign, Deliver, Reason, StopRule, TrialRunner
+from qstress.run.campaign import Campaign, Reason, StopRule
+from qstress.run.runner import SoakRunner
 from qstress.stats.compare import Comparison
 from qstress.stats.tally import Tally
 from qstress.store.read import open_run
-from qstress.store.rows import as_stored
 from qstress.store.write import EvidenceRules, RunStore, call_qstress
-from qstress.trial.context import TrialContext
-from qstress.trial.process_run import run_process
-from qstress.verdict.limits import Learned
 
 #: Where a run's folder keeps what the host's kernel complained of.
 HOST_KERNEL_FILE = "host-kernel.txt"
@@ -269,36 +264,6 @@ def resume(
     return soak
 
 
-def trial_runner(
-    settings: Settings,
-    wants_evidence: Callable[[TrialResult], bool],
-    on_kicks: Callable[[int, StormCount], None],
-    live_trials: LiveTrials,
-) -> TrialRunner:
-    """Return what runs the trials of a process-run on a lane, with each build's environment made once.
-
-    :param wants_evidence: whether the evidence of a finding is worth making.
-    :param on_kicks: like *live_trials* as in ``TrialContext``.
-    :raises RigError: the interposer is asked for and cannot be built.
-    """
-    env = {build.name: interposer.environment(build) for build in settings.builds}
-    sandboxed = {build.name: has_sandbox(build) for build in settings.builds}
-    began_s, since = time.monotonic(), cpu_times()
-    learned: dict[int, Learned] = {}
-    known: set[tuple[int, FindingClass | None]] = set()
-
-    async def run(trials: Sequence[Trial], lane: int, deliver: Deliver) -> None:
-        name = trials[0].cell.build.name
-        bench = TrialContext(
-            lane=lane, run_began_s=began_s, env=env[name], sandbox=sandboxed[name], wants_evidence=wants_evidence,
-            since=since, learned=learned, known=known, on_kicks=on_kicks, live_trials=live_trials,
-        )  # fmt: skip
-        # as stored: what a summary made again from the store is made of
-        await run_process(trials, bench, lambda done: deliver([(as_stored(result), kept) for result, kept in done]))
-
-    return run
-
-
 def _provenance(build: Build) -> dict[str, object]:
     made = provenance(Path(build.binary), build.sha256)  # where qstress build made it
     return {"version": build.version, "sha256": build.sha256, **({"provenance": made} if made else {})}
@@ -350,7 +315,7 @@ def _wire(
         decided=lambda: settings.stop_decided and answered(tally, settings.compare, settings.gate),
     )
     host_log = HostLog(lambda finding: None)
-    runner = trial_runner(settings, store.wants_evidence, tally.add_kicks, host_log.live_trials)
+    runner = SoakRunner(settings, store, tally.add_kicks, host_log.live_trials)
     campaign = Campaign(plan, runner, store, stop, settings.lanes, finished, counted)
     soak = Soak(settings, kvm, store, plan, totals, campaign, started, host_log, open_findings=open_findings)
     soak.past = last_good(settings, store.path.parent, store.run_id)

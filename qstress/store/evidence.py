@@ -2,7 +2,8 @@
 
 Its files (interface.md): ``finding.json``, ``dumps.txt``, ``console.log``, ``commands.jsonl``,
 ``threads.json``, ``events.jsonl``, ``stderr.txt`` and ``repro.sh``. All are always there, if empty; beside them lie
-the files for people that whoever keeps the evidence makes of it: ``story.txt``, ``timeline.svg``.
+the files for people that whoever keeps the evidence makes of it: ``story.txt``, ``timeline.svg``. A finding of a trial
+also has ``journal.jsonl``, from which it can be judged again (:mod:`qstress.trial.journal`).
 """
 
 from __future__ import annotations
@@ -22,6 +23,8 @@ from qstress.model import Evidence, Trial, TrialResult, Verdict
 from qstress.store.files import sync_folder, write_file
 
 FORMAT = 1
+#: Where a finding keeps the events that its verdict was made of.
+JOURNAL_FILE = "journal.jsonl"
 _NO_TEXTS: Mapping[str, str] = MappingProxyType({})
 
 
@@ -77,6 +80,7 @@ def write_evidence(
         "events.jsonl": _lines(evidence.events),
         "stderr.txt": evidence.stderr.encode(errors="backslashreplace"),
         "finding.json": _json(finding(result, evidence, run_id=run_id)),
+        **({JOURNAL_FILE: evidence.journal} if evidence.journal else {}),
     }
     folder.mkdir(mode=0o700)
     for name, data in files.items():

@@ -23,7 +23,7 @@ from types import TracebackType
 from typing import Self
 
 from qstress.errors import ConfigError, RigError
-from qstress.model import Evidence, TrialResult
+from qstress.model import Evidence, FindingClass, TrialResult
 from qstress.store import database
 from qstress.store.evidence import Budget, kept_bytes, read_finding, write_evidence
 from qstress.store.files import replace_file, run_folder_name, store_errors, sync_folder
@@ -168,8 +168,21 @@ class RunStore:
         """Whether the evidence of a finding would be kept: of each cell and signature only the first few are, and all
         together only until the budget is used up."""
         verdict = result.verdict
-        kept = self._kinds[(result.trial.cell_index, verdict.finding_class, verdict.signature)]
-        return kept < self._rules.max_per_signature and not self._budget.full
+        kept = self.kept_of(result.trial.cell_index).get((verdict.finding_class, verdict.signature), 0)
+        return kept < self.evidence_limit
+
+    @property
+    def evidence_limit(self) -> int:
+        """Of how many findings of a cell and signature evidence is kept, at most; 0 once the budget is used up."""
+        return 0 if self._budget.full else self._rules.max_per_signature
+
+    def kept_of(self, cell_index: int) -> dict[tuple[FindingClass | None, str], int]:
+        """Return how many folders of evidence this run has of a cell, by class and signature."""
+        return {
+            (FindingClass(kind) if kind else None, mark): kept
+            for (cell, kind, mark), kept in self._kinds.items()
+            if cell == cell_index
+        }
 
     def finish_block(self, block: int) -> None:
         """Write the trials of *block* in one commit: with it they count.

@@ -1,54 +1,41 @@
-"""One bring-up of one guest: start, hammer, watch; on suspicion stop hammering, wait, look closer, decide.
+"""The driver of one bring-up, or of a series: what the watch asks for, done on a guest with its instruments.
 
-The guest ending, a monitor falling silent, a console with no progress are observations that end it with a verdict.
-Only what is our host's or our own fault is an exception.
+All that decides anything is in :mod:`qstress.trial.watch`. A guest that ends or a monitor that falls silent is an event
+like others, so nothing but defects of ours comes out of :meth:`Bringup.advance`. What a bring-up finds is told outside
+of it, by :mod:`qstress.trial.process_run`.
 """
 
 from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Awaitable
 from contextlib import suppress
 from enum import Enum
 
 import anyio
-from anyio.abc import TaskGroup
+from anyio.lowlevel import checkpoint
 
 from qstress.errors import GuestError, RigError
-from qstress.firmware import firmware_of
-from qstress.firmware.dumps_only import DumpsOnlyBoot
-from qstress.guest.churn import Churn
-from qstress.guest.live import Guest
 from qstress.guest.placement import apply_placement
 from qstress.guest.qmp import MonitorClosed, MonitorSilent
 from qstress.hammer.drive import Hammer
-from qstress.interposer.causes import add_causes, duty_cycle_until_init
-from qstress.interposer.windows import Log, bringup_began_ns
-from qstress.model import (
-    LATENCY_BUCKETS_S,
-    CommandCount,
-    Confidence,
-    Milestone,
-    Observation,
-    Outcome,
-    Trial,
-    Verdict,
-)
+from qstress.interposer.windows import Log
+from qstress.model import Observation, Outcome, Trial, Verdict
 from qstress.observe import usage
-from qstress.registers import parse
-from qstress.trial import boot_cpu, inject
-from qstress.trial.context import TrialContext
+from qstress.trial import boot_cpu, events, inject
+from qstress.trial.events import WatchAction, WatchEvent
 from qstress.trial.examine import ClosedLook, examine, examine_stall
-from qstress.trial.instrumented import Bell, InstrumentedGuest, instrumented_guest
-from qstress.verdict.hang import diagnose
-from qstress.verdict.judge import Doubt, Situation, assess, next_look_s, stalled
-from qstress.verdict.limits import Learned, Limits, limits, patience_s, slowness
+from qstress.trial.instrumented import InstrumentedGuest
+from qstress.trial.journal import Journal
+from qstress.trial.replies import Replies
+from qstress.trial.settings import about
+from qstress.trial.watch import Watch, WatchSettings
 
 #: How often it is asked, during a closer look, whether QEMU's process was stopped.
 STOPPED_EVERY_S = 0.05
-#: How many of the hammer's last replies are kept whole, and how many parsed observations.
-KEPT_REPLIES, KEPT_OBSERVATIONS = 8, 512
+#: For how long an out-of-band command is tried on a silent monitor; how long an exit that broke it may take to show.
+OUT_OF_BAND_S, EXIT_GRACE_S = 2.0, 0.2
 
 
 class Start(Enum):
@@ -60,315 +47,238 @@ class Start(Enum):
 
 
 class Bringup:
-    """The state of one trial while it runs; read when it is over."""
+    """One bring-up of *trial*, or with ``settings.most`` a series of them; read when it is over.
 
-    def __init__(self, trial: Trial, bench: TrialContext) -> None:
+    ``entered_s`` is when its time began to count (monotonic), ``look`` the last closer look.
+    """
+
+    def __init__(self, made: InstrumentedGuest, trial: Trial, settings: WatchSettings, entered_s: float) -> None:
+        shape, log = trial.cell.stratum.shape, made.guest.console.log
+        self.made = made
         self.trial = trial
-        self.bench = bench
-        load = usage.load_since(bench.since)
-        self._load = str(load)
-        self.slowness = slowness(load)
-        self.limits: Limits = limits(
-            trial.cell.stratum.shape, slowness=self.slowness, learned=bench.learned.get(trial.cell_index)
-        )
+        self.entered_s = entered_s
+        self.replies = Replies(self._dumped if shape.observe == "none" else None)
         self.hammers = [
-            Hammer(spec, trial.seed + i, self._replied, smp=trial.cell.stratum.shape.smp)
+            Hammer(spec, trial.seed + i, self.replies.add, smp=shape.smp)
             for i, spec in enumerate(trial.cell.stratum.hammers)
         ]
-        self.replies: deque[tuple[float, bytes]] = deque(maxlen=KEPT_REPLIES)
-        self.observations: deque[Observation] = deque(maxlen=KEPT_OBSERVATIONS)
-        self.entered_s = time.monotonic()
-        self.began_s: float | None = None  # when the guest was told to run
-        self.decided_s: float | None = None
-        self.guest: Guest | None = None
-        self.said = ""
+        self.watch = Watch(settings, log)
+        self.journal = Journal(settings, shape, log, about(trial))
         self.look: ClosedLook | None = None
-        self.rig_reason = ""
-        self.duty_cycle: float | None = None
-        self.recorded: Log | None = None
-        self.verdict = Verdict(Outcome.UNKNOWN, "the trial did not come to a verdict")
-        self._bell = Bell()
-        self._churn: Churn | None = None
-        self._hold: Callable[[bool], None] = lambda holding: None
-        self._told = Milestone.START
-        self._looked_s: float | None = None  # when the last closer look was not believed, and what it said
-        self._seen = ""
-        self._rested_s = 0.0  # when the hammers had come to rest for the last closer look
-        self._asked_s = 0.0  # when the boot CPU was asked last, and whether it waited
-        self._waits = False
-
-    def commands(self) -> tuple[CommandCount, ...]:
-        """Return what became of each hammer's commands."""
-        return tuple(hammer.count() for hammer in self.hammers)
-
-    def latencies(self) -> tuple[int, ...]:
-        """Return the replies of all hammers per bucket of ``LATENCY_BUCKETS_S``, one more for the rest."""
-        columns = zip(*(hammer.latencies for hammer in self.hammers), strict=True)
-        return tuple(map(sum, columns)) or (0,) * (len(LATENCY_BUCKETS_S) + 1)
-
-    def fail(self, error: RigError) -> None:
-        """Book the trial as ``rig``."""
-        self.rig_reason = error.reason
-        self.verdict = Verdict(Outcome.RIG, str(error))
-
-    async def run(self) -> None:
-        """Boot a guest of its own and stay with it until there is a verdict."""
-        async with instrumented_guest(self.trial, self.bench, lost_every=int(self.trial.inject_lost_ap)) as made:
-            await self.on(made)
-            for hammer in self.hammers:
-                hammer.release()
-            await made.rest()
-            self._learn(made.guest)
-            await made.guest.end(polite=self.verdict.outcome is Outcome.HANG)  # then the hammers have come to rest
-            self.ask(made.log.read())
-
-    def _learn(self, guest: Guest) -> None:
-        """Have later trials of this cell know what a healthy bring-up is like on this host."""
-        found_s = guest.console.reached_s.get(Milestone.FOUND)
-        if self.verdict.outcome is not Outcome.OK or found_s is None or self.began_s is None:
-            return
-        index, known = self.trial.cell_index, self.bench.learned
-        known[index] = known.get(index, Learned()).and_then(
-            guest.console.longest_silence_s, found_s - self.began_s, slowness=self.slowness
-        )
-
-    async def on(self, made: InstrumentedGuest, start: Start = Start.CONT) -> None:
-        """Boot the guest of *made* and stay with it until there is a verdict; the guest stays as it is then."""
-        self.guest, self._bell, self._churn, self._hold = made.guest, made.bell, made.churn, made.log.hold
-        made.turn_to(self.trial)
-        for hammer, wire in zip(self.hammers, made.guest.wires, strict=True):
-            hammer.attach(wire)
-        if start is Start.CONT:
-            await self._prepare(made.guest)
-        self._hold(True)
-        await self._start(made.guest, start)
-        async with anyio.create_task_group() as tasks:
-            self.verdict = await self._watch(made.guest, tasks)
-            tasks.cancel_scope.cancel()
-        self.decided_s = time.monotonic()
-        for hammer in self.hammers:
-            hammer.stop()
-        self._hold(False)
-        self.said = made.guest.process.said()
-
-    async def _prepare(self, guest: Guest) -> None:
-        if self._plugs_the_lost_one:
-            await inject.expect_one_more(guest, timeout_s=self.limits.reply_s)
-        if guest.shape.placement != "none":
-            await self._place(guest)
-
-    def ask(self, log: Log | None) -> None:
-        """Ask the window log, as a second witness, what became of the APs; there is none without the interposer."""
-        if log is None:
-            return
-        smp = self.trial.cell.stratum.shape.smp
-        self.recorded = log
-        self.duty_cycle = self.exposure(log)
-        self.verdict = add_causes(self.verdict, log, smp=smp, zero_ns=self.zero_ns)
-
-    def exposure(self, log: Log) -> float | None:
-        """Return the duty cycle D of the window log from the begin of the bring-up, or its last reset, to its INIT."""
-        zero_ns = max(self.zero_ns, bringup_began_ns(log, 0))
-        return duty_cycle_until_init(log, zero_ns=zero_ns, end_ns=round((self.decided_s or 0.0) * 1e9))
+        self._todo: deque[WatchAction] = deque()
+        self._wake_s = 0.0
 
     @property
-    def zero_ns(self) -> int:
-        """When the bring-up began, on the window log's clock."""
-        return round((self.began_s or 0.0) * 1e9)
+    def verdict(self) -> Verdict:
+        """What the bring-up came to."""
+        return self.watch.verdict or Verdict(Outcome.UNKNOWN, "the trial did not come to a verdict")
 
-    async def _start(self, guest: Guest, start: Start) -> None:
-        self.began_s = guest.console.last_output_s = guest.console.progressed_s = time.monotonic()
-        if guest.shape.observe == "none":
-            self.began_s = self.entered_s  # it has been running since
-        try:
-            if start is Start.RESET:
-                await guest.boot_again(timeout_s=self.limits.reply_s)
-            elif guest.paused:
-                await guest.cont(timeout_s=self.limits.reply_s)
-        except (MonitorClosed, MonitorSilent):
-            pass  # it ended or stalled while it was told to run: a trial's outcome, and the watch will see it
-        except GuestError as error:
-            raise RigError(f"QEMU did not start its guest: {error}", reason="qemu-start") from error
-
-    async def _watch(self, guest: Guest, tasks: TaskGroup) -> Verdict:
-        to_inject = self._plugs_the_lost_one
+    async def advance(self) -> events.CountHealthy | None:
+        """Go on until some bring-ups of a series have ended well, and say how many; None once there is a verdict."""
         while True:
-            if to_inject and await inject.is_due(guest, quiet_s=self.limits.settle_s):
-                to_inject = False
-                await inject.add_the_lost_one(guest, timeout_s=self.limits.reply_s)
-            if not self._plugs_the_lost_one:  # one that is plugged in late needs a moment
-                await self._ask_boot_cpu(guest)
-            situation = self._situation(guest)
-            decision = self._judge(situation, guest)
-            if isinstance(decision, Verdict):
-                return decision
-            if isinstance(decision, Doubt):
-                verdict = await self._look_closer(guest, decision)
-                if verdict is not None:
-                    return verdict
+            counted = await self._do_asked()
+            if counted is not None:
+                return counted
+            if self.watch.verdict is not None:
+                self.made.guest.console.listen(None)
+                return None
+            await self.made.bell.wait_until(self._wake_s)
+            self._notice()
+            self.tell(events.Tick(self._silent_since_s()))
+
+    async def start(self, began_s: float) -> None:
+        """Have the watch begin; the guest is told to run right after this."""
+        self.made.guest.console.listen(lambda data: self.tell(events.Output(data)))
+        self.tell(events.Started(began_s))
+        await self._do_asked()
+
+    def turn_to(self, trial: Trial, now_s: float) -> None:
+        """Go on with the next bring-up of a series, whose time counts from *now_s* (monotonic seconds)."""
+        self.trial, self.entered_s = trial, now_s
+        self.made.turn_to(trial)
+
+    def enough(self) -> None:
+        """End a series that has no verdict yet: nobody wants more."""
+        if self.watch.verdict is None:
+            self.tell(events.Enough())
+
+    def hear(self, log: Log | None) -> None:
+        """Tell a finding's watch, as a second witness, what the interposer recorded; None: it was not there."""
+        if log is not None and self.verdict.outcome.finding:
+            self.tell(events.WindowLogRead(log))
+
+    def tell(self, event: WatchEvent) -> None:
+        """Tell the watch that *event* happened now; what it asks for is done by :meth:`advance`."""
+        now_s = time.monotonic()
+        self.journal.add(event, now_s)
+        for action in self.watch.step(event, now_s):
+            if not isinstance(action, events.WakeAt):
+                self._todo.append(action)
                 continue
-            if self._looked_s is None or self._looked_s <= guest.console.last_output_s:
-                self._steer(guest.console.log.milestone, tasks)
-            await self._bell.wait_until(next_look_s(situation, self.limits))
+            self._wake_s = action.at_s
+            if action.at_s <= now_s:
+                self.made.bell.ring()
 
-    async def _ask_boot_cpu(self, guest: Guest) -> None:
-        """Ask the boot CPU, once a silence, whether it waits for APs that have not come. Their INIT has been sent then,
-        so that a pause of the hammer takes nothing from the race, and the closer look is as thorough as any."""
-        console, now_s = guest.console, time.monotonic()
-        due_s = console.last_output_s + self.limits.ask_s
-        if now_s < due_s or self._asked_s >= console.last_output_s or console.log.milestone < Milestone.PCI:
-            return
-        self._asked_s, self._waits = now_s, False
-        with suppress(GuestError):
-            loop = (await boot_cpu.look(guest, timeout_s=self.limits.quiet_s)).loop
-            self._waits = loop is not None and loop.found < loop.expected
-
-    @property
-    def _plugs_the_lost_one(self) -> bool:
-        """Whether the fault is made by us; some firmware leaves an AP out by itself."""
-        return self.trial.inject_lost_ap and not firmware_of(self.trial.cell.stratum.shape).loses_aps_itself
-
-    def _situation(self, guest: Guest) -> Situation:
-        waiting = [hammer.waiting_since_s for hammer in self.hammers if hammer.waiting_since_s is not None]
-        returncode = guest.process.returncode
-        if returncode is not None:
-            guest.console.drain()
-        return Situation(
-            now_s=time.monotonic(),
-            started_s=self.began_s or 0.0,
-            expected=self.trial.cell.stratum.shape.smp,
-            last_output_s=guest.console.last_output_s,
-            returncode=returncode,
-            stderr=guest.process.said() if returncode is not None else "",
-            resets=guest.resets,
-            panicked=guest.panicked,
-            silent_since_s=min(waiting, default=None),
-            looked_s=self._looked_s,
-            seen=self._seen,
-            load=self._load,
-            known_firmware=firmware_of(guest.shape).milestones_known,
-            goes_on=returncode is None and not firmware_of(guest.shape).accounts_for_aps,
-            waits=self._waits and self._asked_s >= guest.console.last_output_s,
-        )
-
-    def _judge(self, situation: Situation, guest: Guest) -> Verdict | Doubt | None:
-        try:
-            return assess(situation, guest.console.log, self.limits)
-        except Exception as error:  # a judge that crashes says unknown, never ok
-            return Verdict(Outcome.UNKNOWN, f"the judge failed: {error!r}", confidence=Confidence.INCONCLUSIVE)
-
-    def _steer(self, milestone: Milestone, tasks: TaskGroup) -> None:
-        for reached in Milestone:
-            if self._churn is not None and self._told < reached <= milestone:
-                self._churn.reached(reached)
-        self._told = max(self._told, milestone)
-        for hammer in self.hammers:
-            wanted = hammer.spec.start <= milestone < hammer.spec.until
-            if wanted and not hammer.active:
-                tasks.start_soon(hammer.run)
-            elif not wanted:
-                hammer.stop()
-
-    async def _look_closer(self, guest: Guest, doubt: Doubt) -> Verdict | None:
-        """Stop hammering, wait, confirm. None clears the doubt. APs are not held meanwhile."""
-        for hammer in self.hammers:
-            hammer.stop()
-        self._hold(False)
-        verdict = await self._confirm(guest, doubt)
-        if verdict is None:
-            self._hold(True)
-        return verdict
-
-    async def _confirm(self, guest: Guest, doubt: Doubt) -> Verdict | None:
-        asked_s = time.monotonic()
-        if usage.process_state(guest.process.pid) in ("T", "t") or doubt is Doubt.SILENT_MONITOR:
-            return await self._stalled(guest, asked_s)
-        look: ClosedLook | None = None
-        async with anyio.create_task_group() as tasks:
-            tasks.start_soon(self._until_stopped, guest, tasks.cancel_scope)
-            look = await self._examined(guest)
-            tasks.cancel_scope.cancel()
-        if guest.process.exited.is_set():
-            return None
-        if look is None:
-            return None if await self._ended(guest) else await self._stalled(guest, asked_s)
-        if asked_s < guest.console.progressed_s <= self._rested_s:  # what was doubted had come; this may be its end
-            return None
-        self.look = look
-        verdict = diagnose(look.examination, guest.console.log)
-        if self._believed(verdict, guest):
-            return verdict
-        self._looked_s, self._seen = time.monotonic(), verdict.title
+    async def _do_asked(self) -> events.CountHealthy | None:
+        while self._todo:
+            action = self._todo.popleft()
+            if isinstance(action, events.CountHealthy):
+                return action
+            await self._do(action)
         return None
 
-    async def _examined(self, guest: Guest) -> ClosedLook | None:
+    async def _do(self, action: WatchAction) -> None:
+        match action:
+            case events.StartHammer(index):
+                self.made.tasks.start_soon(self.hammers[index].run)
+                await checkpoint()  # it has begun: it can be stopped
+            case events.StopHammer(index):
+                self.hammers[index].stop()
+            case events.HoldAps() | events.ReleaseAps():
+                self.made.log.hold(isinstance(action, events.HoldAps))
+            case events.TellChurn(milestone):
+                self.made.churn.reached(milestone)
+            case events.PlugLostAp():
+                await self._plug()
+            case events.AskBootCpu():
+                await self._ask_boot_cpu()
+            case events.LookCloser():
+                await self._look_closer()
+            case events.LookAtStall():
+                await self._look_at_stall()
+            case events.AbandonCommands():
+                for hammer in self.hammers:
+                    hammer.abandon()
+
+    def _notice(self) -> None:
+        """Tell what can only be asked for."""
+        guest, known = self.made.guest, self.watch.qemu
+        status = guest.process.returncode
+        if status is not None and known.exited is None:
+            guest.console.drain()
+            self.tell(events.QemuExited(status, guest.process.said()))
+        if guest.resets != known.resets:
+            self.tell(events.GuestReset(guest.resets))
+        if guest.panicked and not known.panicked:
+            self.tell(events.GuestPanicked())
+
+    def _silent_since_s(self) -> float | None:
+        waiting = [hammer.waiting_since_s for hammer in self.hammers if hammer.waiting_since_s is not None]
+        return min(waiting, default=None)
+
+    def _dumped(self, dump: Observation) -> None:
+        if self.watch.verdict is None:
+            self.tell(events.Dumped(dump))
+
+    async def _plug(self) -> None:
+        limits = self.watch.settings.limits
+        try:
+            due = await inject.is_due(self.made.guest, quiet_s=limits.settle_s)
+            if due:
+                await inject.add_the_lost_one(self.made.guest, timeout_s=limits.reply_s)
+            self.tell(events.PlugTried(due))
+        except RigError as error:
+            self.tell(events.RigFailed(str(error), error.reason))
+
+    async def _ask_boot_cpu(self) -> None:
+        loop = None
+        with suppress(GuestError):
+            loop = (await boot_cpu.look(self.made.guest, timeout_s=self.watch.settings.limits.quiet_s)).loop
+        self.tell(events.BootCpuSeen(loop))
+
+    async def _look_closer(self) -> None:
+        look = None
+        if not self._stopped:
+            async with anyio.create_task_group() as tasks:
+                tasks.start_soon(self._until_stopped, tasks.cancel_scope)
+                look = await self._examined()
+                tasks.cancel_scope.cancel()
+            await self._seen_to_end(EXIT_GRACE_S if look is None else 0.0)
+        if look is None:
+            self.tell(events.LookFailed())
+        else:
+            self.look = look
+            self.tell(events.Looked(look.examination))
+
+    async def _examined(self) -> ClosedLook | None:
         """Look closer once the hammers are at rest; None where the monitor does not answer."""
-        quiet = [await hammer.quiesce(self.limits.reply_s) for hammer in self.hammers]
+        guest, limits = self.made.guest, self.watch.settings.limits
+        quiet = [await hammer.quiesce(limits.reply_s) for hammer in self.hammers]
         if not all(quiet) or guest.process.exited.is_set():
             return None
         guest.console.drain()
-        self._rested_s = time.monotonic()
+        self.tell(events.HammersRested())
+        times = self.watch.times
         try:
-            return await examine(guest, self.limits, clock_zero_s=self.began_s or 0.0)
+            return await examine(guest, limits, heard_s=times.heard_s, clock_zero_s=times.began_s)
         except GuestError:
             return None
 
-    @staticmethod
-    async def _until_stopped(guest: Guest, scope: anyio.CancelScope) -> None:
-        """Cancel *scope* once QEMU's process is stopped: whoever waits for a reply then waits in vain."""
-        while usage.process_state(guest.process.pid) not in ("T", "t"):  # noqa: ASYNC110 (the kernel tells nobody)
+    @property
+    def _stopped(self) -> bool:
+        return usage.process_state(self.made.guest.process.pid) in ("T", "t")
+
+    async def _until_stopped(self, scope: anyio.CancelScope) -> None:
+        """Cancel *scope* once QEMU's process is stopped: then a reply would be waited for without end."""
+        while not self._stopped:  # noqa: ASYNC110 (the kernel tells nobody)
             await anyio.sleep(STOPPED_EVERY_S)
         scope.cancel()
 
-    def _believed(self, verdict: Verdict, guest: Guest) -> bool:
-        if verdict.confidence is Confidence.INCONCLUSIVE:
-            return False
-        silence_s = time.monotonic() - guest.console.last_output_s
-        return verdict.outcome is Outcome.UNKNOWN or silence_s >= patience_s(verdict, self.limits)
+    async def _look_at_stall(self) -> None:
+        look = await examine_stall(self.made.guest, timeout_s=OUT_OF_BAND_S)
+        await self._seen_to_end(EXIT_GRACE_S)
+        self.tell(events.StallSeen(look.process_state, look.oob_answers, look.threads, self._silent_since_s()))
 
-    async def _stalled(self, guest: Guest, asked_s: float) -> Verdict | None:
-        look = await examine_stall(guest, timeout_s=2.0)
-        if await self._ended(guest):
-            return None
-        waiting = [hammer.waiting_since_s for hammer in self.hammers if hammer.waiting_since_s is not None]
-        waited_s = time.monotonic() - min(waiting, default=asked_s)
-        if look.process_state not in ("T", "t") and waited_s < self.limits.reply_s and waiting:
-            return None
-        for hammer in self.hammers:
-            hammer.abandon()
-        log = guest.console.log
-        verdict = stalled(
-            look.process_state, oob_answers=look.oob_answers, waited_s=waited_s, log=log, threads=look.threads
-        )
-        self.rig_reason = "starved" if verdict.outcome is Outcome.RIG else ""
-        return verdict
+    async def _seen_to_end(self, grace_s: float) -> None:
+        """Tell of a QEMU that is gone; one whose monitor broke is given *grace_s* to end."""
+        process = self.made.guest.process
+        if process.returncode is None:
+            with anyio.move_on_after(grace_s):
+                await process.exited.wait()
+        self._notice()
 
-    async def _ended(self, guest: Guest) -> bool:
-        """Whether QEMU is gone; gives an exit that broke the monitor a moment to be seen."""
-        if guest.process.returncode is None:
-            with anyio.move_on_after(0.2):
-                await guest.process.exited.wait()
-        return guest.process.returncode is not None
 
-    async def _place(self, guest: Guest) -> None:
-        try:
-            threads = await guest.vcpu_threads(timeout_s=self.limits.reply_s)
-        except GuestError as error:
-            raise RigError(f"cannot learn the guest's threads: {error}", reason="placement") from error
-        apply_placement(guest.shape.placement, guest.process.pid, threads, self.bench.lane)
+async def begin(
+    made: InstrumentedGuest, trial: Trial, settings: WatchSettings, start: Start, *, entered_s: float, lane: int
+) -> Bringup:
+    """Tell the guest to run, and return its bring-up under way.
 
-    def _progress(self, observation: Observation) -> None:
-        """Where there is no console, a dump is what shows progress."""
-        console = self.guest.console if self.guest is not None else None
-        if console is not None and isinstance(console.log, DumpsOnlyBoot) and console.log.saw(observation):
-            console.progressed()
+    :param entered_s: when the trial's time began to count (monotonic).
+    :raises RigError: the fault cannot be prepared, the threads cannot be placed, or QEMU does not start its guest.
+    """
+    guest, reply_s = made.guest, settings.limits.reply_s
+    if start is Start.CONT:
+        if settings.plugs_lost_ap:
+            await inject.expect_one_more(guest, timeout_s=reply_s)
+        if guest.shape.placement != "none":
+            await _place(made, reply_s, lane)
+    began_s = entered_s if guest.shape.observe == "none" else time.monotonic()
+    if start is Start.RESET:
+        await _run_state(guest.stop_for_reset(timeout_s=reply_s))
+    bringup = Bringup(made, trial, settings, entered_s)
+    for hammer, wire in zip(bringup.hammers, guest.wires, strict=True):
+        hammer.attach(wire)
+    await bringup.start(began_s)
+    if start is Start.RESET:
+        await _run_state(guest.reset(timeout_s=reply_s))
+    elif start is Start.CONT and guest.paused:
+        await _run_state(guest.cont(timeout_s=reply_s))
+    return bringup
 
-    def _replied(self, reply: bytes, at_s: float) -> None:
-        if b"CPU#" not in reply:
-            return  # no dump
-        self.replies.append((at_s, reply))
-        with suppress(Exception):  # a reply that cannot be read is the fuzzer's business, not this trial's
-            observation = parse(reply, at_s - (self.began_s or at_s))
-            if observation.vcpus:
-                self.observations.append(observation)
-                self._progress(observation)
+
+async def _run_state(changed: Awaitable[None]) -> None:
+    """Await a change of QEMU's run state. One that ends or stalls at that is a trial's outcome: the watch will see."""
+    try:
+        with suppress(MonitorClosed, MonitorSilent):
+            await changed
+    except GuestError as error:
+        raise RigError(f"QEMU did not start its guest: {error}", reason="qemu-start") from error
+
+
+async def _place(made: InstrumentedGuest, reply_s: float, lane: int) -> None:
+    guest = made.guest
+    try:
+        threads = await guest.vcpu_threads(timeout_s=reply_s)
+    except GuestError as error:
+        raise RigError(f"cannot learn the guest's threads: {error}", reason="placement") from error
+    apply_placement(guest.shape.placement, guest.process.pid, threads, lane)

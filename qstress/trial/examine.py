@@ -57,15 +57,16 @@ class ClosedLook:
         }
 
 
-async def examine(guest: Guest, limits: Limits, *, clock_zero_s: float) -> ClosedLook:
+async def examine(guest: Guest, limits: Limits, *, heard_s: float, clock_zero_s: float) -> ClosedLook:
     """Look at the boot CPU, watch threads for ``limits.settle_s``, then dump all vCPUs twice, ``limits.gap_s`` apart.
 
     Ends early, without dumps, when the console speaks meanwhile or the APs are better left alone.
 
+    :param heard_s: when the guest was heard last (monotonic seconds).
     :param clock_zero_s: monotonic time that the observations' times count from.
     :raises GuestError: the monitor does not answer within ``limits.reply_s``, or is gone.
     """
-    return await _Look(guest, limits, clock_zero_s).run()
+    return await _Look(guest, limits, heard_s, clock_zero_s).run()
 
 
 async def out_of_band_answers(guest: Guest, *, timeout_s: float) -> bool:
@@ -104,9 +105,10 @@ async def examine_stall(guest: Guest, *, timeout_s: float) -> StallLook:
 
 
 class _Look:
-    def __init__(self, guest: Guest, limits: Limits, clock_zero_s: float) -> None:
+    def __init__(self, guest: Guest, limits: Limits, heard_s: float, clock_zero_s: float) -> None:
         self._guest = guest
         self._limits = limits
+        self._silent_since_s = heard_s
         self._zero_s = clock_zero_s
         self._dumps: list[tuple[float, str]] = []
         self._replies: list[tuple[str, str]] = []
@@ -161,7 +163,7 @@ class _Look:
     def _may_touch_aps(self, boot_cpu: Sequence[VcpuState]) -> bool:
         """Whether a dump can do no harm, or it is time: nobody will send an INIT where the boot CPU is halted with
         interrupts off."""
-        silence_s = anyio.current_time() - self._guest.console.last_output_s
+        silence_s = anyio.current_time() - self._silent_since_s
         dead = all(vcpu.halted and not vcpu.interrupts for vcpu in boot_cpu)
         return self._guest.shape.accel is not Accel.KVM or dead or silence_s >= UNTOUCHED * self._limits.quiet_s
 

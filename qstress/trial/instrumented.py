@@ -1,13 +1,13 @@
-"""What bring-ups happen on: a guest started, churned and watched, its surroundings, and the bell that wakes a trial."""
+"""A guest with its instruments: started, churned and recorded, and the bell that rings when something happens to it."""
 
 from __future__ import annotations
 
-import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
 import anyio
+from anyio.abc import TaskGroup
 
 from qstress.errors import GuestError, RigError
 from qstress.guest.churn import Churn, churning
@@ -16,7 +16,7 @@ from qstress.interposer.log import WindowLog
 from qstress.model import Trial
 from qstress.observe import kicks
 from qstress.observe.kicks import KickLook
-from qstress.trial.context import TrialContext
+from qstress.trial.context import Coordinator, TrialContext
 
 #: How long a monitor may take to say how often vCPUs were kicked.
 KICKS_TIMEOUT_S = 30.0
@@ -41,26 +41,26 @@ class Bell:
 
 @dataclass(slots=True)
 class InstrumentedGuest:
-    """What bring-ups happen on: a live guest, its window log, the bell that rings when something happened, and the
-    churn of its threads."""
+    """A live guest, its window log, the bell that rings when something happened, the churn of its threads, and where
+    its hammers run."""
 
     guest: Guest
     log: WindowLog
     bell: Bell
     churn: Churn
-    _bench: TrialContext
+    tasks: TaskGroup
+    _coordinator: Coordinator
     _cell_index: int
     _first_look: KickLook | None = None
-    _trial: int | None = None
+    _trial: Trial | None = None
 
     def turn_to(self, trial: Trial | None) -> None:
         """Say whose trial it is from now on, or that it is nobody's any more."""
-        live_trials, now_s = self._bench.live_trials, time.monotonic()
-        if live_trials is not None and self._trial is not None:
-            live_trials.end(self._trial, now_s)
-        self._trial = None if trial is None else trial.number
-        if live_trials is not None and trial is not None:
-            live_trials.begin(trial.number, self.guest.process.pid, now_s)
+        if self._trial is not None:
+            self._coordinator.ended(self._trial)
+        self._trial = trial
+        if trial is not None:
+            self._coordinator.began(trial, self.guest.process.pid)
 
     async def look(self) -> None:
         """Begin to count kicks."""
@@ -72,28 +72,33 @@ class InstrumentedGuest:
         await self.churn.stop()
         if first is not None:
             last = await kicks.kicks_so_far(self.guest, self.log, timeout_s=KICKS_TIMEOUT_S)
-            self._bench.on_kicks(self._cell_index, kicks.kicks_between(first, last, self.churn.count))
+            self._coordinator.kicked(self._cell_index, kicks.kicks_between(first, last, self.churn.count))
 
 
 @asynccontextmanager
 async def instrumented_guest(
-    trial: Trial, bench: TrialContext, *, lost_every: int = 0
+    trial: Trial, context: TrialContext, coordinator: Coordinator | None = None, *, lost_every: int = 0
 ) -> AsyncIterator[InstrumentedGuest]:
     """Start the guest of *trial*, paused; when the block is left nothing of it is there any more.
 
+    :param coordinator: told whose trial runs when, and what kicked the guest.
     :param lost_every: see :func:`qstress.guest.live.live_guest`.
     :raises RigError: as that, in an ``ExceptionGroup``.
     """
     cell, bell = trial.cell, Bell()
     stratum = cell.stratum
-    with WindowLog({**dict(cell.build.env), **(bench.env or {})}) as log:
+    with WindowLog({**dict(cell.build.env), **(context.env or {})}) as log:
         async with live_guest(
             cell.build, stratum.shape, monitors=len(stratum.hammers), env=log.env, pass_fds=log.pass_fds,
-            sandbox=bench.sandbox, lost_every=lost_every, on_change=bell.ring,
+            sandbox=context.sandbox, lost_every=lost_every, on_change=bell.ring,
         ) as guest:  # fmt: skip
             tids = await _threads(guest) if stratum.churn else {}
-            async with churning(stratum.churn, guest.process.pid, set(tids.values()), seed=trial.seed) as churn:
-                made = InstrumentedGuest(guest, log, bell, churn, bench, trial.cell_index)
+            async with (
+                churning(stratum.churn, guest.process.pid, set(tids.values()), seed=trial.seed) as churn,
+                anyio.create_task_group() as tasks,
+            ):
+                listener = coordinator or Coordinator()
+                made = InstrumentedGuest(guest, log, bell, churn, tasks, listener, trial.cell_index)
                 if stratum.stormy:
                     await made.look()
                 try:
@@ -101,6 +106,7 @@ async def instrumented_guest(
                 finally:
                     made.turn_to(None)
                 await made.rest()
+                tasks.cancel_scope.cancel()
 
 
 async def _threads(guest: Guest) -> dict[int, int]:

@@ -8,9 +8,7 @@ import pytest
 
 from qstress.firmware import tier_of
 from qstress.model import Accel, FindingClass, Outcome, Tier
-from qstress.trial.bringup import Bringup
-from qstress.trial.context import TrialContext
-from tests.live.rig import planned, pretending, run
+from tests.live.rig import bring_up, planned, pretending, run
 
 pytestmark = [pytest.mark.qemu, pytest.mark.timeout(120)]
 
@@ -18,14 +16,13 @@ pytestmark = [pytest.mark.qemu, pytest.mark.timeout(120)]
 @pytest.mark.parametrize("smp", [1, 4, 16])
 @pytest.mark.parametrize("accel", [Accel.TCG, pytest.param(Accel.KVM, marks=pytest.mark.kvm)])
 async def test_a_healthy_guest_comes_up(accel: Accel, smp: int) -> None:
-    bringup = Bringup(planned(accel, smp, observe="none"), TrialContext())
-    await bringup.run()
+    brought = await bring_up(planned(accel, smp, observe="none"))
     if accel is Accel.TCG or smp == 1:  # under KVM a hammered guest has real races
-        assert bringup.verdict.outcome is Outcome.OK, bringup.verdict
-    assert tier_of(bringup.trial.cell) is Tier.T0
-    assert bringup.guest is not None
-    assert "-S" not in bringup.guest.argv
-    assert not bringup.guest.console.text
+        assert brought.verdict.outcome is Outcome.OK, brought.verdict
+    assert tier_of(brought.result.trial.cell) is Tier.T0
+    guest = brought.under_way.made.guest
+    assert "-S" not in guest.argv
+    assert not guest.console.text
 
 
 @pytest.mark.kvm

@@ -78,7 +78,7 @@ async def test_a_guest_that_is_up_is_seen_running_and_not_waiting() -> None:
     changes = Changes()
     async with live_guest(stock(), SHAPE, env={}, on_change=changes.ring) as guest:
         await booted(guest, changes)
-        look = await examine(guest, LIMITS, clock_zero_s=anyio.current_time())
+        look = await examine(guest, LIMITS, heard_s=guest.console.last_output_s, clock_zero_s=anyio.current_time())
         seen = look.examination
         assert (seen.running, seen.runstate, seen.wait_loop) == (True, "running", None)
         assert {vcpu.index for vcpu in seen.boot_cpu} == {0}
@@ -92,7 +92,7 @@ async def test_a_guest_that_is_up_is_seen_running_and_not_waiting() -> None:
 
 async def test_a_paused_guest_is_seen_paused_and_nothing_of_it_is_touched() -> None:
     async with live_guest(stock(), SHAPE, env={}, on_change=lambda: None) as guest:
-        look = await examine(guest, LIMITS, clock_zero_s=0.0)
+        look = await examine(guest, LIMITS, heard_s=guest.console.last_output_s, clock_zero_s=0.0)
         assert not look.examination.running
         assert look.examination.runstate == "prelaunch"
         assert (look.dumps, look.replies) == ((), ())
@@ -110,7 +110,7 @@ async def test_an_ap_that_smpscan_left_out_is_lost_for_certain(accel: Accel, smp
             if not guest.console.log.stuck:
                 await changes.wait()
                 continue
-            look = await examine(guest, limits(shape), clock_zero_s=0.0)
+            look = await examine(guest, limits(shape), heard_s=guest.console.last_output_s, clock_zero_s=0.0)
             verdict = diagnose(look.examination, guest.console.log)
         seen = look.examination
         assert verdict.finding_class is FindingClass.LOST_INIT
@@ -134,9 +134,9 @@ async def test_a_count_that_nobody_can_reach_is_a_bsp_spin() -> None:
         await guest.cont()
         while not await inject.is_due(guest, quiet_s=0.05):
             await changes.wait()
-        look = await examine(guest, LIMITS, clock_zero_s=0.0)
+        look = await examine(guest, LIMITS, heard_s=guest.console.last_output_s, clock_zero_s=0.0)
         while not look.examination.spins:  # however busy the host is
-            look = await examine(guest, LIMITS, clock_zero_s=0.0)
+            look = await examine(guest, LIMITS, heard_s=guest.console.last_output_s, clock_zero_s=0.0)
         verdict = diagnose(look.examination, guest.console.log)
         assert (verdict.finding_class, verdict.confidence) == (FindingClass.BSP_SPIN, Confidence.CERTAIN)
         assert "waits for 3 vCPUs and has 2" in verdict.title
@@ -150,13 +150,16 @@ async def test_under_kvm_the_aps_of_a_boot_cpu_that_may_yet_wake_them_are_left_a
         await guest.cont()
         while guest.console.log.milestone < Milestone.BANNER:
             await changes.wait()
-        look = await examine(guest, limits(shape), clock_zero_s=0.0)
+        look = await examine(guest, limits(shape), heard_s=guest.console.last_output_s, clock_zero_s=0.0)
         assert look.examination.waited is None
         assert look.dumps == ()
         assert diagnose(look.examination, guest.console.log).confidence is Confidence.INCONCLUSIVE
         silent = replace(limits(shape), quiet_s=0.0)
         if not guest.console.log.found:
-            assert len((await examine(guest, silent, clock_zero_s=0.0)).dumps) in (0, 2)
+            assert len((await examine(guest, silent, heard_s=guest.console.last_output_s, clock_zero_s=0.0)).dumps) in (
+                0,
+                2,
+            )
 
 
 @pytest.mark.parametrize(
@@ -169,7 +172,7 @@ async def test_halted_and_looping_code_is_told_apart_and_claimed_of_known_firmwa
 ) -> None:
     async with running_rom(tmp_path, start) as guest:
         while True:  # until it is there, however busy the host is
-            seen = (await examine(guest, LIMITS, clock_zero_s=0.0)).examination
+            seen = (await examine(guest, LIMITS, heard_s=guest.console.last_output_s, clock_zero_s=0.0)).examination
             there = not seen.boot_cpu[0].at_reset_vector and not seen.moved
             if there and seen.spins is (kind is FindingClass.LIVELOCK) and not seen.starved(1):
                 break
@@ -231,4 +234,4 @@ async def test_a_stopped_qemu_answers_neither_in_band_nor_out_of_band() -> None:
         assert (stopped.oob_answers, stopped.process_state) == (False, "T")
         short = Limits(0.1, 0.1, 0.1, 2.0, 0.2, 1.0)
         with pytest.raises(GuestError):
-            await examine(guest, short, clock_zero_s=0.0)
+            await examine(guest, short, heard_s=guest.console.last_output_s, clock_zero_s=0.0)

@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import pytest
 
 from qstress.model import LATENCY_BUCKETS_S, Accel, Outcome
-from qstress.trial.result import states_over_time
 from tests.live.rig import HAMMER, planned, run
-from tests.samples import at_reset, running, seen
 
 pytestmark = [pytest.mark.qemu, pytest.mark.timeout(60)]
 
@@ -22,12 +18,6 @@ async def test_a_healthy_trial_is_counted_and_leaves_no_evidence() -> None:
     assert sum(result.latencies) == sum(count.returned for count in result.commands)
     assert result.boot_s is not None
     assert 0 < result.boot_s < result.duration_s
-
-
-async def test_only_changes_of_the_vcpus_states_are_told() -> None:
-    early, late = seen(running(0), at_reset(1), at_s=1.0), seen(running(0), running(1, halted=True), at_s=3.0)
-    told = states_over_time([early, replace(early, at_s=2.0), late])
-    assert told == [(1.0, {"reset-vector": 1, "running": 1}), (3.0, {"halted": 1, "running": 1})]
 
 
 async def test_a_finding_brings_everything_that_was_seen() -> None:

@@ -12,11 +12,11 @@ import pytest
 from qstress.errors import RigError
 from qstress.interposer import build as interposer
 from qstress.model import Accel, Evidence, FindingClass, Outcome, Trial, TrialResult
-from qstress.trial import process_run as trial_module
-from qstress.trial.context import TrialContext
+from qstress.trial import process_run
+from qstress.trial.context import EvidenceQuota, FinishedTrial, TrialContext, evidence_kind
 from qstress.trial.instrumented import instrumented_guest
 from qstress.trial.process_run import run_process
-from tests.live.rig import planned, pretending
+from tests.live.rig import Telling, planned, pretending
 
 pytestmark = [pytest.mark.qemu, pytest.mark.timeout(120)]
 
@@ -29,15 +29,15 @@ def runs(first: Trial, many: int, *, lost_every: int = 0) -> list[Trial]:
     return [replace(first, number=i, inject_lost_ap=lost_every > 0 and i % lost_every == 0) for i in places]
 
 
-async def carried_out(trials: Sequence[Trial], bench: TrialContext | None = None, *, most: int = 10**9) -> Done:
+async def carried_out(trials: Sequence[Trial], context: TrialContext | None = None, *, most: int = 10**9) -> Done:
     """Everything that a process-run delivers; stopped once *most* results are there."""
     done: Done = []
 
-    def deliver(results: Sequence[tuple[TrialResult, Evidence | None]]) -> bool:
-        done.extend(results)
+    def deliver(finished: Sequence[FinishedTrial]) -> bool:
+        done.extend((each.result, each.evidence) for each in finished)
         return len(done) < most
 
-    await run_process(trials, bench or TrialContext(), deliver)
+    await run_process(trials, context or TrialContext(), Telling(deliver))
     return done
 
 
@@ -54,7 +54,7 @@ def started(monkeypatch: pytest.MonkeyPatch) -> list[int]:
         numbers.append(first.number)
         return instrumented_guest(first, *args, **more)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(trial_module, "instrumented_guest", counting)
+    monkeypatch.setattr(process_run, "instrumented_guest", counting)
     return numbers
 
 
@@ -86,21 +86,19 @@ async def test_the_first_of_a_class_ends_its_process_and_its_repeats_do_not(star
 
 
 async def test_a_qemu_that_grows_is_replaced(monkeypatch: pytest.MonkeyPatch, started: list[int]) -> None:
-    monkeypatch.setattr(trial_module, "MOST_GROWTH_BYTES", -1)
+    monkeypatch.setattr(process_run, "MOST_GROWTH_BYTES", -1)
     await carried_out(runs(planned(Accel.TCG, 2, hammers=(), restart="reset", process_trials=2), 3))
     assert started == [1, 2, 3]
 
 
 async def test_evidence_is_made_only_where_somebody_wants_it() -> None:
-    wanted: list[int] = []
-
-    def wants(result: TrialResult) -> bool:
-        wanted.append(result.trial.number)
-        return len(wanted) < 2
-
-    done = await carried_out(runs(quick(Accel.TCG), 6, lost_every=2), TrialContext(wants_evidence=wants))
-    assert wanted == [2, 4, 6]
-    assert [result.trial.number for result, evidence in done if evidence] == [2]
+    trials = runs(quick(Accel.TCG), 6, lost_every=2)
+    done = await carried_out(trials, TrialContext(evidence=EvidenceQuota(2)))
+    assert [result.trial.number for result, evidence in done if evidence] == [2, 4]
+    assert [result.trial.number for result, _ in done if result.verdict.outcome.finding] == [2, 4, 6]
+    (kind,) = {evidence_kind(result.verdict) for result, evidence in done if evidence}
+    again = await carried_out(trials, TrialContext(evidence=EvidenceQuota(2, {kind: 1})))
+    assert [result.trial.number for result, evidence in again if evidence] == [2]
 
 
 async def test_it_stops_when_nobody_wants_more() -> None:
@@ -109,11 +107,11 @@ async def test_it_stops_when_nobody_wants_more() -> None:
 
 
 async def test_what_cannot_be_recorded_ends_the_process_run() -> None:
-    def full(results: Sequence[tuple[TrialResult, Evidence | None]]) -> bool:
+    def full(finished: Sequence[FinishedTrial]) -> bool:
         raise RigError("disk full", reason="disk-full")
 
     with pytest.raises(RigError, match="disk full"):
-        await run_process(runs(quick(Accel.TCG), 1000), TrialContext(), full)
+        await run_process(runs(quick(Accel.TCG), 1000), TrialContext(), Telling(full))
 
 
 async def test_a_qemu_that_does_not_start_costs_one_trial_each(tmp_path: Path) -> None:
@@ -140,11 +138,11 @@ async def test_the_real_race_is_found_again_after_its_reset(firmware: str) -> No
                           placement="bsp-alone" if firmware == "seabios" else "none"), 3000)  # fmt: skip
     lost: list[TrialResult] = []
 
-    def deliver(results: Sequence[tuple[TrialResult, Evidence | None]]) -> bool:
-        lost.extend(result for result, _ in results if result.verdict.finding_class is FindingClass.LOST_INIT)
+    def deliver(finished: Sequence[FinishedTrial]) -> bool:
+        lost.extend(each.result for each in finished if each.result.verdict.finding_class is FindingClass.LOST_INIT)
         return len(lost) < 3
 
-    await run_process(trials, TrialContext(env=interposer.environment(build)), deliver)
+    await run_process(trials, TrialContext(env=interposer.environment(build)), Telling(deliver))
     assert len(lost) == 3
     assert any("INIT was sent between" in reason for result in lost for reason in result.verdict.because)
 

@@ -6,11 +6,10 @@ from __future__ import annotations
 import pytest
 
 from qstress.interposer.build import Hold, environment
-from qstress.interposer.windows import Bracket, Log, RecordKind, causal_line, duty_cycle, init_bracket, windows
+from qstress.interposer.windows import Bracket, RecordKind, causal_line, duty_cycle, init_bracket, windows
 from qstress.model import Accel, Build, FindingClass, Outcome
-from qstress.trial.bringup import Bringup
 from qstress.trial.context import TrialContext
-from tests.live.rig import planned, pretending, stock
+from tests.live.rig import Brought, bring_up, planned, pretending, stock
 
 pytestmark = [pytest.mark.qemu, pytest.mark.kvm, pytest.mark.timeout(180)]
 NONE = Hold()
@@ -20,11 +19,11 @@ WRITE, READ, UNTIL = Hold(write_s=1e-3), Hold(read_s=1e-3), Hold(until_checkin_s
 class Boot:
     """One trial that is over, with its window log."""
 
-    def __init__(self, bringup: Bringup, log: Log) -> None:
-        assert bringup.began_s is not None
-        self.bringup, self.log = bringup, log
-        self.verdict = bringup.verdict
-        self.zero_ns = round(bringup.began_s * 1e9)
+    def __init__(self, brought: Brought) -> None:
+        assert brought.log is not None
+        self.bringup, self.log = brought.under_way, brought.log
+        self.verdict = brought.verdict
+        self.zero_ns = self.bringup.watch.zero_ns
 
     @property
     def bracket(self) -> Bracket | None:
@@ -42,10 +41,7 @@ class Boot:
 
 async def boot(build: Build, hold: Hold, *, smp: int = 4) -> Boot:
     """Run one hammered trial with a log and the hold, released when it is over."""
-    bringup = Bringup(planned(Accel.KVM, smp, build=build), TrialContext(env=environment(build, 0, hold)))
-    await bringup.run()
-    assert bringup.recorded is not None
-    return Boot(bringup, bringup.recorded)
+    return Boot(await bring_up(planned(Accel.KVM, smp, build=build), TrialContext(env=environment(build, 0, hold))))
 
 
 async def until(found: FindingClass, build: Build, hold: Hold, boots: int) -> Boot:

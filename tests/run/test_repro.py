@@ -16,6 +16,7 @@ from qstress.model import FindingClass, Outcome, Smm, Trial, Verdict
 from qstress.run import repro
 from qstress.run.repro import run_again
 from qstress.store.evidence import write_evidence
+from qstress.trial.context import Coordinator, FinishedTrial
 from tests.store import samples
 
 OTHER = Verdict(Outcome.HANG, "the boot CPU spins", FindingClass.BSP_SPIN, "bsp-spin")
@@ -40,11 +41,11 @@ def plays(monkeypatch: pytest.MonkeyPatch) -> Callable[[Sequence[Verdict]], list
     def use(verdicts: Sequence[Verdict]) -> list[Trial]:
         asked: list[Trial] = []
 
-        async def run_process(trials: Sequence[Trial], context: object, deliver: Callable[[object], bool]) -> None:
+        async def run_process(trials: Sequence[Trial], context: object, coordinator: Coordinator) -> None:
             for trial, verdict in zip(trials, verdicts, strict=True):
                 await anyio.lowlevel.checkpoint()
                 asked.append(trial)
-                deliver([(replace(samples.result(0), trial=trial, verdict=verdict), None)])
+                coordinator.take([FinishedTrial(replace(samples.result(0), trial=trial, verdict=verdict))])
 
         monkeypatch.setattr(repro, "run_process", run_process)
         return asked

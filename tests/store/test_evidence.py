@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import is_dataclass
+from dataclasses import is_dataclass, replace
 from pathlib import Path
 from types import UnionType
 from typing import Any, Union, get_args, get_origin, get_type_hints
@@ -12,7 +12,15 @@ from hypothesis import strategies as st
 
 from qstress.errors import ConfigError
 from qstress.model import Evidence, FindingClass, Trial, TrialResult
-from qstress.store.evidence import Budget, finding, kept_bytes, read_finding, trial_from_json, write_evidence
+from qstress.store.evidence import (
+    JOURNAL_FILE,
+    Budget,
+    finding,
+    kept_bytes,
+    read_finding,
+    trial_from_json,
+    write_evidence,
+)
 from tests.recorded.old_runs import RACE, old_runs
 from tests.store.samples import LOST_INIT, evidence, result
 
@@ -57,6 +65,16 @@ def test_the_folder_is_private_and_complete(folder: Path) -> None:
         "finding.json": 0o600, "dumps.txt": 0o600, "console.log": 0o600, "commands.jsonl": 0o600,
         "threads.json": 0o600, "events.jsonl": 0o600, "stderr.txt": 0o600, "repro.sh": 0o700,
     }  # fmt: skip
+
+
+def test_a_trials_journal_is_kept_as_it_came_and_counted(folder: Path, tmp_path: Path) -> None:
+    told = replace(evidence(), journal=b'{"format": 1}\n')
+    size = write_evidence(tmp_path / "1", result(1, LOST_INIT), told, run_id="r", repro_script="")
+    assert (tmp_path / "1" / JOURNAL_FILE).read_bytes() == told.journal
+    assert (tmp_path / "1" / JOURNAL_FILE).stat().st_mode & 0o777 == 0o600
+    assert size == sum(path.stat().st_size for path in (tmp_path / "1").iterdir())
+    assert not (folder / JOURNAL_FILE).exists()  # one that was found by another way has none
+    assert read_finding(folder)[1] == LOST_INIT
 
 
 def test_files_for_people_lie_beside_the_witnesses_and_everything_is_counted(tmp_path: Path) -> None:

@@ -105,12 +105,13 @@ def test_a_report_is_replaced_whole(store: RunStore) -> None:
 
 
 def test_repeats_of_a_signature_in_a_cell_get_rows_without_folders(tmp_path: Path) -> None:
-    rules = EvidenceRules(max_per_signature=2)
-    store = new_store(tmp_path, rules)
+    two = EvidenceRules(max_per_signature=2)
+    store = new_store(tmp_path, two)
     folders = [store.record(result(n, LOST_INIT), evidence()) for n in (0, 2, 4, 1)]
     assert folders == ["evidence/0", "evidence/2", None, "evidence/1"]
     store.close()
-    with RunStore.reopen(store.path, rules=rules) as again:
+    with RunStore.reopen(store.path, rules=two) as again:
+        assert again.kept_of(0) == {(LOST_INIT.finding_class, LOST_INIT.signature): 2}
         assert again.record(result(6, LOST_INIT), evidence()) is None
         with open_run(again.path) as record:
             assert [found.number for found in record.findings()] == [0, 1, 2, 4, 6]
@@ -130,11 +131,12 @@ def test_once_its_budget_is_used_up_a_run_keeps_no_more_evidence_and_every_findi
     assert store.record(result(0, LOST_INIT), evidence()) == "evidence/0"
     assert not store.wants_evidence(result(1, CRASH))
     assert store.record(result(1, CRASH), evidence()) is None
-    used = kept_bytes(store.path / "evidence")
+    more = EvidenceRules(max_bytes=kept_bytes(store.path / "evidence") + 1)
     store.close()
-    with RunStore.reopen(store.path, rules=EvidenceRules(max_bytes=used + 1)) as more:
-        assert more.record(result(2, CRASH), evidence()) == "evidence/2"
-    with RunStore.reopen(store.path, rules=EvidenceRules(max_bytes=used + 1)) as again:  # what was kept counts
+    with RunStore.reopen(store.path, rules=more) as again:
+        assert again.record(result(2, CRASH), evidence()) == "evidence/2"
+    with RunStore.reopen(store.path, rules=more) as again:  # what an earlier session kept counts
+        assert again.evidence_limit == 0
         assert again.record(result(3, CRASH), evidence()) is None
         with open_run(again.path) as record:
             assert [found.evidence for found in record.findings()] == ["evidence/0", None, "evidence/2", None]

@@ -41,6 +41,9 @@ class Monitor:
 
     async def hmp(self, line: str, *, timeout_s: float) -> str:
         self.asked.append(line)
+        return self.answer(line)
+
+    def answer(self, line: str) -> str:
         if line == "info registers":
             return registers(self._eip, self._ebx)
         size, address = int(line.split("/")[1].split("xb")[0]), int(line.split()[-1], 16)

@@ -1,4 +1,4 @@
-"""The bell keeps a ring for the next who waits; a machine says which trials are alive and ends the last one."""
+"""The bell keeps a ring for the next who waits; a guest tells whose trials it runs."""
 
 from __future__ import annotations
 
@@ -8,11 +8,23 @@ from dataclasses import replace
 import anyio
 import pytest
 
-from qstress.hostlog.findings import LiveTrials
-from qstress.model import Accel
-from qstress.trial.context import TrialContext
+from qstress.model import Accel, Trial
+from qstress.trial.context import Coordinator, TrialContext
 from qstress.trial.instrumented import Bell, instrumented_guest
 from tests.live.rig import planned
+
+
+class Told(Coordinator):
+    """Keeps what it is told."""
+
+    def __init__(self) -> None:
+        self.heard: list[tuple[object, ...]] = []
+
+    def began(self, trial: Trial, pid: int) -> None:
+        self.heard.append(("began", trial.number, pid))
+
+    def ended(self, trial: Trial) -> None:
+        self.heard.append(("ended", trial.number))
 
 
 async def test_a_ring_between_two_waits_is_not_lost() -> None:
@@ -36,15 +48,14 @@ async def test_a_ring_is_heard_once() -> None:
 
 @pytest.mark.qemu
 @pytest.mark.timeout(60)
-async def test_it_is_known_whose_guest_is_alive_and_until_when() -> None:
-    live_trials, trial = LiveTrials(), planned(Accel.TCG, number=7)
-    async with instrumented_guest(trial, TrialContext(live_trials=live_trials)) as made:
-        before_s, process = time.monotonic(), made.guest.process
+async def test_the_coordinator_is_told_whose_guest_it_is_and_until_when() -> None:
+    told, trial = Told(), planned(Accel.TCG, number=7)
+    async with instrumented_guest(trial, TrialContext(), told) as made:
+        process = made.guest.process
+        assert told.heard == []
         made.turn_to(trial)
-        assert live_trials.at(before_s) == {}
-        assert live_trials.at(time.monotonic()) == {7: process.pid}
         made.turn_to(replace(trial, number=8))
-        assert set(live_trials.at(time.monotonic())) == {7, 8}  # a report may come late
+        assert told.heard == [("began", 7, process.pid), ("ended", 7), ("began", 8, process.pid)]
         assert not process.exited.is_set()
     assert process.exited.is_set()
-    assert live_trials.at(time.monotonic() + 3600) == {}
+    assert told.heard[3:] == [("ended", 8)]

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from functools import partial
 
-from qstress.model import Accel, Evidence, TrialResult
+from qstress.model import Accel, TrialResult
 from qstress.trial.process_run import run_process
-from tools.accuracy.kind import COMPUTING, Batch, Kind, lanes
+from tools.accuracy.kind import COMPUTING, Batch, Booking, Kind, lanes
 from tools.accuracy.table import HEALTHY, LOST_INIT
 
 #: An AP is lost in every so manieth bring-up, so that each loss is between healthy ones.
@@ -18,14 +17,12 @@ async def _in_place(batch: Batch, *, accel: Accel, smp: int, lost_every: int) ->
     many = batch.many * max(1, lost_every)
     first = batch.trial(accel, smp, firmware="smpscan", restart="reset", process_trials=many)
 
-    def deliver(results: Sequence[tuple[TrialResult, Evidence | None]]) -> bool:
-        for result, _ in results:
-            lost = result.trial.inject_lost_ap
-            true = LOST_INIT if lost else HEALTHY
-            batch.book(true, result.verdict, result.detection_s, beside=lost_every > 0 and not lost)
-        return True
+    def book(result: TrialResult) -> None:
+        lost = result.trial.inject_lost_ap
+        true = LOST_INIT if lost else HEALTHY
+        batch.book(true, result.verdict, result.detection_s, beside=lost_every > 0 and not lost)
 
-    await run_process(batch.trials(first, many, lost_every=lost_every), batch.bench, deliver)
+    await run_process(batch.trials(first, many, lost_every=lost_every), batch.context, Booking(book))
 
 
 HEALTHY_IN_PLACE = [

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from enum import Enum
 from typing import Any, Protocol, TypedDict
 
-from qstress.model import Accel, Trial, Verdict
-from qstress.trial.context import TrialContext
+from qstress.model import Accel, Trial, TrialResult, Verdict
+from qstress.trial.context import Coordinator, FinishedTrial, TrialContext
 from tests.live.rig import HAMMER, planned
 from tools.accuracy.load import CORES
 from tools.accuracy.table import Truth
@@ -56,7 +56,7 @@ class Batch:
     row: str
     first: int
     many: int
-    bench: TrialContext
+    context: TrialContext
     book: Book
 
     @property
@@ -73,6 +73,18 @@ class Batch:
         """Return *many* trials like *first*; every so manieth of them loses an AP."""
         lost = [lost_every > 0 and (i + 1) % lost_every == 0 for i in range(many)]
         return [replace(first, number=first.number + i, inject_lost_ap=lost[i]) for i in range(many)]
+
+
+class Booking(Coordinator):
+    """Books each trial of a process-run as it comes."""
+
+    def __init__(self, book: Callable[[TrialResult], None]) -> None:
+        self._book = book
+
+    def take(self, finished: Sequence[FinishedTrial]) -> bool:
+        for each in finished:
+            self._book(each.result)
+        return True
 
 
 def _nothing() -> Mapping[str, str]:

@@ -7,32 +7,25 @@ import os
 import random
 import signal
 import tempfile
-from collections.abc import Awaitable, Callable, Coroutine, Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import anyio
 
-from qstress.errors import GuestError, RigError, rig_error_in
+from qstress.errors import GuestError
 from qstress.guest.live import Guest
 from qstress.host.explain import explain_live
-from qstress.model import Accel, FindingClass, Milestone, Outcome, Trial, Verdict
-from qstress.trial.bringup import Bringup
-from qstress.trial.context import TrialContext
-from qstress.trial.instrumented import instrumented_guest
-from qstress.trial.result import result_of
+from qstress.model import Accel, FindingClass, Milestone, Outcome, Verdict
 from qstress.verdict.explain.picture import DumpVerdict
-from tests.live.rig import HAMMER
+from tests.live.rig import HAMMER, Act, bring_up
 from tools.accuracy.kind import COMPUTING, WAITING, Batch, Kind, Load, lanes
 from tools.accuracy.load import quota, quota_root, schedule, threads_of
 from tools.accuracy.processes import rom_path
 from tools.accuracy.roms import Doing, Saying
 from tools.accuracy.table import HEALTHY, Truth, truth
 
-#: Meddles with a guest.
-Act = Callable[[Guest], Coroutine[Any, Any, None]]
 REPLY_S = 60.0
 
 _PAUSED = truth(Outcome.UNKNOWN, says="paused")
@@ -40,28 +33,6 @@ _SPIN = truth(Outcome.HANG, FindingClass.BSP_SPIN)
 _STOPPED = truth(Outcome.MONITOR_STALL, FindingClass.MONITOR_STALL, says="monitor-stall/stopped")
 _BLOCKED = truth(Outcome.MONITOR_STALL, FindingClass.MONITOR_STALL, says="monitor-stall/main-loop")
 _SLOW = Truth(frozenset({Outcome.OK, Outcome.RIG}))
-
-
-async def nothing(_guest: Guest) -> None:
-    """Let the guest be."""
-
-
-async def bring_up(
-    trial: Trial, bench: TrialContext, *, paused: Act = nothing, running: Act = nothing, after: Act = nothing
-) -> Bringup:
-    """Run one bring-up; *paused* is done before its guest runs, *running* meanwhile, *after* once it is judged."""
-    bringup = Bringup(trial, bench)
-    try:
-        async with instrumented_guest(trial, bench) as made:
-            await paused(made.guest)
-            async with anyio.create_task_group() as tasks:
-                tasks.start_soon(running, made.guest)
-                await bringup.on(made)
-                tasks.cancel_scope.cancel()
-            await after(made.guest)
-    except* RigError as group:
-        bringup.fail(rig_error_in(group))
-    return bringup
 
 
 async def _in_the_middle(batch: Batch, act: Act, true: Truth, *, accel: Accel) -> None:
@@ -74,9 +45,9 @@ async def _in_the_middle(batch: Batch, act: Act, true: Truth, *, accel: Accel) -
         with suppress(GuestError):  # it was over before that was done
             await act(guest)
 
-    bringup = await bring_up(batch.trial(accel, 16), batch.bench, running=running)
-    if bringup.guest is None or bringup.guest.console.log.found is None:
-        batch.book(true, bringup.verdict, result_of(bringup).detection_s)
+    brought = await bring_up(batch.trial(accel, 16), batch.context, running=running)
+    if brought.bringup is None or brought.bringup.watch.log.found is None:
+        batch.book(true, brought.verdict, brought.result.detection_s)
 
 
 async def _signalled(batch: Batch, *, accel: Accel, number: signal.Signals, true: Truth) -> None:
@@ -100,8 +71,8 @@ async def _miscounted(batch: Batch, *, accel: Accel, smp: int) -> None:
         await guest.control.hmp("o /b 0x70 0x5f", timeout_s=REPLY_S)
         await guest.control.hmp(f"o /b 0x71 {smp}", timeout_s=REPLY_S)
 
-    bringup = await bring_up(batch.trial(accel, smp), batch.bench, paused=paused)
-    batch.book(_SPIN, bringup.verdict, result_of(bringup).detection_s)
+    brought = await bring_up(batch.trial(accel, smp), batch.context, paused=paused)
+    batch.book(_SPIN, brought.verdict, brought.result.detection_s)
 
 
 async def _starved(batch: Batch, *, accel: Accel, firmware: str, only_ap: bool) -> None:
@@ -119,7 +90,7 @@ async def _starved(batch: Batch, *, accel: Accel, firmware: str, only_ap: bool) 
         schedule(concerned, os.SCHED_OTHER)
 
     trial = batch.trial(accel, 4, firmware=firmware)
-    batch.book(_SLOW, (await bring_up(trial, batch.bench, paused=paused, running=running)).verdict, None)
+    batch.book(_SLOW, (await bring_up(trial, batch.context, paused=paused, running=running)).verdict, None)
 
 
 async def _throttled(batch: Batch, *, accel: Accel) -> None:
@@ -128,7 +99,7 @@ async def _throttled(batch: Batch, *, accel: Accel) -> None:
         async def paused(guest: Guest) -> None:
             take(guest.process.pid)
 
-        batch.book(_SLOW, (await bring_up(batch.trial(accel, 4), batch.bench, paused=paused)).verdict, None)
+        batch.book(_SLOW, (await bring_up(batch.trial(accel, 4), batch.context, paused=paused)).verdict, None)
 
 
 async def _blocked(batch: Batch, *, accel: Accel) -> None:
@@ -139,8 +110,8 @@ async def _blocked(batch: Batch, *, accel: Accel) -> None:
         chardev = f"file,id=full,path=/proc/{os.getpid()}/fd/{theirs},append=on"
         args = ("-chardev", chardev, "-device", "isa-debugcon,iobase=0x403,chardev=full")
         rom = rom_path(Saying.BANNER, Doing.FILL_PIPE)
-        bringup = await bring_up(batch.trial(accel, 4, firmware=rom, args=args, hammers=(HAMMER,)), batch.bench)
-        batch.book(_BLOCKED, bringup.verdict, result_of(bringup).detection_s)
+        brought = await bring_up(batch.trial(accel, 4, firmware=rom, args=args, hammers=(HAMMER,)), batch.context)
+        batch.book(_BLOCKED, brought.verdict, brought.result.detection_s)
     finally:
         os.close(ours)
         os.close(theirs)
@@ -165,8 +136,8 @@ async def _plugged(batch: Batch, *, accel: Accel) -> None:
                 kind = FindingClass(said.verdict)
                 explained.append(Verdict(Outcome.HANG, "by explain", kind, "", said.confidence, said.because))
 
-        bringup = await bring_up(trial, batch.bench, after=after)
-        batch.book(HEALTHY, explained[0] if explained else bringup.verdict, None)
+        brought = await bring_up(trial, batch.context, after=after)
+        batch.book(HEALTHY, explained[0] if explained else brought.verdict, None)
 
 
 #: 1,000 boot CPUs that spin (a reset could make it; a process is as quick here), most where latency is measured.

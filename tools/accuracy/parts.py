@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -11,7 +12,8 @@ from types import MappingProxyType
 import anyio
 
 from qstress.model import Accel, Verdict
-from qstress.trial.context import TrialContext
+from qstress.run.runner import JOURNALS_VARIABLE
+from qstress.trial.context import EvidenceQuota, TrialContext
 from tools.accuracy.kind import Batch, Kind
 from tools.accuracy.load import hogs
 from tools.accuracy.table import Grade, Row, Truth, line, said
@@ -65,12 +67,14 @@ class Part:
         tell(line(self.row), f"took {self.row.took_s - took_s:.1f} s")
 
     async def _lane(self, lane: int) -> None:
-        bench = TrialContext(lane=lane, env=self.kind.env(), wants_evidence=lambda result: False)
+        context = TrialContext(
+            lane=lane, env=self.kind.env(), evidence=EvidenceQuota(0), journals=os.environ.get(JOURNALS_VARIABLE, "")
+        )
         while many := self._next():
             first = self._first + self._begun * self._batch
             self._begun += 1
             self._under_way += many
-            await self.kind.carry_out(Batch(self.row.name, first, many, bench, self.book))
+            await self.kind.carry_out(Batch(self.row.name, first, many, context, self.book))
             self._under_way -= many
 
     def _next(self) -> int:

@@ -17,7 +17,8 @@ async def _boot(
     rom: tuple[Saying, Doing] | None = None, lost_ap: bool = False,
 ) -> None:  # fmt: skip
     firmware = rom_path(*rom) if rom else firmware
-    result, _ = await run_trial(batch.trial(accel, smp, firmware=firmware, lost_ap=lost_ap), batch.bench)
+    trial = batch.trial(accel, smp, firmware=firmware, lost_ap=lost_ap)
+    result = (await run_trial(trial, batch.context)).result
     batch.book(true, result.verdict, result.detection_s)
 
 

@@ -7,18 +7,15 @@ race that the log proves is named, and no other is.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable
 from functools import partial
 
-from qstress.errors import RigError, rig_error_in
 from qstress.interposer import build as interposer
 from qstress.interposer.windows import causal_line
-from qstress.model import Accel, Evidence, FindingClass, Outcome, TrialResult
-from qstress.trial.bringup import Bringup
+from qstress.model import Accel, FindingClass, Outcome, TrialResult
 from qstress.trial.process_run import run_process
-from qstress.trial.result import result_of
-from tests.live.rig import HAMMER, pretending
-from tools.accuracy.kind import Batch, Kind, Load
+from tests.live.rig import HAMMER, bring_up, pretending
+from tools.accuracy.kind import Batch, Booking, Kind, Load
 from tools.accuracy.table import HEALTHY, Truth
 
 _BUILD = pretending()
@@ -36,14 +33,12 @@ def truth_by(lines: Iterable[str]) -> Truth:
 
 async def _by_process(batch: Batch, *, firmware: str, placement: str) -> None:
     trial = batch.trial(Accel.KVM, 4, build=_BUILD, hammers=(HAMMER,), firmware=firmware, placement=placement)
-    bringup = Bringup(trial, batch.bench)
-    try:
-        await bringup.run()
-    except* RigError as group:
-        bringup.fail(rig_error_in(group))
-    log = bringup.recorded
-    lines = [causal_line(log, vcpu, bringup.zero_ns) for vcpu in (1, 2, 3)] if log is not None else []
-    batch.book(truth_by(filter(None, lines)), bringup.verdict, result_of(bringup).detection_s)
+    brought = await bring_up(trial, batch.context)
+    lines: list[str | None] = []
+    if brought.bringup is not None and brought.log is not None:
+        zero_ns = brought.bringup.watch.zero_ns
+        lines = [causal_line(brought.log, vcpu, zero_ns) for vcpu in (1, 2, 3)]
+    batch.book(truth_by(filter(None, lines)), brought.verdict, brought.result.detection_s)
 
 
 async def _in_place(batch: Batch) -> None:
@@ -52,13 +47,11 @@ async def _in_place(batch: Batch) -> None:
         Accel.KVM, 4, build=_BUILD, hammers=(HAMMER,), firmware="smpscan", restart="reset", process_trials=batch.many
     )
 
-    def deliver(results: Sequence[tuple[TrialResult, Evidence | None]]) -> bool:
-        for result, _ in results:
-            true = truth_by(reason for reason in result.verdict.because if reason.startswith("AP "))
-            batch.book(true, result.verdict, result.detection_s)
-        return True
+    def book(result: TrialResult) -> None:
+        true = truth_by(reason for reason in result.verdict.because if reason.startswith("AP "))
+        batch.book(true, result.verdict, result.detection_s)
 
-    await run_process(batch.trials(first, batch.many), batch.bench, deliver)
+    await run_process(batch.trials(first, batch.many), batch.context, Booking(book))
 
 
 def _kind(what: str, trials: int, work: Callable[[Batch], Awaitable[None]], *, batch: int = 1) -> Kind:

@@ -15,11 +15,9 @@ import anyio
 from qstress.guest.live import Guest
 from qstress.model import Accel, FindingClass, Outcome
 from qstress.trial.process_run import run_trial
-from qstress.trial.result import result_of
 from tests.live.gdb import Gdb
-from tests.live.rig import stock
+from tests.live.rig import bring_up, stock
 from tools.accuracy.kind import COMPUTING, Batch, Kind
-from tools.accuracy.meddled import bring_up
 from tools.accuracy.table import truth
 
 #: Where a SIPI of SeaBIOS has an AP begin.
@@ -66,13 +64,13 @@ async def _lost_later(batch: Batch, *, accel: Accel) -> None:
             await anyio.to_thread.run_sync(stop_one_at, connected[0], TRAMPOLINE, smp, abandon_on_cancel=True)
 
         try:
-            bringup = await bring_up(
-                batch.trial(accel, smp, args=args, hammers=()), batch.bench, paused=paused, running=running
+            brought = await bring_up(
+                batch.trial(accel, smp, args=args, hammers=()), batch.context, paused=paused, running=running
             )
         finally:
             for gdb in connected:
                 gdb.__exit__(None, None, None)
-        batch.book(_LOST_LATER, bringup.verdict, result_of(bringup).detection_s)
+        batch.book(_LOST_LATER, brought.verdict, brought.result.detection_s)
 
 
 @cache
@@ -90,7 +88,7 @@ def woken_by_looking() -> Path:
 async def _cured(batch: Batch) -> None:
     """The last AP is plugged in after the broadcast, and gets its SIPI when it has been dumped."""
     build = stock(env=(("LD_PRELOAD", str(woken_by_looking())),))
-    result, _ = await run_trial(batch.trial(Accel.KVM, 4, build=build, lost_ap=True), batch.bench)
+    result = (await run_trial(batch.trial(Accel.KVM, 4, build=build, lost_ap=True), batch.context)).result
     batch.book(_CURED, result.verdict, result.detection_s)
 
 

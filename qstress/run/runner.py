@@ -1,0 +1,106 @@
+"""What gives a soak's trials their context and takes in what comes back of them."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from qstress.config.settings import Settings
+from qstress.host.sandbox import has_sandbox
+from qstress.hostlog.findings import LiveTrials
+from qstress.interposer import build as interposer
+from qstress.model import FindingClass, Outcome, StormCount, Trial
+from qstress.observe.usage import CpuTimes, cpu_times
+from qstress.run.campaign import Deliver
+from qstress.store.rows import as_stored
+from qstress.store.write import RunStore
+from qstress.trial.context import Coordinator, EvidenceQuota, FinishedTrial, TrialContext
+from qstress.trial.process_run import run_process
+from qstress.verdict.limits import Learned
+
+#: The environment variable that names a folder for the journals of all trials, not only of findings.
+JOURNALS_VARIABLE = "QSTRESS_JOURNALS"
+
+
+@dataclass(slots=True)
+class CellMemory:
+    """What the trials of one cell have shown in this run: what healthy bring-ups are like, and which classes."""
+
+    learned: Learned = field(default_factory=Learned)
+    known: set[FindingClass | None] = field(default_factory=set)
+
+    def add(self, finished: FinishedTrial) -> None:
+        """Take in what comes back of one trial."""
+        if finished.healthy is not None:
+            self.learned = finished.healthy.added_to(self.learned)
+        if finished.result.verdict.outcome in (Outcome.HANG, Outcome.RESTART):
+            self.known.add(finished.result.verdict.finding_class)
+
+
+class SoakRunner:
+    """Runs the trials of a process-run on a lane, with each build's environment made once. Calling it is a
+    ``campaign.TrialRunner``.
+
+    :param on_kicks: told, per cell index, what moved and kicked the vCPUs of each QEMU.
+    :param live_trials: knows which trials are alive, for the host's kernel log.
+    :raises RigError: the interposer is asked for and cannot be built.
+    """
+
+    def __init__(
+        self, settings: Settings, store: RunStore, on_kicks: Callable[[int, StormCount], None], live_trials: LiveTrials
+    ) -> None:
+        self._env: Mapping[str, Mapping[str, str]] = {
+            build.name: interposer.environment(build) for build in settings.builds
+        }
+        self._sandboxed = {build.name: has_sandbox(build) for build in settings.builds}
+        self._began: tuple[float, CpuTimes] = time.monotonic(), cpu_times()
+        self._store = store
+        self._on_kicks = on_kicks
+        self._live_trials = live_trials
+        self._cells: dict[int, CellMemory] = {}
+
+    async def __call__(self, trials: Sequence[Trial], lane: int, deliver: Deliver) -> None:
+        """Run *trials*, all of one cell, on lane number *lane*; each goes to *deliver* before the next begins."""
+        cell_index = trials[0].cell_index
+        memory = self._cells.setdefault(cell_index, CellMemory())
+        listener = _RunCoordinator(memory, self._on_kicks, self._live_trials, deliver)
+        await run_process(trials, self._context(trials[0], lane, memory), listener)
+
+    def _context(self, first: Trial, lane: int, memory: CellMemory) -> TrialContext:
+        began_s, since = self._began
+        name = first.cell.build.name
+        return TrialContext(
+            lane=lane, run_began_s=began_s, env=self._env[name], sandbox=self._sandboxed[name], since=since,
+            learned=memory.learned, known=frozenset(memory.known),
+            evidence=EvidenceQuota(self._store.evidence_limit, self._store.kept_of(first.cell_index)),
+            journals=os.environ.get(JOURNALS_VARIABLE, ""),
+        )  # fmt: skip
+
+
+class _RunCoordinator(Coordinator):
+    """What one process-run tells: to the memory of its cell, the tally, the roll and the campaign."""
+
+    def __init__(
+        self, memory: CellMemory, on_kicks: Callable[[int, StormCount], None], live_trials: LiveTrials, deliver: Deliver
+    ) -> None:
+        self._memory = memory
+        self._on_kicks = on_kicks
+        self._live_trials = live_trials
+        self._deliver = deliver
+
+    def began(self, trial: Trial, pid: int) -> None:
+        self._live_trials.begin(trial.number, pid, time.monotonic())
+
+    def ended(self, trial: Trial) -> None:
+        self._live_trials.end(trial.number, time.monotonic())
+
+    def kicked(self, cell_index: int, count: StormCount) -> None:
+        self._on_kicks(cell_index, count)
+
+    def take(self, finished: Sequence[FinishedTrial]) -> bool:
+        for each in finished:
+            self._memory.add(each)
+        # as stored: what a summary made again from the store is made of
+        return self._deliver([(as_stored(each.result), each.evidence) for each in finished])

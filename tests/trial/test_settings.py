@@ -1,0 +1,54 @@
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from qstress.model import Cell, HammerSpec, Milestone, Trial
+from qstress.trial.settings import about, makes_series, watch_settings
+from qstress.verdict.limits import Learned, Load, limits, slowness
+from tests.samples import MAX, build, stratum
+
+BUSY = Load(cores=2, runnable=8)
+
+
+def trial(*, lost_ap: bool = False, hammers: tuple[HammerSpec, ...] = (), **shape: object) -> Trial:
+    made = stratum(4, hammers=hammers)
+    return Trial(7, 0, 0, Cell(build(), replace(made, shape=replace(made.shape, **shape))), 1, lost_ap)  # type: ignore[arg-type]
+
+
+def test_deadlines_come_from_the_shape_the_load_and_what_was_learned() -> None:
+    learned = Learned((0.1,) * 50, (0.3,) * 50)
+    settings = watch_settings(trial(), BUSY, learned)
+    assert settings.limits == limits(trial().cell.stratum.shape, slowness=slowness(BUSY), learned=learned)
+    assert settings.limits.quiet_s > watch_settings(trial(), Load(), learned).limits.quiet_s
+    assert settings.load == str(BUSY)
+
+
+def test_hammers_are_known_by_their_phases() -> None:
+    late = HammerSpec("info cpus", "hmp", MAX, start=Milestone.PCI, until=Milestone.FOUND)
+    assert watch_settings(trial(hammers=(late,)), BUSY, Learned()).hammers == ((Milestone.PCI, Milestone.FOUND),)
+
+
+@pytest.mark.parametrize(
+    ("firmware", "understood", "goes_on", "plugs"),
+    [("seabios", True, True, True), ("smpscan", True, False, False), ("/some/rom", False, True, True)],
+)
+def test_what_depends_on_the_firmware(firmware: str, understood: bool, goes_on: bool, plugs: bool) -> None:
+    settings = watch_settings(trial(firmware=firmware, lost_ap=True), BUSY, Learned())
+    assert (settings.understood, settings.goes_on, settings.plugs_lost_ap) == (understood, goes_on, plugs)
+    assert not watch_settings(trial(firmware=firmware), BUSY, Learned()).plugs_lost_ap
+
+
+def test_only_smpscan_that_is_reset_in_place_makes_a_series() -> None:
+    kinds = [("smpscan", "reset"), ("smpscan", "process"), ("seabios", "reset")]
+    assert [makes_series(trial(firmware=firmware, restart=restart)) for firmware, restart in kinds] == [
+        True,
+        False,
+        False,
+    ]
+    assert watch_settings(trial(firmware="smpscan"), BUSY, Learned(), most=9).most == 9
+
+
+def test_a_journal_says_whose_it_is() -> None:
+    assert about(trial(lost_ap=True)) == {"trial": 7, "seed": 1, "build": "stock", "hammer": "none", "injected": True}
