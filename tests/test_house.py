@@ -22,6 +22,14 @@ WIDE_CLASSES = {
     "Config": "the configuration has as many sections and keys at its top level",
     "Settings": "the resolved configuration: a field a key",
     "CellTally": "the counters of one cell, which are summed and stored together",
+    "Firmware": "one value answers all that depends on the firmware; its docstring says why it is not split",
+    "FuzzFinding": "a record on the disk: a field a key of finding.json",
+    "Block": "one block of a dump as it was read: a field a thing that a dump can say",
+    "VcpuLook": "one vCPU as a dump shows it: a field a thing that a dump can say",
+    "Situation": "all that the judge looks at, as one value, so that judging is a function",
+    "Hammer": "the pace, the command in flight and the books of one monitor, kept in step by one callback",
+    "Campaign": "a run's parts and where its lanes stand; only its own methods write the latter",
+    "Soak": "one run's parts, wired once by start() and resume(), read by whoever shows it",
 }
 
 
@@ -95,6 +103,8 @@ def raised(function: ast.FunctionDef | ast.AsyncFunctionDef) -> set[str]:
 def test_public_functions_say_what_they_raise() -> None:
     silent = []
     for name, _, tree in modules():
+        if name.startswith("cli/") and name != "cli/options.py":
+            continue  # a command's docstring is its help
         for node in ast.walk(tree):
             if isinstance(node, FUNCTION) and not node.name.startswith("_"):
                 told = ast.get_docstring(node) or ""

@@ -1,0 +1,60 @@
+"""The command line: arguments, wiring, exit codes; the only room that prints.
+
+Results go to stdout, progress and logs to stderr. Everything heavy is imported by the command that needs it, so that
+``--help`` stays quick.
+"""
+
+from __future__ import annotations
+
+import sys
+import traceback
+
+import click
+
+from qstress import __version__
+from qstress.cli.configs import config
+from qstress.cli.fuzzing import fuzz, reduce
+from qstress.cli.host import build_qemu, check, doctor, explain_dumps, firmware
+from qstress.cli.options import EXIT_ENVIRONMENT, EXIT_INTERNAL, EXIT_USAGE
+from qstress.cli.runs import compare_recorded, report, repro, runs, soak
+from qstress.errors import ConfigError, RigError
+
+
+def main() -> None:
+    """Entry point: run the command line and turn errors into one line and an exit code."""
+    try:
+        code = cli.main(standalone_mode=False)
+    except click.ClickException as error:
+        error.show()
+        code = EXIT_USAGE
+    except (click.exceptions.Abort, KeyboardInterrupt):
+        code = 130
+    except ConfigError as error:
+        code = _failed(str(error), EXIT_USAGE)
+    except RigError as error:
+        code = _failed(f"qstress: {error}", EXIT_ENVIRONMENT)
+    except BrokenPipeError:
+        code = 0
+    except Exception:
+        traceback.print_exc()
+        code = _failed("qstress: internal error; please report the lines above", EXIT_INTERNAL)
+    sys.exit(code)
+
+
+def _failed(message: str, code: int) -> int:
+    click.echo(message, err=True)
+    return code
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="qstress")
+def cli() -> None:
+    """Fuzz and soak-test live QEMU guests through their monitors."""
+
+
+for _command in (
+    *(soak, report, compare_recorded, runs, repro),
+    *(fuzz, reduce),
+    *(doctor, check, explain_dumps, build_qemu, firmware, config),
+):
+    cli.add_command(_command)

@@ -1,0 +1,43 @@
+"""What commands share: help that is quick, and usage errors that start nothing."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+
+from tests.cli.command import ROOT, qstress
+
+
+def test_help_and_version_import_nothing_heavy() -> None:
+    code = "import sys; sys.argv = ['qstress', '--help']\nfrom qstress.cli import main\n"
+    code += "try: main()\nexcept SystemExit: pass\n"
+    code += "print([m for m in ('pydantic', 'anyio', 'rich', 'sqlite3', 'yaml', 'asyncio') if m in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT)
+    assert done.stdout.splitlines()[-1] == "[]"
+    assert "soak" in done.stdout
+    assert qstress("--version").stdout.startswith("qstress, version ")
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("no-such-command",),
+        ("soak",),
+        ("soak", "-c", "/nonexistent.yaml"),
+        ("config", "check"),
+        ("config", "show", "a", "-c", "b"),
+        ("repro", "/nonexistent"),
+        ("report", "/nonexistent"),
+        ("compare", "/nonexistent"),
+        ("compare", "/nonexistent", "/nonexistent", "--force"),
+        ("build", "--out", "/nonexistent/out"),
+        ("build", "--source", "/nonexistent", "--out", "/nonexistent/out"),
+    ],
+)
+def test_bad_usage_is_2_and_starts_nothing(arguments: tuple[str, ...]) -> None:
+    done = qstress(*arguments)
+    assert done.returncode == 2
+    assert done.stdout == ""
+    assert done.stderr
