@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import click
@@ -94,7 +95,7 @@ def test_every_metric_with_its_labels() -> None:
 
 def test_every_file_of_the_evidence(tmp_path: Path) -> None:
     texts = {"story.txt": "", "timeline.svg": ""}
-    write_evidence(tmp_path / "1", result(1, LOST_INIT), evidence(), run_id="r", repro_script="", texts=texts)
+    write_evidence(tmp_path / "1", result(1, LOST_INIT), replace(evidence(), journal=b"{}\n"), run_id="r", repro_script="", texts=texts)
     told = {name for row in rows(section(TEXT, "Evidence")) for name in code(row[0])}
     assert told == {path.name for path in (tmp_path / "1").iterdir()}
 
