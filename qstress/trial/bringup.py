@@ -29,7 +29,7 @@ from qstress.trial.examine import ClosedLook, examine, examine_stall
 from qstress.trial.instrumented import InstrumentedGuest
 from qstress.trial.journal import Journal
 from qstress.trial.replies import Replies
-from qstress.trial.settings import about
+from qstress.trial.settings import trial_facts
 from qstress.trial.watch import Watch, WatchSettings
 
 #: How often it is asked, during a closer look, whether QEMU's process was stopped.
@@ -63,7 +63,7 @@ class Bringup:
             for i, spec in enumerate(trial.cell.stratum.hammers)
         ]
         self.watch = Watch(settings, log)
-        self.journal = Journal(settings, shape, log, about(trial))
+        self.journal = Journal(settings, shape, log, trial_facts(trial))
         self.look: ClosedLook | None = None
         self._todo: deque[WatchAction] = deque()
         self._wake_s = 0.0

@@ -27,7 +27,7 @@ from qstress.trial.context import (
 from qstress.trial.events import CountHealthy
 from qstress.trial.instrumented import InstrumentedGuest, instrumented_guest
 from qstress.trial.replies import HammerCounts
-from qstress.trial.result import evidence_of, exposure, result_of, rig_result
+from qstress.trial.result import bringup_duty_cycle, evidence_of, result_of, rig_result
 from qstress.trial.settings import makes_series, watch_settings
 from qstress.trial.watch import SERIES_OVER
 from qstress.verdict.limits import slowness
@@ -179,7 +179,7 @@ class _ProcessRun:
     def _finished(self, bringup: Bringup, counts: HammerCounts, log: Log | None) -> FinishedTrial:
         """Return what comes of a bring-up, with the window log as a second witness."""
         series = makes_series(bringup.trial)
-        duty_cycle = _exposure_over(log) if series or log is None else exposure(bringup, log)
+        duty_cycle = _exposure_over(log) if series or log is None else bringup_duty_cycle(bringup, log)
         bringup.hear(log)
         self._keep_journal(bringup)
         result = result_of(bringup, counts, run_began_s=self._context.run_began_s, duty_cycle=duty_cycle)

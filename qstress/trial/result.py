@@ -59,7 +59,7 @@ def rig_result(trial: Trial, error: RigError, *, entered_s: float, run_began_s: 
     )
 
 
-def exposure(bringup: Bringup, log: Log) -> float | None:
+def bringup_duty_cycle(bringup: Bringup, log: Log) -> float | None:
     """Return the duty cycle D of the window log from the begin of the bring-up, or its last reset, to its INIT."""
     decided_s = bringup.watch.times.decided_s or 0.0
     zero_ns = max(bringup.watch.zero_ns, bringup_began_ns(log, 0))

@@ -36,7 +36,7 @@ def makes_series(trial: Trial) -> bool:
     return firmware_of(shape).in_series(shape)
 
 
-def about(trial: Trial) -> dict[str, object]:
+def trial_facts(trial: Trial) -> dict[str, object]:
     """Return what a journal says of the trial it belongs to, beside its guest's shape."""
     return {
         "trial": trial.number, "seed": trial.seed, "build": trial.cell.build.name,

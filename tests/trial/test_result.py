@@ -16,7 +16,7 @@ from qstress.trial.bringup import Bringup
 from qstress.trial.examine import ClosedLook
 from qstress.trial.journal import rejudged
 from qstress.trial.replies import HammerCounts
-from qstress.trial.result import evidence_of, exposure, result_of, rig_result, states_over_time
+from qstress.trial.result import bringup_duty_cycle, evidence_of, result_of, rig_result, states_over_time
 from tests.interposer.test_windows import look
 from tests.samples import at_reset, running, seen, trial
 from tests.trial.fakes import Stage, staged
@@ -112,10 +112,10 @@ async def test_the_duty_cycle_counts_from_the_bring_up_or_its_last_reset_on() ->
         return Log(tuple(LogRecord(zero + us * 1000, vcpu, kind, value) for us, vcpu, kind, value in records))
 
     window = look(1, 500_000, 600_000)
-    assert exposure(bringup, at(*window)) == pytest.approx(0.1)
+    assert bringup_duty_cycle(bringup, at(*window)) == pytest.approx(0.1)
     reset = (250_000, 0, RecordKind.WRITE, 0x0909)
-    assert exposure(bringup, at(reset, *window)) == pytest.approx(0.1 / 0.75)
-    assert exposure(bringup, Log()) is None
+    assert bringup_duty_cycle(bringup, at(reset, *window)) == pytest.approx(0.1 / 0.75)
+    assert bringup_duty_cycle(bringup, Log()) is None
 
 
 def test_only_changes_of_the_vcpus_states_are_told() -> None:

@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from qstress.model import Cell, HammerSpec, Milestone, Trial
-from qstress.trial.settings import about, makes_series, watch_settings
+from qstress.trial.settings import makes_series, trial_facts, watch_settings
 from qstress.verdict.limits import Learned, Load, limits, slowness
 from tests.samples import MAX, build, stratum
 
@@ -51,4 +51,10 @@ def test_only_smpscan_that_is_reset_in_place_makes_a_series() -> None:
 
 
 def test_a_journal_says_whose_it_is() -> None:
-    assert about(trial(lost_ap=True)) == {"trial": 7, "seed": 1, "build": "stock", "hammer": "none", "injected": True}
+    assert trial_facts(trial(lost_ap=True)) == {
+        "trial": 7,
+        "seed": 1,
+        "build": "stock",
+        "hammer": "none",
+        "injected": True,
+    }
