@@ -95,7 +95,14 @@ def test_every_metric_with_its_labels() -> None:
 
 def test_every_file_of_the_evidence(tmp_path: Path) -> None:
     texts = {"story.txt": "", "timeline.svg": ""}
-    write_evidence(tmp_path / "1", result(1, LOST_INIT), replace(evidence(), journal=b"{}\n"), run_id="r", repro_script="", texts=texts)
+    write_evidence(
+        tmp_path / "1",
+        result(1, LOST_INIT),
+        replace(evidence(), journal=b"{}\n"),
+        run_id="r",
+        repro_script="",
+        texts=texts,
+    )
     told = {name for row in rows(section(TEXT, "Evidence")) for name in code(row[0])}
     assert told == {path.name for path in (tmp_path / "1").iterdir()}
 
