@@ -13,6 +13,7 @@ import click
 
 from qstress import __version__
 from qstress.cli.configs import config
+from qstress.cli.emulated import emulated_hosts
 from qstress.cli.fuzzing import fuzz, reduce
 from qstress.cli.host import build_qemu, check, doctor, explain_dumps, firmware
 from qstress.cli.options import EXIT_ENVIRONMENT, EXIT_INTERNAL, EXIT_USAGE
@@ -55,6 +56,6 @@ def cli() -> None:
 for _command in (
     *(soak, report, compare_recorded, runs, repro),
     *(fuzz, reduce),
-    *(doctor, check, explain_dumps, build_qemu, firmware, config),
+    *(doctor, check, explain_dumps, build_qemu, firmware, config, emulated_hosts),
 ):
     cli.add_command(_command)

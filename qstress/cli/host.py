@@ -8,11 +8,13 @@ from pathlib import Path
 
 import click
 
+from qstress.cli.emulated import host_option
 from qstress.cli.options import EXIT_ENVIRONMENT, format_option
 from qstress.errors import ConfigError
 
 
 @click.command()
+@host_option
 @format_option
 @click.argument("builds", nargs=-1)
 def doctor(builds: tuple[str, ...], form: str) -> int:
@@ -27,6 +29,7 @@ def doctor(builds: tuple[str, ...], form: str) -> int:
 
 
 @click.command()
+@host_option
 @click.option("--build", "binary", default="qemu-system-x86_64", show_default=True, help="the QEMU to look at")
 @click.option("--accel", type=click.Choice(["auto", "kvm", "tcg"]), default="auto", show_default=True)
 @click.option("--machine", default="pc", show_default=True)

@@ -9,21 +9,29 @@ from typing import TYPE_CHECKING
 import click
 
 from qstress import __version__
+from qstress.cli.emulated import host_option
 from qstress.cli.options import (
     coloured,
     file_argument,
     file_option,
     format_option,
+    load_with_overrides,
     one_config,
     report_option,
     run_argument,
     set_option,
-    settings_of_file,
     unsafe_option,
 )
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from qstress.config.schema import HostEntry
+    from qstress.config.settings import HostSettings, Settings
     from qstress.recorded.run import Recorded
+    from qstress.run.emulated import Place
+    from qstress.run.screen import Screen
+    from qstress.run.soak import Soak
 
 
 @click.command()
@@ -39,6 +47,7 @@ if TYPE_CHECKING:
     metavar="RUN",
     help="go on with this run; needs no -c",
 )
+@click.option("--host", metavar="this|emulated[:KERNEL]", help="where guests run: here, or on an emulated KVM host")
 @report_option
 @click.option("-q", "--quiet", is_flag=True, help="no progress")
 @click.option("-v", "--verbose", is_flag=True, help="a line for each trial")
@@ -51,30 +60,65 @@ def soak(
 
     FILE is a configuration, or the name of one that qstress ships."""
     import json
+
+    from qstress.config.resolve import resolve
+    from qstress.recorded.extend import settings_to_go_on
+    from qstress.run.emulated import may_try_again
+    from qstress.run.screen import Screen
+
+    screen = Screen(quiet=quiet, verbose=verbose, progress=not no_progress)
+    if resume is not None and not (file or option):
+        again = settings_to_go_on(resume, overrides, options)
+        entry: HostEntry | HostSettings | None = again.host
+
+        def settings_in(place: Place) -> Settings:
+            return again
+    else:
+        path = one_config(file, option)
+        loaded = load_with_overrides(path, overrides, options)
+        entry = loaded.host
+
+        def settings_in(place: Place) -> Settings:
+            base = path.absolute().parent
+            return resolve(loaded, kvm=place.kvm, cores=place.cores, base=base, host=place.settings)
+
+    hosts = 1
+    run, code = _soaked(entry, settings_in, resume, screen)
+    while may_try_again(run.error, hosts):
+        hosts += 1
+        screen.say(f"going on with {run.store.run_id} on a new emulated host ({hosts}): its open blocks are run again")
+        run, code = _soaked(entry, settings_in, run.store.path, screen)
+    if form == "github":
+        _tell_github(run.recorded())
+    else:
+        text = json.dumps(run.summary(), indent=1) if form == "json" else run.text(colour=coloured())
+        click.echo(text, nl=form == "json")
+    return code
+
+
+def _soaked(
+    host: HostEntry | HostSettings | None, settings_in: Callable[[Place], Settings], resume: Path | None, screen: Screen
+) -> tuple[Soak, int]:
+    """Run a soak, or go on with one, in one place; return it, done, and its exit code."""
     from contextlib import ExitStack
 
     import anyio
 
-    from qstress.config.kvm import probe
     from qstress.metrics.exporter import Exporter
-    from qstress.recorded.extend import settings_to_go_on
     from qstress.run import soak as job
-    from qstress.run.screen import Screen
+    from qstress.run.emulated import place_of
 
-    if resume is not None and not (file or option):
-        settings, kvm = settings_to_go_on(resume, overrides, options), probe()
-    else:
-        settings, kvm = settings_of_file(one_config(file, option), overrides, options)
-    screen = Screen(quiet=quiet, verbose=verbose, progress=not no_progress)
-    screen.say(f"qstress {__version__}: {settings.name}: {settings.accel_note}")
     with ExitStack() as stack:
+        place = stack.enter_context(place_of(host, screen.say))
+        settings = settings_in(place)
+        screen.say(f"qstress {__version__}: {settings.name}: {settings.accel_note}")
         exporter = stack.enter_context(
             Exporter(settings.metrics_listen, settings.metrics_textfile, settings.name, screen.say)
         )
         if exporter.url:
             screen.say(f"metrics: {exporter.url}")
         begin = job.start if resume is None else partial(job.resume, run=resume)
-        run = begin(settings, kvm, stack=stack, on_result=screen.on_result)
+        run = begin(settings, place.kvm, stack=stack, on_result=screen.on_result, place=place)
 
         async def followed() -> int:
             async with exporter.following(run.measured), screen.following(run):
@@ -83,14 +127,7 @@ def soak(
         code = anyio.run(followed)
         if run.error is not None:
             click.echo(f"qstress: {run.error}", err=True)
-        if form == "github":
-            _tell_github(run.recorded())
-        else:
-            click.echo(
-                json.dumps(run.summary(), indent=1) if form == "json" else run.text(colour=coloured()),
-                nl=form == "json",
-            )
-    return code
+    return run, code
 
 
 @click.command()
@@ -163,6 +200,7 @@ def runs(runs_dir: Path, form: str) -> int:
 
 
 @click.command()
+@host_option
 @click.argument("evidence", type=click.Path(path_type=Path))
 @click.option("--trials", type=click.IntRange(min=1), default=20, show_default=True)
 @click.option("--build", metavar="BIN", help="another QEMU to run it on")

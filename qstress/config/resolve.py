@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from qstress.config import binary, rules
 from qstress.config.schema import BuildEntry, Config, HammerEntry
-from qstress.config.settings import Compare, Gate, Settings, digest, resolved_document
+from qstress.config.settings import Compare, Gate, HostSettings, Settings, digest, resolved_document
 from qstress.config.tree import Loc, refusal
 from qstress.config.wording import problem_at
 from qstress.errors import ConfigError, RigError
@@ -28,8 +28,8 @@ __all__ = ["Compare", "Gate", "Settings", "digest", "resolve", "resolved_documen
 MAX_CELLS = 4096
 
 
-def resolve(config: Config, *, kvm: KvmFacts, cores: int, base: Path) -> Settings:
-    """Settle *config* on this host.
+def resolve(config: Config, *, kvm: KvmFacts, cores: int, base: Path, host: HostSettings | None = None) -> Settings:
+    """Settle *config* on this host, or on the emulated *host* whose KVM and cores are given then.
 
     :param kvm: what this host's KVM can do.
     :param cores: cores that qstress may use, at least 1.
@@ -38,6 +38,8 @@ def resolve(config: Config, *, kvm: KvmFacts, cores: int, base: Path) -> Setting
     :raises RigError: the host lacks what it asks for; reason ``no-kvm``, ``qemu-missing`` or ``not-qemu``.
     """
     accel, note = _accelerator(config, kvm)
+    if host is not None:
+        note += f" {host.wording}"
     placement = config.guest.placement if cores > 1 else "none"
     if placement != config.guest.placement:
         note += f"; WARNING: placement {config.guest.placement} needs two cores and there is one: none is used"
@@ -69,6 +71,7 @@ def resolve(config: Config, *, kvm: KvmFacts, cores: int, base: Path) -> Setting
         metrics_textfile=Path(metrics.textfile).expanduser() if metrics.textfile else None,
         accel_note=note,
         record_max_bytes=config.record.max_bytes,
+        host=host,
     )
 
 

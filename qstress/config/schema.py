@@ -257,6 +257,30 @@ class RecordEntry(Section):
     )
 
 
+class EmulatedEntry(Section):
+    """A KVM host in emulation (docs/background/emulated-hosts.md, "As qstress does it")."""
+
+    kernel: Text = Field("auto", description="auto: the distribution's default; a version such as 6.12; or a path")
+    cpus: Annotated[int, whole(1, 64)] = Field(2, description="its CPUs")
+    memory: units.Size = written("3G", "its memory")
+
+
+def _host_word(value: object) -> object:
+    """Turn ``emulated`` and ``emulated:KERNEL``, as ``--host`` takes them, into a mapping; ``this`` is None."""
+    if not isinstance(value, str):
+        return value
+    word, _, kernel = value.partition(":")
+    if value != "this" and word != "emulated":
+        raise wrong(f"{display(value)} is none of: this, emulated, emulated:KERNEL, {{emulated: …}}")
+    return None if word == "this" else {"emulated": {"kernel": kernel} if kernel else {}}
+
+
+class HostEntry(Section):
+    """Where the guests run, if not on this machine."""
+
+    emulated: EmulatedEntry = Field(description="on an emulated KVM host")
+
+
 class FuzzEntry(Section):
     """How the monitors of live guests are fuzzed."""
 
@@ -290,6 +314,9 @@ class Config(Section):
         [{"command": "info registers -a", "via": "hmp", "rate": "max"}],
         "the streams of commands, all at once; [] for none (a control)",
     )
+    host: Annotated[HostEntry | None, BeforeValidator(_host_word)] = Field(
+        None, description="where guests run: this machine by default; emulated: on a KVM host in emulation"
+    )
     churn: OneOrMore[units.Churn] = written(
         "none", "how QEMU's threads are moved between cores: none, 1000/s, 200 at pci; or a list (an axis)"
     )
@@ -317,6 +344,8 @@ SECTIONS: dict[tuple[str, ...], type[Section]] = {
     ("builds", "*", "inject"): InjectEntry,
     ("guest",): GuestEntry,
     ("hammer", "*"): HammerEntry,
+    ("host",): HostEntry,
+    ("host", "emulated"): EmulatedEntry,
     ("stop",): StopEntry,
     ("compare",): CompareEntry,
     ("gate",): GateEntry,

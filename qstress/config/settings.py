@@ -42,6 +42,27 @@ class Gate:
 
 
 @dataclass(frozen=True, slots=True)
+class HostSettings:
+    """An emulated host. ``kernel`` is as configured (auto, a version or a path), ``release`` and ``sha256`` what that
+    means here; ``qemu`` is the version of the QEMU that it runs in."""
+
+    kernel: str
+    cpus: int
+    memory_bytes: int
+    release: str
+    sha256: str
+    qemu: str
+
+    @property
+    def wording(self) -> str:
+        """What a person must know of numbers made there, in one clause."""
+        return (
+            f"on an emulated host: kernel {self.release} (sha256 {self.sha256[:12]}) run by QEMU {self.qemu}'s TCG; "
+            "KVM (SVM) and SMM are real, the timing is not a machine's"
+        )
+
+
+@dataclass(frozen=True, slots=True)
 class Settings:
     """A configuration resolved on this host: everything a campaign needs to know."""
 
@@ -60,6 +81,7 @@ class Settings:
     metrics_textfile: Path | None
     accel_note: str
     record_max_bytes: int | None = None  # of evidence; None: any number
+    host: HostSettings | None = None  # None: this machine
 
     @property
     def asked_classes(self) -> tuple[FindingClass, ...] | None:
@@ -80,11 +102,14 @@ def digest(settings: Settings) -> str:
     """Return the SHA-256, in hex, of what makes two runs the same experiment.
 
     Where a run is recorded, how much of its evidence is kept and where its metrics go do not count, nor does the note
-    on the accelerator, whose wording is the host's. Lanes do: they change the rates (design.md, decision 10).
+    on the accelerator, whose wording is the host's. Lanes do: they change the rates (design.md, decision 10), and so
+    does an emulated host: its numbers are not mixed with those of another host.
     """
     kept = {key: value for key, value in resolved_document(settings).items() if key not in left_out_of_digest()}
     if isinstance(asked := kept["compare"], dict) and asked["classes"] is None:
         del asked["classes"]  # runs recorded before it could be asked are the same experiment
+    if kept["host"] is None:
+        del kept["host"]  # as before there were emulated ones
     text = json.dumps(kept, sort_keys=True, separators=(",", ":"), allow_nan=False)
     return hashlib.sha256(text.encode()).hexdigest()
 

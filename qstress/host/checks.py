@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import errno
 import os
+import platform
 import resource
 import shutil
 import subprocess
@@ -19,6 +20,7 @@ from typing import Literal
 from qstress.config import binary
 from qstress.config.kvm import KvmFacts
 from qstress.errors import RigError
+from qstress.host.facts import EMULATED_HOST, emulated_host
 from qstress.host.sandbox import has_sandbox
 from qstress.interposer.build import library
 from qstress.model import Build
@@ -38,6 +40,13 @@ class Check:
     status: Status
     detail: str
     remedy: str = ""
+
+
+def emulated(path: Path = EMULATED_HOST) -> Iterator[Check]:
+    """Say that this is an emulated host, where it is one."""
+    if about := emulated_host(path):
+        kernel, outer = str(about.get("kernel_sha256", ""))[:12], about.get("qemu_version")
+        yield Check("host", "ok", f"emulated by QEMU {outer}: kernel {platform.release()} (sha256 {kernel})")
 
 
 def qemus(names: Sequence[str]) -> Iterator[Check]:

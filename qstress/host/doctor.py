@@ -46,6 +46,7 @@ def examine_host(builds: Sequence[str] = (), *, places: HostPaths | None = None)
     places = places or HostPaths()
     kvm = probe(places.kvm, modules=places.modules, cpuinfo=places.cpuinfo)
     found = (
+        *checks.emulated(),
         Check("python", "ok", platform.python_version()),
         *checks.qemus(list(dict.fromkeys((DEFAULT_QEMU, *builds)))),
         checks.setpriv(),

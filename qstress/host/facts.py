@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import platform
 from dataclasses import asdict
@@ -9,6 +10,18 @@ from pathlib import Path
 
 from qstress.config.kvm import KvmFacts
 from qstress.observe.usage import memory_bytes
+
+#: Where an emulated host says that it is one, and what it runs in; there is none elsewhere.
+EMULATED_HOST = Path("/run/qstress-emulated.json")
+
+
+def emulated_host(path: Path = EMULATED_HOST) -> dict[str, object] | None:
+    """Return what this emulated host runs in: its kernel's sha256, outer QEMU and size; None where it is none."""
+    try:
+        about = json.loads(path.read_bytes())
+    except (OSError, ValueError):
+        return None
+    return about if isinstance(about, dict) else None
 
 
 def host_facts(kvm: KvmFacts) -> dict[str, object]:
@@ -22,6 +35,7 @@ def host_facts(kvm: KvmFacts) -> dict[str, object]:
         "loadavg": list(os.getloadavg()),
         "python": platform.python_version(),
         "kvm": asdict(kvm),
+        **({"emulated": about} if (about := emulated_host()) else {}),
     }
 
 

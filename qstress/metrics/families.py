@@ -109,6 +109,7 @@ def _facts(now: Snapshot) -> Iterator[Metric]:
     yield build_info
     run_info = InfoMetricFamily("qstress_run", "The run: its folder, its accelerator and what KVM it has.")
     facts = {"run": progress.run, "accel": now.accel, "kvm": progress.kvm or "none"}
+    facts["host"] = "emulated" if progress.emulated else "this"
     nested = {None: "unknown", True: "true", False: "false"}[progress.nested]
     run_info.add_metric([], {"config": now.config, **facts, "nested": nested})
     yield run_info

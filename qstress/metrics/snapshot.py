@@ -31,8 +31,9 @@ DETECTION_BUCKETS_S = (0.5, 1.0, 2.0, 3.0, 5.0, 7.5, 10.0, 15.0, 20.0, 30.0, 60.
 
 #: The ``reason`` label of ``qstress_rig_errors_total``: every reason that qstress gives; whatever else is ``rig``.
 RIG_REASONS = (
-    "cache", "churn", "compile", "disk-full", "firmware", "inject", "metrics", "no-compiler", "no-kvm", "no-log",
-    "no-monitor", "no-sandbox", "not-qemu", "placement", "qemu-missing", "qemu-start", "rig", "spawn", "store",
+    "cache", "churn", "compile", "disk-full", "emulated-host", "firmware", "inject", "kernel", "metrics", "no-compiler",
+    "no-kvm", "no-log", "no-monitor", "no-sandbox", "not-qemu", "placement", "qemu-missing", "qemu-start", "rig",
+    "spawn", "store",
 )  # fmt: skip
 
 
@@ -67,7 +68,8 @@ class Progress:
     """What a tally does not know. Times are Unix seconds, 0 for what has not happened yet.
 
     ``kvm`` is vmx, svm, pvm or other (None: no KVM), ``nested`` whether the host itself is a guest, ``rig_reason``
-    why the rig ended the run (empty: it did not), ``extended`` whether its stop rule was changed on the way.
+    why the rig ended the run (empty: it did not), ``extended`` whether its stop rule was changed on the way,
+    ``emulated`` whether guests run on an emulated host.
     """
 
     run: str
@@ -80,6 +82,7 @@ class Progress:
     verdict: RunVerdict
     rig_reason: str = ""
     extended: bool = False
+    emulated: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,6 +13,9 @@ from pathlib import Path
 from qstress.model import ThreadUsage
 from qstress.verdict.limits import Load
 
+#: In an emulated host: the share of time that the machine beneath takes from it, which no counter of its kernel shows.
+STOLEN = Path("/run/qstress-stolen")
+
 
 @dataclass(frozen=True, slots=True)
 class UsageSample:
@@ -157,11 +160,12 @@ def load_since(since: CpuTimes) -> Load:
     some = re.search(r"^some avg10=([\d.]+)", _text(Path("/proc/pressure/cpu")))
     now = cpu_times()
     ticks = now.total - since.total
+    beneath = _text(STOLEN)
     return Load(
         cores=len(os.sched_getaffinity(0)),
         runnable=max(0, int(runnable) - 1) if runnable.isdigit() else 0,
         waiting=float(some[1]) / 100 if some else 0.0,
-        stolen=max(0.0, (now.stolen - since.stolen) / ticks) if ticks > 0 else 0.0,
+        stolen=float(beneath) if beneath else max(0.0, (now.stolen - since.stolen) / ticks) if ticks > 0 else 0.0,
     )
 
 

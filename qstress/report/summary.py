@@ -150,8 +150,9 @@ def _bug(bug: Bug, facts: RunFacts) -> dict[str, object]:
 
 
 def _host(facts: RunFacts) -> dict[str, object]:
-    """Return where guests ran: this machine."""
-    return {"kind": "this", "name": "this", "kernel": str(facts.host.get("kernel", "unknown"))}
+    """Return where guests ran: this machine, or an emulated host."""
+    kind = "emulated" if facts.host.get("emulated") else "this"
+    return {"kind": kind, "name": kind, "kernel": str(facts.host.get("kernel", "unknown"))}
 
 
 def _comparison(comparison: Comparison) -> dict[str, object]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from qstress.config.settings import Settings
@@ -20,6 +20,8 @@ from qstress.trial.context import Coordinator, EvidenceQuota, FinishedTrial, Tri
 from qstress.trial.process_run import run_process
 from qstress.verdict.limits import Learned
 
+#: Runs trials of one cell and tells a coordinator: :func:`qstress.trial.process_run.run_process`, here or elsewhere.
+RunProcess = Callable[[Sequence[Trial], TrialContext, Coordinator], Awaitable[None]]
 #: The environment variable that names a folder for the journals of all trials, not only of findings.
 JOURNALS_VARIABLE = "QSTRESS_JOURNALS"
 
@@ -45,12 +47,15 @@ class SoakRunner:
 
     :param on_kicks: told, per cell index, what moved and kicked the vCPUs of each QEMU.
     :param live_trials: knows which trials are alive, for the host's kernel log.
+    :param elsewhere: runs them, if not this process does.
     :raises RigError: the interposer is asked for and cannot be built.
     """
 
     def __init__(
-        self, settings: Settings, store: RunStore, on_kicks: Callable[[int, StormCount], None], live_trials: LiveTrials
-    ) -> None:
+        self, settings: Settings, store: RunStore, on_kicks: Callable[[int, StormCount], None],
+        live_trials: LiveTrials, elsewhere: RunProcess | None = None,
+    ) -> None:  # fmt: skip
+        self._elsewhere = elsewhere
         self._env: Mapping[str, Mapping[str, str]] = {
             build.name: interposer.environment(build) for build in settings.builds
         }
@@ -66,7 +71,7 @@ class SoakRunner:
         cell_index = trials[0].cell_index
         memory = self._cells.setdefault(cell_index, CellMemory())
         listener = _RunCoordinator(memory, self._on_kicks, self._live_trials, deliver)
-        await run_process(trials, self._context(trials[0], lane, memory), listener)
+        await (self._elsewhere or run_process)(trials, self._context(trials[0], lane, memory), listener)
 
     def _context(self, first: Trial, lane: int, memory: CellMemory) -> TrialContext:
         began_s, since = self._began

@@ -23,6 +23,7 @@ from qstress import __version__
 from qstress.config.binary import provenance
 from qstress.config.kvm import KvmFacts
 from qstress.config.settings import Settings, digest, resolved_document
+from qstress.emulated.host import HostLost
 from qstress.errors import INTERRUPTED_EXIT, ConfigError, RigError
 from qstress.firmware import firmware_of
 from qstress.host.facts import host_facts
@@ -30,7 +31,7 @@ from qstress.hostlog.findings import HostFinding, reports_text
 from qstress.interposer import build as interposer
 from qstress.metrics.snapshot import Progress, RunVerdict, Snapshot, snapshot
 from qstress.model import Build, Evidence, TrialResult
-from qstress.observe.hostlog import HostLog
+from qstress.observe.hostlog import KMSG, HostLog
 from qstress.plan.schedule import Plan
 from qstress.recorded.extend import is_extended, other_changes, run_extended
 from qstress.recorded.history import last_good
@@ -46,6 +47,7 @@ from qstress.report.summary import RunFacts, summary
 from qstress.report.text import run_text
 from qstress.report.timeline import of, svg
 from qstress.run.campaign import Campaign, Reason, StopRule
+from qstress.run.emulated import Place
 from qstress.run.runner import SoakRunner
 from qstress.stats.compare import Comparison
 from qstress.stats.tally import Tally
@@ -54,6 +56,8 @@ from qstress.store.write import EvidenceRules, RunStore, call_qstress
 
 #: Where a run's folder keeps what the host's kernel complained of.
 HOST_KERNEL_FILE = "host-kernel.txt"
+#: Where it keeps the last words of an emulated host that was lost.
+HOST_CONSOLE_FILE = "emulated-host-console.txt"
 
 
 @dataclass(slots=True)
@@ -72,6 +76,7 @@ class Soak:
     past: PastRun | None = None  # the newest earlier run of the same configuration that passed, for the gate
     last_trial_s: float = 0.0  # Unix time; 0: none has ended yet
     ended_s: float = 0.0  # Unix time; 0: it runs
+    place: Place | None = None  # where its trials run; None: here
     stopped_by: signal.Signals | None = None
     error: RigError | None = None
     open_findings: dict[int, tuple[TrialResult, str | None]] = field(default_factory=dict)  # of unfinished blocks
@@ -124,6 +129,8 @@ class Soak:
     def _write_reports(self) -> None:
         if self.host_findings:
             self.store.write_report(HOST_KERNEL_FILE, reports_text(self.host_findings))
+        if isinstance(self.error, HostLost):
+            self.store.write_report(HOST_CONSOLE_FILE, "\n".join([str(self.error), "", *self.error.console, ""]))
         self.store.write_summary(self.summary())
         self.totals.keep(self.store, at_once=True)
         for name, content in files_of(self.recorded()).items():
@@ -169,7 +176,7 @@ class Soak:
             finished=datetime.now(UTC).isoformat(timespec="seconds") if reason else None,
             reason=(reason or Reason.INTERRUPTED).value,
             exit_code=self.exit_code,
-            host=host_facts(self.kvm),
+            host=self.place.facts if self.place else host_facts(self.kvm),
             lanes=self.settings.lanes,
             kvm=self.kvm.kind,
             nested=self.kvm.nested,
@@ -183,7 +190,8 @@ class Soak:
     def text(self, *, colour: bool = False) -> str:
         """Return the summary for a person; *colour*: as ANSI terminals have it."""
         log = self.host_log.document()
-        return run_text(self.facts(), self.tally, self.comparisons, self.gate, host_log=log, colour=colour)
+        said = run_text(self.facts(), self.tally, self.comparisons, self.gate, host_log=log, colour=colour)
+        return f"{said.rstrip()}; {self.settings.host.wording}\n" if self.settings.host else said
 
     def measured(self) -> Snapshot:
         """Return what the metrics show of this run as things stand."""
@@ -198,6 +206,7 @@ class Soak:
             verdict=RunVerdict.of(self.exit_code) if self.ended_s else RunVerdict.RUNNING,
             rig_reason=self.error.reason if self.error else "",
             extended=self.extended,
+            emulated=self.settings.host is not None,
         )
         return snapshot(self.settings, self.tally, progress)
 
@@ -212,10 +221,12 @@ class Soak:
 
 
 def start(
-    settings: Settings, kvm: KvmFacts, *, stack: ExitStack, on_result: Callable[[TrialResult, str | None], None]
-) -> Soak:
+    settings: Settings, kvm: KvmFacts, *, stack: ExitStack, on_result: Callable[[TrialResult, str | None], None],
+    place: Place | None = None,
+) -> Soak:  # fmt: skip
     """Make the folder of a new run and everything that is needed to run it.
 
+    :param place: where its trials run, if not here.
     :param stack: closes the run's files when it is left.
     :raises RigError: the host cannot do it (no compiler for the interposer, the runs folder cannot be written).
     """
@@ -224,7 +235,7 @@ def start(
         "qstress": __version__,
         "config": resolved_document(settings),
         "sha256": digest(settings),
-        "host": host_facts(kvm),
+        "host": place.facts if place else host_facts(kvm),
         "builds": {build.name: _provenance(build) for build in settings.builds},
     }
     store = stack.enter_context(
@@ -232,7 +243,7 @@ def start(
             settings.runs_dir, settings.name, run, now=started, token=secrets.token_hex(3), rules=_rules(settings)
         )
     )
-    return _wire(settings, kvm, store, started, on_result)
+    return _wire(settings, kvm, store, started, on_result, place)
 
 
 def resume(
@@ -242,6 +253,7 @@ def resume(
     run: Path,
     stack: ExitStack,
     on_result: Callable[[TrialResult, str | None], None],
+    place: Place | None = None,
 ) -> Soak:
     """Go on with a run, whether it was killed, interrupted or came to its end: finished blocks count, the open one is
     run again. Its stop rule becomes that of *settings*.
@@ -256,7 +268,7 @@ def resume(
         longer = run_extended(record.run, before, settings) if digest(before) != digest(settings) else record.run
         if longer is not record.run:
             store.write_run(longer)
-        soak = _wire(settings, kvm, store, datetime.fromisoformat(str(record.run["started"])), on_result)
+        soak = _wire(settings, kvm, store, datetime.fromisoformat(str(record.run["started"])), on_result, place)
         soak.extended = is_extended(longer)
         soak.totals.restore(record, soak.plan)
         soak.campaign.first_block = record.next_block()
@@ -291,7 +303,7 @@ def _rules(settings: Settings) -> EvidenceRules:
 
 def _wire(
     settings: Settings, kvm: KvmFacts, store: RunStore, started: datetime,
-    on_result: Callable[[TrialResult, str | None], None],
+    on_result: Callable[[TrialResult, str | None], None], place: Place | None,
 ) -> Soak:  # fmt: skip
     plan = Plan(settings.builds, settings.strata, settings.seed)
     totals = RunTotals(settings, plan)
@@ -314,9 +326,12 @@ def _wire(
         duration_s=settings.stop_duration_s,
         decided=lambda: settings.stop_decided and answered(tally, settings.compare, settings.gate),
     )
-    host_log = HostLog(lambda finding: None)
-    runner = SoakRunner(settings, store, tally.add_kicks, host_log.live_trials)
+    host_log = HostLog(lambda finding: None, place.kernel_log if place else KMSG)
+    elsewhere = place.run_process if place else None
+    runner = SoakRunner(settings, store, tally.add_kicks, host_log.live_trials, elsewhere)
     campaign = Campaign(plan, runner, store, stop, settings.lanes, finished, counted)
-    soak = Soak(settings, kvm, store, plan, totals, campaign, started, host_log, open_findings=open_findings)
+    soak = Soak(
+        settings, kvm, store, plan, totals, campaign, started, host_log, open_findings=open_findings, place=place
+    )
     soak.past = last_good(settings, store.path.parent, store.run_id)
     return soak

@@ -63,7 +63,7 @@ def test_set_reaches_lists_and_quoted_names() -> None:
             {"QSTRESS_": "1"},
             (
                 'environment QSTRESS_: "": unknown key; known here: version, name, builds, guest, hammer, '
-                "churn, stop, compare, gate, observe, lanes, seed, runs_dir, record, metrics, fuzz"
+                "host, churn, stop, compare, gate, observe, lanes, seed, runs_dir, record, metrics, fuzz"
             ),
         ),
         (

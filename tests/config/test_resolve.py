@@ -306,11 +306,11 @@ def test_the_shipped_configurations_mean_something_anywhere(folder: Path, path: 
     config = load_config(path, environ={})
     settings = resolve(config, kvm=kvm, cores=2, base=path.parent)
     for build, entry in zip(settings.builds, config.builds.values(), strict=True):
-        injected = entry.inject.lost_ap if entry.inject and not kvm.usable else 0.0
-        assert build.lost_ap_share == injected
-        assert build.fix_imitated == (kvm.usable and entry.smm_writeback == "reset-only")
-        told = Smm.PRETENDED if entry.kvm_smm == "auto" else Smm.NONE
         on_kvm = kvm.usable and config.guest.accel != "tcg"
+        injected = entry.inject.lost_ap if entry.inject and not on_kvm else 0.0
+        assert build.lost_ap_share == injected
+        assert build.fix_imitated == (on_kvm and entry.smm_writeback == "reset-only")
+        told = Smm.PRETENDED if entry.kvm_smm == "auto" else Smm.NONE
         assert build.smm is ({KVM: Smm.REAL, NO_SMM: told}[kvm] if on_kvm else Smm.NONE)
     assert settings.lanes == 1
 

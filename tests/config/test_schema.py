@@ -252,3 +252,25 @@ def test_the_patterns_of_the_json_schema_fit_the_shipped_files(path: Path) -> No
     written = file["hammer"][0]["rate"]
     for rate in written if isinstance(written, list) else [written]:
         assert re.search(document["$defs"]["HammerEntry"]["properties"]["rate"]["anyOf"][0]["pattern"], rate)
+
+
+@pytest.mark.parametrize(
+    ("written", "kernel"),
+    [
+        ("emulated", "auto"),
+        ("emulated:6.12", "6.12"),
+        ({"emulated": {"kernel": "/k/vmlinuz", "cpus": 4}}, "/k/vmlinuz"),
+    ],
+)
+def test_an_emulated_host(written: object, kernel: str) -> None:
+    host = Config.model_validate({**MINIMAL, "host": written}).host
+    assert host is not None
+    assert host.emulated.kernel == kernel
+    assert host.emulated.memory == 3 << 30
+
+
+def test_this_machine_is_no_emulated_host_and_nothing_else_is_one() -> None:
+    assert Config.model_validate({**MINIMAL, "host": "this"}).host is None
+    ((loc, words),) = refused(host="moon")
+    assert loc == ("host",)
+    assert "none of: this, emulated" in words

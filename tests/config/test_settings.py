@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from qstress.config.settings import Compare, Gate, Settings, digest, left_out_of_digest, resolved_document
+from qstress.config.settings import Compare, Gate, HostSettings, Settings, digest, left_out_of_digest, resolved_document
 from qstress.model import Accel, Build, FindingClass, HammerSpec, Milestone, Rate, Shape, Smm, Stratum
 
 BUILD = Build("stock", "/q", "7.2.22", "ab", args=("-x",), env=(("A", "b"),), smm=Smm.PRETENDED)
@@ -60,16 +60,16 @@ def test_the_resolved_document_is_json() -> None:
     ],
 )
 def test_what_the_digest_leaves_out(change: dict[str, Any]) -> None:
-    assert digest(dataclasses.replace(SETTINGS, **change)) == digest(SETTINGS)
+    assert digest(replace(SETTINGS, **change)) == digest(SETTINGS)
 
 
 @pytest.mark.parametrize(
     "change",
     [
         {"name": "m"},
-        {"builds": (dataclasses.replace(BUILD, sha256="cd"),)},
-        {"builds": (dataclasses.replace(BUILD, lost_ap_share=0.5),)},
-        {"strata": (dataclasses.replace(STRATUM, hammers=()),)},
+        {"builds": (replace(BUILD, sha256="cd"),)},
+        {"builds": (replace(BUILD, lost_ap_share=0.5),)},
+        {"strata": (replace(STRATUM, hammers=()),)},
         {"stop_trials": None},
         {"stop_duration_s": 2.0},
         {"stop_decided": False},
@@ -80,7 +80,7 @@ def test_what_the_digest_leaves_out(change: dict[str, Any]) -> None:
     ],
 )
 def test_what_the_digest_covers(change: dict[str, Any]) -> None:
-    assert digest(dataclasses.replace(SETTINGS, **change)) != digest(SETTINGS)
+    assert digest(replace(SETTINGS, **change)) != digest(SETTINGS)
 
 
 def test_the_digest_is_a_sha256() -> None:
@@ -101,9 +101,17 @@ def test_not_to_ask_about_classes_is_the_experiment_it_always_was() -> None:
     plain = Compare("stock", ("fixed",), 1e-6, 0.95)
     document = json.loads(json.dumps(resolved_document(replace(SETTINGS, compare=plain))))
     assert document["compare"].pop("classes") is None
+    assert document.pop("host") is None, "nor had those recorded before there were emulated hosts"
     kept = {key: value for key, value in document.items() if key not in left_out_of_digest()}
     text = json.dumps(kept, sort_keys=True, separators=(",", ":"))
     assert digest(replace(SETTINGS, compare=plain)) == hashlib.sha256(text.encode()).hexdigest()
     assert digest(replace(SETTINGS, compare=replace(plain, classes=(FindingClass.CRASH,)))) != digest(
         replace(SETTINGS, compare=plain)
     )
+
+
+def test_an_emulated_host_is_another_experiment_and_so_is_another_kernel() -> None:
+    host = HostSettings("auto", 2, 3 << 30, "6.1.0-57-amd64", "0" * 64, "7.2.22")
+    other = replace(host, release="6.12.117+deb12-amd64", sha256="1" * 64)
+    assert len({digest(replace(SETTINGS, host=each)) for each in (None, host, other)}) == 3
+    assert "6.1.0-57-amd64 (sha256 000000000000) run by QEMU 7.2.22" in host.wording

@@ -73,7 +73,7 @@ def test_exit_codes() -> None:
 def test_every_key_of_the_configuration(place: tuple[str, ...]) -> None:
     text = section(TEXT, "Configuration")
     keys = [field.alias or name for name, field in SECTIONS[place].model_fields.items()]
-    above = "" if place in ((), ("guest",), ("hammer", "*")) or place[0] == "builds" else f"{place[0]}."
+    above = "" if place in ((), ("guest",), ("hammer", "*")) or place[0] == "builds" else f"{'.'.join(place)}."
     told = {word for row in rows(text) for cell in row for word in code(cell)}
     inside = " ".join(told)
     missing = [key for key in keys if f"{above}{key}" not in told and not re.search(rf"\{{{key}: ", inside)]

@@ -188,3 +188,12 @@ def test_kernel_log(tmp_path: Path) -> None:
     log.unlink()
     log.touch()
     assert checks.kernel_log(log) == Check("kernel log", "ok", f"{log} can be read")
+
+
+def test_an_emulated_host_is_told(tmp_path: Path) -> None:
+    place = tmp_path / "about.json"
+    assert list(checks.emulated(place)) == []
+    place.write_text('{"qemu_version": "7.2.22", "kernel_sha256": "0123456789abcdef"}')
+    (check,) = checks.emulated(place)
+    assert check.detail.startswith("emulated by QEMU 7.2.22: kernel ")
+    assert "(sha256 0123456789ab)" in check.detail

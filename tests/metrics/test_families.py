@@ -19,7 +19,7 @@ from tests.stats.samples import LOST, OK, REPLAYED, build, cells, feed, feed_run
 #: interface.md, "Metrics", and what issues added: the labels of each.
 INTERFACE = {
     "qstress_build_info": {"version"},
-    "qstress_run_info": {"config", "run", "accel", "kvm", "nested"},
+    "qstress_run_info": {"config", "run", "accel", "kvm", "host", "nested"},
     "qstress_trials_total": {"config", "build", "smp", "outcome"},
     "qstress_hangs_total": {"config", "build", "smp", "class"},
     "qstress_hang_ratio": {"config", "build", "smp"},

@@ -154,3 +154,11 @@ def test_a_process_has_its_programs_name() -> None:
         sleeper.kill()
         sleeper.wait()
     assert usage.process_name(2**22 - 1) == ""
+
+
+def test_on_an_emulated_host_the_machine_beneath_says_what_it_takes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(usage, "STOLEN", tmp_path / "stolen")
+    (tmp_path / "stolen").write_text("0.250")
+    assert usage.load_since(usage.cpu_times()).stolen == 0.25

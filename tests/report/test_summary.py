@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shlex
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -275,3 +276,10 @@ def test_six_significant_digits() -> None:
     assert rounded(1 / 3) == 0.333333
     assert rounded(5.2102747e-7) == 5.21027e-07
     assert rounded(None) is None
+
+
+def test_a_cell_says_that_its_host_is_emulated() -> None:
+    host = {"kernel": "6.1.0-57-amd64", "emulated": {"qemu_version": "7.2.22"}}
+    content: Any = summary(replace(FACTS, host=host), Tally(cells(build("stock"), build("fixed"))))
+    assert content["host"] == host
+    assert {cell["host"]["kind"] for cell in content["cells"]} == {"emulated"}

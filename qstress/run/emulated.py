@@ -1,0 +1,128 @@
+"""A soak whose trials run on an emulated host, while plan, store, statistics, signals and reports stay on this machine.
+
+So the run's folder is an ordinary one: SQLite's WAL cannot live on 9p ("disk I/O error": it maps shared memory there),
+and a finding is on this machine's disk before the next trial begins inside, whatever becomes of the host.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any
+
+from qstress.config.binary import qemu_version
+from qstress.config.kvm import KvmFacts, probe
+from qstress.config.schema import HostEntry
+from qstress.config.settings import HostSettings
+from qstress.emulated.command import Machine
+from qstress.emulated.fetch import find
+from qstress.emulated.host import EmulatedHost, HostLost, Streams, booted
+from qstress.errors import RigError
+from qstress.host.facts import host_facts
+from qstress.observe.hostlog import KMSG
+from qstress.run.remote import RemoteTrials
+from qstress.run.runner import RunProcess
+
+QEMU = "qemu-system-x86_64"
+#: In so many hosts, one after the other, a soak is tried before it is given up.
+MOST_HOSTS = 5
+_END_S = 3.0
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where trials run: what KVM can do there, on how many cores, what is recorded of it, how a process-run is run
+    there (None: by this process), and where its kernel's log is read. ``settings`` is None on this machine."""
+
+    kvm: KvmFacts
+    cores: int
+    facts: Mapping[str, object]
+    run_process: RunProcess | None = None
+    kernel_log: Path = KMSG
+    settings: HostSettings | None = None
+
+
+def this_machine() -> Place:
+    """Return this machine as the place where trials run."""
+    kvm = probe()
+    return Place(kvm, len(os.sched_getaffinity(0)), host_facts(kvm))
+
+
+@contextmanager
+def place_of(entry: HostEntry | HostSettings | None, say: Callable[[str], None]) -> Iterator[Place]:
+    """Return where trials run: this machine (None), or an emulated host, which is booted and ends with the block.
+
+    :param say: told what happens, for people.
+    :raises RigError: the host cannot be had; :class:`~qstress.emulated.host.HostLost`: it died before it was up.
+    """
+    if entry is None:
+        yield this_machine()
+        return
+    size = entry.emulated if isinstance(entry, HostEntry) else entry
+    memory_bytes = size.memory_bytes if isinstance(size, HostSettings) else size.memory
+    kernel, machine = find(size.kernel, say), Machine(size.cpus, memory_bytes)
+    say(f"booting an emulated host: kernel {kernel.release}")
+    with booted(kernel, machine, qemu=QEMU) as host:
+        facts, version = host.facts(), qemu_version(Path(host.qemu), {})
+        settings = HostSettings(size.kernel, size.cpus, memory_bytes, kernel.release, kernel.sha256, version)
+        with _serving(host) as (trials, kernel_log):
+            yield Place(_kvm(facts), size.cpus, facts, trials.run_process, kernel_log, settings)
+
+
+def _kvm(facts: Mapping[str, object]) -> KvmFacts:
+    """Return what KVM can do in a host, from what that says of itself."""
+    told: Any = facts["kvm"]
+    known = {each.name for each in fields(KvmFacts)}
+    return KvmFacts(**{key: value for key, value in told.items() if key in known})
+
+
+@contextmanager
+def _serving(host: EmulatedHost) -> Iterator[tuple[RemoteTrials, Path]]:
+    """Have *host* serve trials, from a thread; yield them, and where the records of its kernel's log come out."""
+    to_server, from_us = os.pipe()
+    to_us, from_server = os.pipe()
+    log_out, log_in = os.pipe()
+    os.set_blocking(log_in, False)
+    died: list[RigError] = []
+
+    def on_kernel(record: bytes) -> None:
+        with suppress(OSError):  # nobody reads fast enough: a gap in the sequence numbers tells
+            os.write(log_in, record)
+
+    def serve() -> None:
+        try:
+            argv = [sys.executable, "-m", "qstress.run.served"]
+            status = host.execute(argv, Streams(to_server, from_server, 2))
+            died.append(RigError(f"the server of trials ended with status {status}", reason="emulated-host"))
+        except RigError as error:
+            died.append(error)
+        finally:
+            os.close(from_server)  # whoever waits for it, or writes to it, learns that it is gone
+            os.close(to_server)
+
+    def why_gone() -> RigError:
+        thread.join()
+        return died[0]
+
+    host.on_kernel = on_kernel
+    thread = threading.Thread(target=serve, name="emulated-host", daemon=True)
+    thread.start()
+    try:
+        yield RemoteTrials(to_us, from_us, why_gone), Path(f"/dev/fd/{log_out}")
+    finally:
+        os.close(from_us)  # the server ends with its input
+        thread.join(_END_S)
+        host.kill()
+        thread.join()
+        for fd in (to_us, log_out, log_in):
+            os.close(fd)
+
+
+def may_try_again(error: RigError | None, hosts: int) -> bool:
+    """Return whether a soak that ended with *error*, in its *hosts*-th host, goes on in a new one."""
+    return isinstance(error, HostLost) and hosts < MOST_HOSTS

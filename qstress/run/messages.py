@@ -1,0 +1,121 @@
+"""What a soak and whoever runs its trials elsewhere tell each other: pickled values, each with its length before it.
+
+Only qstress's own values and plain ones are taken: what comes from an emulated host is as trusted as the guests that
+are otherwise run here, and no more.
+"""
+
+from __future__ import annotations
+
+import io
+import pickle
+import struct
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+
+from qstress.model import StormCount, Trial
+from qstress.trial.context import FinishedTrial, TrialContext
+
+_LENGTH = struct.Struct("!I")
+_PLAIN = {
+    "builtins": {"set", "frozenset", "complex", "bytearray"},
+    "collections": {"Counter", "OrderedDict", "deque", "defaultdict"},
+    "_codecs": {"encode"},
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """Run these trials, all of one cell; ``age_s`` is how long ago the soak began."""
+
+    number: int
+    trials: Sequence[Trial]
+    context: TrialContext
+    age_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class Taken:
+    """What was sent is kept; whether to go on."""
+
+    number: int
+    go_on: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Began:
+    """A trial of run ``number`` began, on the QEMU with this process id."""
+
+    number: int
+    trial: Trial
+    pid: int
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """That trial is over."""
+
+    number: int
+    trial: Trial
+
+
+@dataclass(frozen=True, slots=True)
+class Kicked:
+    """What kicked the vCPUs of one QEMU of a cell."""
+
+    number: int
+    cell_index: int
+    count: StormCount
+
+
+@dataclass(frozen=True, slots=True)
+class Finished:
+    """These trials are finished; ``waits``: nothing goes on there until they are :class:`Taken`."""
+
+    number: int
+    trials: Sequence[FinishedTrial]
+    waits: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Over:
+    """All that was wanted of run ``number`` is done, or, with ``error``, qstress itself failed there."""
+
+    number: int
+    error: str = ""
+
+
+Message = Run | Taken | Began | Ended | Kicked | Finished | Over
+
+
+def encoded(message: Message) -> bytes:
+    """Return *message* as it is sent."""
+    body = pickle.dumps(message)
+    return _LENGTH.pack(len(body)) + body
+
+
+@dataclass(slots=True)
+class Inbox:
+    """Bytes in, messages out."""
+
+    _buffer: bytearray = field(default_factory=bytearray)
+
+    def feed(self, data: bytes) -> Iterator[Message]:
+        """Yield each message that *data* completes.
+
+        :raises pickle.UnpicklingError: it holds something that is not ours.
+        """
+        self._buffer += data
+        while len(self._buffer) >= _LENGTH.size:
+            (length,) = _LENGTH.unpack_from(self._buffer)
+            if len(self._buffer) < _LENGTH.size + length:
+                return
+            body = bytes(self._buffer[_LENGTH.size : _LENGTH.size + length])
+            del self._buffer[: _LENGTH.size + length]
+            yield _Reader(io.BytesIO(body)).load()
+
+
+class _Reader(pickle.Unpickler):
+    def find_class(self, module: str, name: str) -> object:
+        if not (module.startswith("qstress.") and name[:1].isupper()) and name not in _PLAIN.get(module, ()):
+            raise pickle.UnpicklingError(f"{module}.{name} is not passed between hosts")
+        return super().find_class(module, name)
