@@ -117,7 +117,8 @@ class Agent:
     def _hear(self, event: int) -> None:
         data = b""
         if event & select.POLLIN:
-            data = os.read(self._port, _CHUNK)
+            with contextlib.suppress(OSError):  # reset: it went away with something unread
+                data = os.read(self._port, _CHUNK)
         if not data:
             self._over = True  # nobody holds the other end any more
             return
