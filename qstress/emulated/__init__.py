@@ -4,8 +4,8 @@ The machine's own root is the emulated host's root, read-only, with a layer in i
 qstress and every path are simply there, and nothing that is written inside stays.
 
 Why not virtme-ng, the well-kept tool for this: 1.42 boots the same kernel here, but it wants a static busybox and kmod
-on this machine, and spends 3.4 of its 11.5 s to the command in ``systemd-tmpfiles``; how to pass signals in and a sign of
-life out of it was not found. An initramfs of our own (``init.c`` and the modules) and an agent on a virtio console port
-need nothing but cc and QEMU.
+on this machine, and spends 3.4 of its 11.5 s to the command in ``systemd-tmpfiles``; how to pass signals in and a sign
+of life out of it was not found. An initramfs of our own (``init.c`` and the modules) and an agent on a virtio console
+port need nothing but cc and QEMU.
 See docs/background/emulated-hosts.md, "As qstress does it".
 """
