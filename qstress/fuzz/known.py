@@ -12,15 +12,16 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from pathlib import Path
+from typing import Any
 
-from qstress.config.tree import Node, Position, Problem, display, refusal
+from qstress.config.tree import Node, Position, Problem, display, plain, refusal
 from qstress.config.yaml12 import parse_yaml
 from qstress.errors import ConfigError
 
-_KEYS = {"title": True, "link": True, "until": False}  # key -> whether it is required
 _VERSION = re.compile(r"\d+(\.\d+)*")
 
 
@@ -47,12 +48,10 @@ def load_known(path: Path) -> tuple[KnownFinding, ...]:
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError(f"{path}: known: cannot be read: {getattr(error, 'strerror', None) or error}") from error
     root, problems = parse_yaml(text, lambda line, column: Position(0, line, column, str(path)))
-    entries: list[KnownFinding] = []
-    if root is not None and not problems:
-        entries, problems = _read(root)
-    if problems:
+    if root is None or (problems := problems or list(_problems(root))):
         raise refusal(problems)
-    return tuple(entries)
+    document: Any = plain(root)
+    return tuple(KnownFinding(**entry) for entry in document["known"])
 
 
 def covering(known: tuple[KnownFinding, ...], title: str, version: str) -> KnownFinding | None:
@@ -60,35 +59,31 @@ def covering(known: tuple[KnownFinding, ...], title: str, version: str) -> Known
     return next((entry for entry in known if entry.covers(title, version)), None)
 
 
-def _read(root: Node) -> tuple[list[KnownFinding], list[Problem]]:
+def _problems(root: Node) -> Iterator[Problem]:
     top = root.value if isinstance(root.value, dict) else {}
     if set(top) != {"version", "known"} or top["version"].value != 1:
-        return [], [Problem(root.place, "file", "must have  version: 1  and  known:  with a list, and nothing else")]
-    listed = top["known"].value
-    if not isinstance(listed, tuple):
-        return [], [Problem(top["known"].place, "known", f"{display(listed)} is not a list")]
-    read = [_entry(node, f"known[{index}]") for index, node in enumerate(listed)]
-    return [made for made, _ in read if made], [problem for _, wrong in read for problem in wrong]
+        yield Problem(root.place, "file", "must have  version: 1  and  known:  with a list, and nothing else")
+    elif not isinstance(listed := top["known"].value, tuple):
+        yield Problem(top["known"].place, "known", f"{display(listed)} is not a list")
+    else:
+        for index, node in enumerate(listed):
+            yield from _problems_of_entry(node, f"known[{index}]")
 
 
-def _entry(node: Node, at: str) -> tuple[KnownFinding | None, list[Problem]]:
+def _problems_of_entry(node: Node, at: str) -> Iterator[Problem]:
     if not isinstance(node.value, dict):
-        return None, [Problem(node.place, at, f"{display(node.value)} is not a mapping of title, link and until")]
-    problems = []
+        yield Problem(node.place, at, f"{display(node.value)} is not a mapping of title, link and until")
+        return
     for key, value in node.value.items():
-        if key not in _KEYS:
-            problems.append(Problem(value.head, f"{at}.{key}", f"unknown key; known here: {', '.join(_KEYS)}"))
+        if key not in ("title", "link", "until"):
+            yield Problem(value.head, f"{at}.{key}", "unknown key; known here: title, link, until")
         elif not isinstance(value.value, str) or not value.value.strip():
-            problems.append(
-                Problem(value.place, f"{at}.{key}", f"{display(value.value)} is not text; put it in quotes")
-            )
+            yield Problem(value.place, f"{at}.{key}", f"{display(value.value)} is not text; put it in quotes")
         elif key == "until" and not _VERSION.fullmatch(value.value):
-            problems.append(Problem(value.place, f"{at}.{key}", f"{display(value.value)} is not a version such as 8.0"))
-    missing = [key for key, required in _KEYS.items() if required and key not in node.value]
-    problems += [Problem(node.head, f"{at}.{key}", "is missing; this key is required") for key in missing]
-    if problems:
-        return None, problems
-    return KnownFinding(**{key: str(value.value) for key, value in node.value.items()}), []
+            yield Problem(value.place, f"{at}.{key}", f"{display(value.value)} is not a version such as 8.0")
+    for key in ("title", "link"):
+        if key not in node.value:
+            yield Problem(node.head, f"{at}.{key}", "is missing; this key is required")
 
 
 def _numbers(version: str) -> tuple[int, ...]:
