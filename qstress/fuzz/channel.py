@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import fcntl
 import os
-import select
 import socket
 import termios
 import time
 from collections.abc import Callable
 from contextlib import suppress
+from selectors import EVENT_READ, PollSelector
 
 #: More than this no monitor has to say at once (a schema is 0.2 MB, 255 vCPUs' registers are 0.4 MB).
 FLOOD_BYTES = 16 << 20
@@ -22,28 +22,22 @@ _READ_BYTES = 1 << 18
 _GREETING = b'{"QMP"'
 
 
-class Poller:
+class Poller(PollSelector):
     """Calls what was added for a descriptor when that can be read."""
-
-    def __init__(self) -> None:
-        self._poll = select.poll()
-        self._on_ready: dict[int, Callable[[], object]] = {}
 
     def add(self, fd: int, on_ready: Callable[[], object]) -> None:
         """Call *on_ready* when *fd* can be read; it must read without blocking."""
-        self._on_ready[fd] = on_ready
-        self._poll.register(fd, select.POLLIN)
+        self.register(fd, EVENT_READ, on_ready)
 
     def remove(self, fd: int) -> None:
         """Look at *fd* no more, if it was looked at."""
-        if self._on_ready.pop(fd, None):
-            self._poll.unregister(fd)
+        with suppress(KeyError):
+            self.unregister(fd)
 
     def pump(self, timeout_s: float) -> None:
         """Read what is there on every descriptor; wait for the first at most *timeout_s*."""
-        for fd, _ in self._poll.poll(max(0.0, timeout_s) * 1000):
-            if on_ready := self._on_ready.get(fd):
-                on_ready()
+        for ready, _ in self.select(max(0.0, timeout_s)):
+            ready.data()
 
     def wait(self, done: Callable[[], bool], deadline_s: float) -> bool:
         """Read whatever comes until *done*, or *deadline_s* (monotonic); return whether it is done."""
