@@ -153,17 +153,15 @@ def unavailable(confinement: Confinement) -> str:
         if shutil.which(tool) is None:
             return f"no {tool} on PATH"
     bare = replace(confinement, files=())
-    null = os.open("/dev/null", os.O_WRONLY | os.O_CLOEXEC)
     try:
-        argv = confined(("true",), bare, env={"PATH": "/usr/bin:/bin"}, status_fd=null, file_fds=())
-        done = subprocess.run(
-            argv, pass_fds=(null,), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
-            timeout=_TEST_TIMEOUT_S, check=False, cwd="/",
-        )  # fmt: skip
+        with open(os.devnull, "wb") as null:
+            argv = confined(("true",), bare, env={"PATH": "/usr/bin:/bin"}, status_fd=null.fileno(), file_fds=())
+            done = subprocess.run(
+                argv, pass_fds=(null.fileno(),), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT, timeout=_TEST_TIMEOUT_S, check=False, cwd="/",
+            )  # fmt: skip
     except (OSError, subprocess.TimeoutExpired) as error:
         return str(error)
-    finally:
-        os.close(null)
     said = done.stdout.decode(errors="replace").strip().replace("\n", " | ")
     return "" if done.returncode == 0 else said or f"bwrap ended with status {done.returncode}"
 

@@ -6,7 +6,6 @@ import json
 import os
 import select
 import signal
-import subprocess
 import tempfile
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack, suppress
@@ -38,13 +37,23 @@ class ConfinedProcess:
     ) -> None:  # fmt: skip
         self._confined = confinement is not None
         self._init_fd = self._status_fd = -1
-        self._stack = ExitStack()
-        try:
-            self._popen = self._spawn(argv, confinement, env, pass_fds, output_fd)
-        except BaseException:
-            self._stack.close()
-            raise
-        self._stack.callback(self._kill)
+        with ExitStack() as handed, ExitStack() as kept:
+            if confinement is None:
+                folder = kept.enter_context(tempfile.TemporaryDirectory(prefix="qstress-fuzz-"))
+                settings = [f"{name}={value}" for name, value in env.items()]
+                words = ("env", "-i", f"--chdir={folder}", *settings, *limited(argv))
+            else:
+                self._status_fd, status_fd = os.pipe2(os.O_CLOEXEC)
+                os.set_blocking(self._status_fd, False)
+                kept.callback(os.close, self._status_fd)
+                handed.callback(os.close, status_fd)
+                file_fds = [handed.enter_context(open(path, "rb")).fileno() for path in confinement.files]
+                words = confined(argv, confinement, env=env, status_fd=status_fd, file_fds=file_fds)
+                pass_fds = (*pass_fds, status_fd, *file_fds)
+            ours = {"PATH": os.environ.get("PATH", "")}
+            self._popen = spawn(words, env=ours, pass_fds=pass_fds, output_fd=output_fd)
+            kept.callback(self._kill)
+            self._stack = kept.pop_all()
 
     def close(self) -> None:
         """Kill QEMU and release everything; returns when it is gone."""
@@ -68,27 +77,6 @@ class ConfinedProcess:
         if pid := child_of(init):
             return pid
         raise RigError("QEMU is not there behind bubblewrap", reason="qemu-start")
-
-    def _spawn(
-        self, argv: Sequence[str], confinement: Confinement | None, env: Mapping[str, str], pass_fds: Sequence[int],
-        output_fd: int,
-    ) -> subprocess.Popen[bytes]:  # fmt: skip
-        ours = {"PATH": os.environ.get("PATH", "")}
-        if confinement is None:
-            folder = self._stack.enter_context(tempfile.TemporaryDirectory(prefix="qstress-fuzz-"))
-            settings = [f"{name}={value}" for name, value in env.items()]
-            unconfined = ("env", "-i", f"--chdir={folder}", *settings, *limited(argv))
-            return spawn(unconfined, env=ours, pass_fds=pass_fds, output_fd=output_fd)
-        with ExitStack() as handed:
-            self._status_fd, status_fd = os.pipe2(os.O_CLOEXEC)
-            os.set_blocking(self._status_fd, False)
-            self._stack.callback(os.close, self._status_fd)
-            handed.callback(os.close, status_fd)
-            file_fds = [os.open(path, os.O_RDONLY | os.O_CLOEXEC) for path in confinement.files]
-            for fd in file_fds:
-                handed.callback(os.close, fd)
-            behind = confined(argv, confinement, env=env, status_fd=status_fd, file_fds=file_fds)
-            return spawn(behind, env=ours, pass_fds=(*pass_fds, status_fd, *file_fds), output_fd=output_fd)
 
     def _kill(self) -> None:
         self._popen.kill()

@@ -10,7 +10,6 @@ import time
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass
-from types import TracebackType
 from typing import Any, Self
 
 from qstress.errors import RigError
@@ -72,16 +71,12 @@ class FuzzedGuest:
 
         :raises RigError: it does not start, or the host refuses.
         """
-        try:
+        with self._stack:  # releases everything where the start fails
             self._start()
-        except BaseException:
-            self._stack.close()
-            raise
+            self._stack = self._stack.pop_all()
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *error: object) -> None:
         """Kill QEMU and release everything."""
         self._stack.close()
 
