@@ -48,8 +48,7 @@ def _spliced(message: bytes, rng: Random) -> bytes:
 
 
 def _doubled(message: bytes, rng: Random) -> bytes:
-    at = int(rng.random() * len(message))
-    return message[:at] + message
+    return _truncated(message, rng) + message
 
 
 def _nested(message: bytes, rng: Random) -> bytes:
@@ -59,8 +58,7 @@ def _nested(message: bytes, rng: Random) -> bytes:
 
 
 def _huge(message: bytes, rng: Random) -> bytes:
-    number = pick(rng, _HUGE)
-    return b'{"execute": "query-status", "id": ' + number + b"}\n"
+    return b'{"execute": "query-status", "id": ' + pick(rng, _HUGE) + b"}\n"
 
 
 def _argument(message: bytes, rng: Random) -> bytes:

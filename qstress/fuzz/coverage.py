@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -14,35 +15,32 @@ from qstress.fuzz.schema import Schema
 class Reached:
     """One command: how often it ended in which way, and the members that were in arguments of an acceptable shape."""
 
-    fates: dict[str, int] = field(default_factory=dict)
+    fates: Counter[str] = field(default_factory=Counter)
     members: set[str] = field(default_factory=set)
     last_refusal: str = ""
 
     @property
     def sent(self) -> int:
         """How often it was sent."""
-        return sum(self.fates.values())
+        return self.fates.total()
 
     @property
     def accepted(self) -> int:
         """How often its arguments had a shape that QEMU accepts, whatever the command then did with them."""
-        return self.fates.get(Fate.RETURNED, 0) + self.fates.get(Fate.REFUSED, 0)
+        return self.fates[Fate.RETURNED] + self.fates[Fate.REFUSED]
 
 
 class Coverage:
     """All commands of a session, QMP's by name and HMP's as ``hmp NAME``; and which answers are known."""
 
     def __init__(self) -> None:
-        self.commands: dict[str, Reached] = {}
+        self.commands: defaultdict[str, Reached] = defaultdict(Reached)
         self.keys: set[str] = set()
 
     def count(self, command: str, digest: Digest, members: Iterable[str] = ()) -> None:
         """Count one answered command."""
-        reached = self.commands.get(command)
-        if reached is None:
-            reached = self.commands[command] = Reached()
-        fate = digest.fate
-        reached.fates[fate] = reached.fates.get(fate, 0) + 1
+        reached, fate = self.commands[command], digest.fate
+        reached.fates[fate] += 1
         if fate is Fate.RETURNED or fate is Fate.REFUSED:
             reached.members.update(members)
         elif fate is not Fate.LOST:
@@ -66,7 +64,7 @@ class Coverage:
     def restore(self, document: Mapping[str, Any]) -> None:
         """Take over what :meth:`document` returned."""
         for name, made in document.items():
-            self.commands[name] = Reached(dict(made["fates"]), set(made["members"]), made["last_refusal"])
+            self.commands[name] = Reached(Counter(made["fates"]), set(made["members"]), made["last_refusal"])
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,6 +100,6 @@ def _why(reached: Reached, never: bool) -> str:
         return "its weight is 0"
     if not reached.sent:
         return "not drawn yet"
-    if reached.fates.get(Fate.LOST, 0) == reached.sent:
+    if reached.fates[Fate.LOST] == reached.sent:
         return f"sent {reached.sent} times, never answered"
     return f"sent {reached.sent} times, last refused with: {reached.last_refusal}"

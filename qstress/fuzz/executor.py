@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from itertools import takewhile
+from itertools import groupby, takewhile
 
 from qstress.fuzz.confined_process import ENDING_S
 from qstress.fuzz.exchange import ExchangeOutcome, GuestExit, Stall
@@ -41,7 +41,7 @@ class Executor:
         at_s = time.monotonic() - self._began_s
         self._strays = []
         results: list[Result] = []
-        while len(results) < len(ops) and self._going:
+        while len(results) < len(ops) and self._broken is None and not self._hung_up:
             op = ops[len(results)]
             if isinstance(op, WaitEvent) and _refused(results):
                 results.append(None)  # nothing was begun, so nothing will be told
@@ -60,10 +60,6 @@ class Executor:
             self._strays += [line for line in self._guest.control.lines() if b'"event"' in line]
         hung_up = self._hung_up and ended is None
         return ExchangeOutcome(at_s, tuple(results), tuple(self._strays), ended, self._broken, hung_up, self._lingers)
-
-    @property
-    def _going(self) -> bool:
-        return self._broken is None and not self._hung_up
 
     def _other(self, op: Op) -> Result:
         match op:
@@ -91,17 +87,10 @@ class Executor:
         if channel.sock is None:
             return [None] * len(group)
         deadline_s = time.monotonic() + self._reply_s
-        whole = b""
-        for send in group:  # what needs no reply is corrupt or a piece: it goes out by itself
-            if send.wait is Await.NOTHING:
-                if whole:
-                    channel.send(whole, deadline_s)
-                channel.send(send.data, deadline_s)
-                whole = b""
-            else:
-                whole += send.data
-        if whole:
-            channel.send(whole, deadline_s)
+        for apart, some in groupby(group, lambda send: send.wait is Await.NOTHING):
+            data = [send.data for send in some]
+            for part in data if apart else [b"".join(data)]:  # corrupt or a piece: it goes out by itself
+                channel.send(part, deadline_s)
         waiting = {send.ident: send for send in group if send.wait is Await.REPLY}
         replies: dict[str, bytes] = {}
         silent = _Silence(self._guest.qemu_pid, self._reply_s)

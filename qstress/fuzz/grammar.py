@@ -7,11 +7,12 @@ and not only to be refused.
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import cache
 from random import Random
 from typing import Any
 
 from qstress.fuzz.pool import ODD, Pool, pick
-from qstress.fuzz.schema import Alternate, Array, Builtin, Enum, Member, Object, Schema
+from qstress.fuzz.schema import Alternate, Array, Builtin, Enum, Object, Schema
 
 #: Makes a value for the member of this name, at this depth.
 Maker = Callable[[str, int], Any]
@@ -60,8 +61,8 @@ class Grammar:
         self._pool = pool
         self._hmp_line = hmp_line
         self._depth = depth
-        self._makers: dict[str, Maker] = {}
-        self._objects: dict[str, Callable[[int], dict[str, Any]]] = {}
+        self._maker = cache(self._new_maker)
+        self._object_maker = cache(self._new_object_maker)
         self._random = Random()
         self._command = ""
 
@@ -155,11 +156,6 @@ class Grammar:
             return self._pool.draw(_BY_TYPE[qom_type], rng)
         return pick(rng, ("on", "off", "auto", "0", "1")) if rng.random() < 0.5 else self.text("")
 
-    def _maker(self, type_name: str) -> Maker:
-        if type_name not in self._makers:
-            self._makers[type_name] = self._new_maker(type_name)
-        return self._makers[type_name]
-
     def _new_maker(self, type_name: str) -> Maker:
         kind = self._schema.types[type_name]
         match kind:
@@ -196,27 +192,20 @@ class Grammar:
         simple = scalar and (depth >= self._depth or self._random.random() < 0.6)
         return self._maker(pick(self._random, scalar if simple else types))(member, depth)
 
-    def _object_maker(self, type_name: str) -> Callable[[int], dict[str, Any]]:
-        if type_name not in self._objects:
-            self._objects[type_name] = self._new_object_maker(self._schema.object(type_name))
-        return self._objects[type_name]
-
-    def _new_object_maker(self, kind: Object) -> Callable[[int], dict[str, Any]]:
-        def entry(member: Member) -> tuple[str, Callable[[], Maker]]:
-            return member.name, lambda: self._maker(member.type)
-
-        must = [entry(member) for member in kind.members if not member.optional]
-        may = [entry(member) for member in kind.members if member.optional]
+    def _new_object_maker(self, type_name: str) -> Callable[[int], dict[str, Any]]:
+        kind = self._schema.object(type_name)
+        must = [member for member in kind.members if not member.optional]
+        may = [member for member in kind.members if member.optional]
         tag, variants, cap = kind.tag, kind.variants, self._depth
 
         def make(depth: int) -> dict[str, Any]:
-            made = {name: maker()(name, depth) for name, maker in must}
+            made = {member.name: self._maker(member.type)(member.name, depth) for member in must}
             if may and depth <= cap:
                 share = 0.3 / (1 + depth)
                 draw = self._random.random
-                for name, maker in may:
+                for member in may:
                     if draw() < share:
-                        made[name] = maker()(name, depth)
+                        made[member.name] = self._maker(member.type)(member.name, depth)
             if tag is not None and (variant := variants.get(made.get(tag, ""))):
                 made.update(self._object_maker(variant)(depth))
             return made

@@ -38,7 +38,7 @@ class Messages:
         command = self._schema.commands.get(item.command)  # None: this QEMU lacks it, which it will say
         may_oob = self._oob and command is not None and command.oob
         key = "exec-oob" if may_oob and self._rng.random() < 0.5 else "execute"
-        return Send(To.QMP, _message(item.command, item.arguments, ident, key), Await.REPLY, ident, item.command), item
+        return _command(item.command, item.arguments, ident, key), item
 
     def line(self, item: Item) -> tuple[Send, Item]:
         """Return a line for HMP."""
@@ -49,8 +49,7 @@ class Messages:
 
     def plain(self, command: str) -> Send:
         """Return a command without arguments that the session itself needs."""
-        ident = self.ident("r")
-        return Send(To.QMP, _message(command, {}, ident), Await.REPLY, ident, command)
+        return _command(command, {}, self.ident("r"))
 
     def capabilities(self) -> Send:
         """Return the negotiation that a connection begins with, with out-of-band commands or without."""
@@ -61,11 +60,7 @@ class Messages:
 
     def state_queries(self) -> list[Draft]:
         """Return the queries for :class:`qstress.fuzz.oracles.state.StateOracle`."""
-        idents = [self.ident("s") for _ in STATE_QUERIES]
-        return [
-            (Send(To.QMP, _message(command, arguments, ident), Await.REPLY, ident, command), None)
-            for ident, (command, arguments) in zip(idents, STATE_QUERIES, strict=True)
-        ]
+        return [(_command(command, arguments, self.ident("s")), None) for command, arguments in STATE_QUERIES]
 
 
 def cut_message(message: Send, item: Item | None, parts: Sequence[bytes]) -> list[Draft]:
@@ -74,7 +69,8 @@ def cut_message(message: Send, item: Item | None, parts: Sequence[bytes]) -> lis
     return [*first, (Send(To.QMP, parts[-1], Await.REPLY, message.ident, message.command), item)]
 
 
-def _message(command: str, arguments: Any, ident: str, key: str = "execute") -> bytes:
-    """Return one QMP message, as short as can be: QEMU reads its monitors byte by byte (``monitor_can_read``)."""
+def _command(command: str, arguments: Any, ident: str, key: str = "execute") -> Send:
+    """Return one QMP command, as short as can be: QEMU reads its monitors byte by byte (``monitor_can_read``)."""
     message = {key: command, "arguments": arguments, "id": ident} if arguments != {} else {key: command, "id": ident}
-    return json.dumps(message, separators=(",", ":")).encode() + b"\n"
+    data = json.dumps(message, separators=(",", ":")).encode() + b"\n"
+    return Send(To.QMP, data, Await.REPLY, ident, command)
