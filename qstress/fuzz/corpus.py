@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 from random import Random
@@ -36,8 +37,8 @@ class Corpus:
 
     def __init__(self) -> None:
         self.entries: list[Entry] = []
-        self.suspects: dict[str, int] = {}
-        self.probed: dict[str, int] = {}  # how often a command was probed for growth
+        self.suspects = Counter[str]()
+        self.probed = Counter[str]()  # how often a command was probed for growth
 
     def draw(self, rng: Random) -> Entry | None:
         """Return one of the latest sequences, the newest most often; None when there is none."""

@@ -57,8 +57,7 @@ class FuzzFinding:
         """Be repeated by *recording*: a title that it does not bear any more stays an alias."""
         if recording.title != self.title:
             self.aliases.append(self.title)
-            self.title = recording.title
-        self.commands, self.what = recording.commands, summary_line(recording)
+        self.title, self.commands, self.what = recording.title, recording.commands, summary_line(recording)
 
 
 class Findings:

@@ -109,17 +109,15 @@ class FuzzedGuest:
         deadline_s = time.monotonic() + timeout_s
         if not self.control.send(json.dumps(message).encode() + b"\n", deadline_s):
             return None
-        found: list[Any] = []
+        found: dict[Any, Any] = {}
 
         def answered() -> bool:
-            for line in self.control.lines():
-                reply = json.loads(line)
-                if reply.get("id") == self._asked:
-                    found.append(reply.get("return", reply.get("error")))
-            return bool(found) or self.control.lost
+            for reply in map(json.loads, self.control.lines()):
+                found[reply.get("id")] = reply.get("return", reply.get("error"))
+            return self._asked in found or self.control.lost
 
         self.poller.wait(answered, deadline_s)
-        return found[0] if found else None
+        return found.get(self._asked)
 
     def ended(self, within_s: float = 0.0) -> GuestExit | None:
         """Return how QEMU ended, waiting for that at most *within_s*; None while it runs."""

@@ -304,7 +304,7 @@ class Generator:
         for name in (prefix + name for name in names):
             met = name in reached and reached[name].accepted
             weight = self._k.settings.weight(name) * (1 if met else UNMET)
-            weights.append(weight / (1 + suspects.get(name, 0)))
+            weights.append(weight / (1 + suspects[name]))
         return Weighted(names, weights)
 
 

@@ -6,7 +6,6 @@ deleted stay, since a stale name is worth sending.
 
 from __future__ import annotations
 
-from bisect import bisect
 from collections.abc import Iterable, Mapping
 from itertools import accumulate
 from random import Random
@@ -78,7 +77,7 @@ class Weighted:
 
     def draw(self, rng: Random) -> str:
         """Return one of the names."""
-        return self.names[bisect(self._sums, rng.random() * self._sums[-1])]
+        return rng.choices(self.names, cum_weights=self._sums)[0]
 
 
 class Pool:
@@ -121,14 +120,11 @@ class Pool:
         if command in ("qom-list", "device-list-properties", "qom-list-properties"):
             self._learn_properties(arguments, returned)
         elif command == "qom-list-types" and arguments.get("implements") == "device":
-            self._learn_types("driver", returned)
+            for entry in returned if isinstance(returned, list) else ():
+                if isinstance(entry, dict) and not entry.get("abstract"):
+                    self.add("driver", entry.get("name"))
         else:
             self._harvest(returned, kind, 0)
-
-    def _learn_types(self, kind: str, returned: object) -> None:
-        for entry in returned if isinstance(returned, list) else ():
-            if isinstance(entry, dict) and not entry.get("abstract"):
-                self.add(kind, entry.get("name"))
 
     def _learn_properties(self, arguments: Mapping[str, Any], returned: object) -> None:
         owner = arguments.get("path") or arguments.get("typename")

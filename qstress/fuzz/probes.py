@@ -23,7 +23,7 @@ class Probes:
     :param probed: how often each command was probed by the session; counted up here.
     """
 
-    def __init__(self, messages: Messages, probed: dict[str, int]) -> None:
+    def __init__(self, messages: Messages, probed: Counter[str]) -> None:
         self._messages, self._probed = messages, probed
         self._candidates: dict[str, Send] = {}
         self._under_way: Send | None = None
@@ -51,8 +51,8 @@ class Probes:
         families = Counter[str]()
         for name, count in self._probed.items():
             families[_family(name)] += count
-        about = min(self._candidates, key=lambda name: (families[_family(name)], self._probed.get(name, 0), name))
-        self._probed[about] = self._probed.get(about, 0) + 1
+        about = min(self._candidates, key=lambda name: (families[_family(name)], self._probed[name], name))
+        self._probed[about] += 1
         self._under_way = self._candidates.pop(about)
         return self._probe("probe", self._under_way, REPEATS)
 

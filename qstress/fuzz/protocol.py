@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Any
@@ -116,9 +116,7 @@ class Reader:
             return "" if message["QMP"].keys() == {"version", "capabilities"} else "greeting out of shape"
         if garbage or message.get("id") in outstanding:
             return ""
-        if "id" not in message:
-            return NO_ID
-        return TWICE
+        return TWICE if "id" in message else NO_ID
 
     def event_fault(self, message: dict[str, Any]) -> str:
         """Return what is wrong with an event, in words that name it; empty when nothing is."""
@@ -133,15 +131,14 @@ class Reader:
         misfit = self._schema.misfit(message.get("data", {}), self._schema.events[name])
         return f"event {name} breaks the schema: {misfit}" if misfit else ""
 
-    def _remembered(self, key: tuple[str, str, int], judge: Any) -> Digest:
-        known = self._known.get(key)
-        if known is None:
-            made: Digest = judge()
-            if len(self._known) >= _MEMORY_ENTRIES:
-                self._known.clear()
-            self._known[key] = replace(made, value=None)
-            return made
-        return known
+    def _remembered(self, key: tuple[str, str, int], judge: Callable[[], Digest]) -> Digest:
+        if known := self._known.get(key):
+            return known
+        made = judge()
+        if len(self._known) >= _MEMORY_ENTRIES:
+            self._known.clear()
+        self._known[key] = replace(made, value=None)
+        return made
 
     def _qmp(self, send: Send, answer: bytes) -> Digest:
         message = _decoded(answer)

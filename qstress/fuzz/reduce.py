@@ -145,25 +145,13 @@ class Reducer:
         return recording
 
     def _only_changing(self, recording: Recording) -> Recording:
-        """Drop at once all that was refused or only reads, or else all that only reads, if it shows without that too.
-
-        The last exchange is kept.
-        """
-        last = len(recording.steps) - 1
-        for matters in (self._was_carried_out, _may_change):
-            steps = [
-                replace(step, ops=tuple(op for op in step.ops if index in (0, last) or matters(op)))
-                if step.kind != LOOK
-                else step
-                for index, step in enumerate(recording.steps)
-            ]
-            small = replace(recording, steps=tuple(step for step in steps if step.ops))
+        """Drop at once all that was refused or only reads, or else all that only reads, if it shows without."""
+        changing = self._shown.changing
+        for needless in (lambda send: send.ident not in changing, lambda send: only_reads(send.command)):
+            small = _without(recording, needless)
             if small == recording or self._shows(small):
                 return small
         return recording
-
-    def _was_carried_out(self, op: Op) -> bool:
-        return not isinstance(op, Send) or op.wait is not Await.REPLY or op.ident in self._shown.changing
 
     def _shorter(self, recording: Recording) -> Recording:
         """Drop exchanges: everything but the last few at first, then by delta debugging. The first one connects."""
@@ -207,22 +195,12 @@ class Reducer:
 
     def _simpler_send(self, recording: Recording, index: int, at: int) -> Recording:
         """Take members out of one command's arguments, one after another, from the outside in."""
-        progress = True
-        while progress:
-            progress = False
-            send = recording.steps[index].ops[at]
-            assert isinstance(send, Send)
-            for data in simpler(send.data):
-                ops = recording.steps[index].ops
-                simple = (*ops[:at], replace(send, data=data), *ops[at + 1 :])
-                candidate = _with_ops(recording, index, simple)
-                if self._shows(candidate):
-                    recording, progress = candidate, True
-                    break
+        while small := next(filter(self._shows, _with_simpler_send(recording, index, at)), None):
+            recording = small
         return recording
 
     def _simpler_guest(self, recording: Recording) -> Recording:
-        options = list(grouped(recording.arguments))
+        options = grouped(recording.arguments)
 
         def with_options(kept: Sequence[tuple[str, ...]]) -> Recording:
             return replace(recording, arguments=tuple(word for group in kept for word in group))
@@ -302,16 +280,14 @@ def _simpler_value(value: Any) -> Iterator[Any]:
         yield value[: len(value) // 2]
 
 
-def grouped(arguments: Sequence[str]) -> Iterator[tuple[str, ...]]:
-    """Yield a QEMU command line's options, each with its value."""
-    group: tuple[str, ...] = ()
+def grouped(arguments: Sequence[str]) -> list[tuple[str, ...]]:
+    """Return a QEMU command line's options, each with its value."""
+    groups: list[tuple[str, ...]] = []
     for word in arguments:
-        if word.startswith("-") and group:
-            yield group
-            group = ()
-        group += (word,)
-    if group:
-        yield group
+        if word.startswith("-") or not groups:
+            groups.append(())
+        groups[-1] += (word,)
+    return groups
 
 
 def _with_ops(recording: Recording, index: int, ops: Sequence[Op]) -> Recording:
@@ -319,8 +295,22 @@ def _with_ops(recording: Recording, index: int, ops: Sequence[Op]) -> Recording:
     return replace(recording, steps=(*recording.steps[:index], step, *recording.steps[index + 1 :]))
 
 
-def _may_change(op: Op) -> bool:
-    return not isinstance(op, Send) or op.wait is not Await.REPLY or not only_reads(op.command)
+def _with_simpler_send(recording: Recording, index: int, at: int) -> Iterator[Recording]:
+    ops = recording.steps[index].ops
+    send = ops[at]
+    assert isinstance(send, Send)
+    for data in simpler(send.data):
+        yield _with_ops(recording, index, (*ops[:at], replace(send, data=data), *ops[at + 1 :]))
+
+
+def _without(recording: Recording, needless: Callable[[Send], bool]) -> Recording:
+    """Return *recording* without *needless* commands; the first and the last exchange and looks are kept whole."""
+    steps = list(recording.steps)
+    for index, step in enumerate(steps[1:-1], 1):
+        if step.kind != LOOK:
+            kept = (op for op in step.ops if not (isinstance(op, Send) and op.wait is Await.REPLY and needless(op)))
+            steps[index] = replace(step, ops=tuple(kept))
+    return replace(recording, steps=tuple(step for step in steps if step.ops))
 
 
 def _is_whole(step: Exchange) -> bool:

@@ -222,7 +222,7 @@ class Session:
         words, suspects = fault.suspect.split(" "), self.knowledge.corpus.suspects
         name = fault.suspect if words[0] == "hmp" else words[0]
         if amount := NOTE_BLAME if fault.is_note else oracle_of(fault.kind).blame:
-            suspects[name] = suspects.get(name, 0) + amount
+            suspects[name] += amount
             self.knowledge.pool.avoided.update(words[1:2] if words[0] != "hmp" else ())
 
     def _complained(self, finding: HostFinding) -> None:
