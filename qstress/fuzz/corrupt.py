@@ -8,6 +8,7 @@ back to its start (docs/interop: "guest-sync-delimited"), so whatever was left o
 from __future__ import annotations
 
 from collections.abc import Callable
+from itertools import pairwise
 from random import Random
 
 from qstress.fuzz.pool import pick
@@ -24,11 +25,10 @@ def corrupt(message: bytes, rng: Random) -> bytes:
 def pieces(message: bytes, rng: Random) -> tuple[bytes, ...]:
     """Return *message* cut at one to four places, to be sent one after another; at every byte now and then."""
     if rng.random() < 0.1:
-        return tuple(message[i : i + 1] for i in range(min(len(message), 64))) + (
-            (message[64:],) if message[64:] else ()
-        )
-    cuts = sorted({int(rng.random() * len(message)) for _ in range(1 + int(rng.random() * 4))} | {0, len(message)})
-    return tuple(message[start:end] for start, end in zip(cuts, cuts[1:], strict=False))
+        cuts = [*range(min(len(message), 65)), len(message)]
+    else:
+        cuts = sorted({int(rng.random() * len(message)) for _ in range(1 + int(rng.random() * 4))} | {0, len(message)})
+    return tuple(message[start:end] for start, end in pairwise(cuts))
 
 
 def _truncated(message: bytes, rng: Random) -> bytes:

@@ -170,7 +170,7 @@ class Executor:
 
         One that still serves its control monitor is not about to end: nothing is to be waited for.
         """
-        lost = self._hung_up or any(channel.lost for channel in (*self._guest.channels.values(), self._guest.control))
+        lost = self._hung_up or self._guest.control.lost
         if lost and self._guest.ask("query-status", timeout_s=min(PROBE_S, self._reply_s)) is not None:
             return None
         return self._guest.ended(within_s=ENDING_S if lost else 0.0)

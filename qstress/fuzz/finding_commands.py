@@ -6,6 +6,7 @@ import json
 import os
 from collections.abc import Callable
 from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
 
 from qstress.config import binary as binaries
@@ -94,8 +95,8 @@ def guest_setup(recording: Recording, *, sandboxed: bool) -> GuestSetup:
 
     :raises RigError: reason ``no-sandbox``.
     """
-    words = recording.arguments
-    bios = [words[at + 1] for at, word in enumerate(words[:-1]) if word == "-bios" and os.path.isabs(words[at + 1])]
-    kvm = any(word == "-accel" and words[at + 1].startswith("kvm") for at, word in enumerate(words[:-1]))
+    options = list(pairwise(recording.arguments))
+    bios = [value for option, value in options if option == "-bios" and os.path.isabs(value)]
+    kvm = any(option == "-accel" and value.startswith("kvm") for option, value in options)
     confined = confinement(recording.binary, dict(recording.env), kvm=kvm, files=bios) if sandboxed else None
     return GuestSetup(confined, guest_environment(recording.env))

@@ -99,7 +99,7 @@ class Generator:
         self._rng = Random(f"{seed}/{life}")
         self._grammar = Grammar(knowledge.schema, knowledge.pool, self._hmp_line, depth=knowledge.settings.depth)
         self._qmp = self._weighted(knowledge.schema.commands, "")
-        self._hmp = self._weighted(knowledge.hmp.names, "hmp ")
+        self._hmp = self._weighted(knowledge.hmp.commands, "hmp ")
         self._messages = Messages(knowledge.schema, knowledge.hmp, self._rng)
         self._probes = Probes(self._messages, knowledge.corpus.probed)
         self._cont_after = int(self._rng.random() * 12)

@@ -61,7 +61,6 @@ class Hmp:
 
     def __init__(self, commands: list[HmpCommand], pool: Pool) -> None:
         self.commands = {command.name: command for command in commands}
-        self.names = tuple(self.commands)
         self._pool = pool
 
     def line(self, name: str, rng: Random) -> str:

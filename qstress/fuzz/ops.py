@@ -10,7 +10,7 @@ import json
 import re
 from base64 import b64decode, b64encode
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from enum import StrEnum
 from typing import Any
 
@@ -130,29 +130,23 @@ class Footprint:
     anon_bytes: int
 
 
+#: What an op other than :class:`Send` is called in a file.
+_NAMES: dict[type[Op], str] = {
+    Close: "close", Open: "open", WaitEvent: "event", WaitExit: "end", MeasureFootprint: "measure",
+}  # fmt: skip
 #: What came of an op: a reply's line, HMP's text, or a footprint; None where nothing did.
 Result = bytes | Footprint | None
 
 
 def op_to_json(op: Op) -> dict[str, Any]:
     """Return *op* as a JSON object; bytes that are no plain text are in base64."""
-    match op:
-        case Send():
-            made: dict[str, Any] = {"op": "send", "to": op.to.value}
-            try:
-                made["data"] = op.data.decode("ascii")
-            except UnicodeDecodeError:
-                made["base64"] = b64encode(op.data).decode()
-            made["wait"] = op.wait.value
-            return {**made, "id": op.ident, "command": op.command}
-        case Close() | Open():
-            return {"op": type(op).__name__.lower(), "to": op.to.value}
-        case WaitEvent():
-            return {"op": "event", "name": op.name, "within_s": op.within_s}
-        case WaitExit():
-            return {"op": "end", "within_s": op.within_s}
-        case MeasureFootprint():
-            return {"op": "measure"}
+    if not isinstance(op, Send):
+        return {"op": _NAMES[type(op)], **asdict(op)}
+    try:
+        data = {"data": op.data.decode("ascii")}
+    except UnicodeDecodeError:
+        data = {"base64": b64encode(op.data).decode()}
+    return {"op": "send", "to": op.to, **data, "wait": op.wait, "id": op.ident, "command": op.command}
 
 
 def op_from_json(made: Mapping[str, Any]) -> Op:

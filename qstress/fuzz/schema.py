@@ -75,7 +75,6 @@ Type = Builtin | Enum | Array | Object | Alternate
 class Command:
     """``arguments`` and ``returns`` name types; ``oob`` says whether it may run out of band."""
 
-    name: str
     arguments: str
     returns: str
     oob: bool
@@ -155,8 +154,7 @@ class Schema:
         name, meta = entry["name"], entry["meta-type"]
         match meta:
             case "command":
-                oob = bool(entry.get("allow-oob"))
-                self.commands[name] = Command(name, entry["arg-type"], entry["ret-type"], oob)
+                self.commands[name] = Command(entry["arg-type"], entry["ret-type"], bool(entry.get("allow-oob")))
             case "event":
                 self.events[name] = entry["arg-type"]
             case "builtin":
@@ -195,4 +193,4 @@ def _is(value: Any, json_type: str) -> bool:
 
 
 def _word(value: Any) -> str:
-    return next(word for word in ("null", "boolean", "string", "int", "number", "object", "array") if _is(value, word))
+    return next(word for word in _PYTHON if _is(value, word))

@@ -24,11 +24,8 @@ class ConformanceOracle(Oracle):
 
     def judge(self, seen: Observed) -> list[Fault]:
         """Return what is wrong with the answers, then with stray lines."""
-        faults = []
-        for each in seen.answers:
-            if each.digest.fault:
-                about = each.send.label
-                faults.append(Fault(self.kind, f"{about}: {each.digest.fault}", about))
+        broken = [(each.send.label, each.digest.fault) for each in seen.answers if each.digest.fault]
+        faults = [Fault(self.kind, f"{about}: {wrong}", about) for about, wrong in broken]
         faults += self._strays(seen)
         self._last_sends = seen.exchange.sends
         return faults
