@@ -70,16 +70,15 @@ class Executor:
                 if greeting is None:
                     self._stalled(None, op.to, None)
                 return greeting
-            case Close():
-                self._guest.channels[op.to].close()
-                return None
-            case WaitEvent():
-                return self._event(op)
             case MeasureFootprint():
                 return self._guest.footprint()
+            case Close():
+                self._guest.channels[op.to].close()
+            case WaitEvent():
+                self._event(op)
             case WaitExit():
                 self._lingers = self._guest.ended(within_s=op.within_s) is None
-                return None
+        return None
 
     def _qmp(self, group: Sequence[Send]) -> list[Result]:
         """Write all of *group*, then read until each reply has come that is waited for."""
@@ -137,7 +136,7 @@ class Executor:
                 return None
         return bytes(channel.taken)
 
-    def _event(self, op: WaitEvent) -> Result:
+    def _event(self, op: WaitEvent) -> None:
         """Wait for an event; it may have come already."""
         name = f'"event": "{op.name}"'.encode()
         channel = self._guest.channels[To.QMP]
@@ -147,7 +146,6 @@ class Executor:
             return channel.lost or any(name in line for line in self._strays)
 
         self._guest.poller.wait(came, time.monotonic() + op.within_s)
-        return None
 
     def _stalled(self, send: Send | None, to: To, silent: _Silence | None) -> None:
         guest, channel = self._guest, self._guest.channels[to]

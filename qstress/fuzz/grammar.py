@@ -226,14 +226,10 @@ def _property(grammar: Grammar, made: dict[str, Any]) -> None:
         made["value"] = grammar.property_value(qom_type)
 
 
-def _driver(grammar: Grammar, made: dict[str, Any]) -> None:
-    made["typename"] = grammar._pool.draw("driver", grammar._random)
-
-
 _BY_TYPE = {"drive": "node", "netdev": "netdev", "chr": "chardev", "str": "object", "string": "object"}
 _SPECIAL: dict[str, Callable[[Grammar, dict[str, Any]], None]] = {
     "device_add": _device,
     "qom-set": _property,
     "qom-get": _property,
-    "device-list-properties": _driver,
+    "device-list-properties": lambda grammar, made: made.update(typename=grammar._pool.draw("driver", grammar._random)),
 }

@@ -33,10 +33,6 @@ class KnownFinding:
     link: str
     until: str = ""
 
-    def covers(self, title: str, version: str) -> bool:
-        """Whether a finding called *title* on a QEMU of *version* is this one."""
-        return fnmatchcase(title, self.title) and not (self.until and _numbers(version) >= _numbers(self.until))
-
 
 def load_known(path: Path) -> tuple[KnownFinding, ...]:
     """Read the file at *path*.
@@ -56,7 +52,10 @@ def load_known(path: Path) -> tuple[KnownFinding, ...]:
 
 def covering(known: tuple[KnownFinding, ...], title: str, version: str) -> KnownFinding | None:
     """Return the first known finding that covers *title* on *version*."""
-    return next((entry for entry in known if entry.covers(title, version)), None)
+    for entry in known:
+        if fnmatchcase(title, entry.title) and not (entry.until and _numbers(version) >= _numbers(entry.until)):
+            return entry
+    return None
 
 
 def _problems(root: Node) -> Iterator[Problem]:
