@@ -1,9 +1,8 @@
-"""smpscan, our own firmware: its options, and where its CPUs are (pure; its console is in ``smpscan_console``)."""
+"""smpscan, our own firmware: its options, and how its boot CPU waits (pure; its console is in ``smpscan_console``)."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, fields
-from enum import StrEnum
 from typing import Literal
 
 from qstress.errors import ConfigError
@@ -23,6 +22,8 @@ DEADLINE_US, DEADLINE_VCPU_US = {Accel.KVM: 8_000, Accel.TCG: 50_000}, {Accel.KV
 SETTLE_S = 0.005
 #: Where the ROM keeps its table, a byte a CPU by APIC id: 0 not seen, 1 checked in, 2 replayed.
 TABLE, TABLE_BYTES = 0x20000, 4096
+#: The ROM's page in which the boot CPU waits for APs, as linear addresses (``firmware/smpscan.asm``).
+WAIT_PAGE = range(0xF1000, 0xF1100)
 #: APIC ids are below so many times the number of CPUs: each of at most four levels of the topology within a socket is
 #: rounded up to a power of two (``include/hw/i386/topology.h``).
 _IDS_PER_CPU = 16
@@ -70,35 +71,6 @@ def option_arguments(options: SmpscanOptions) -> tuple[str, ...]:
     return ("-fw_cfg", f"name=opt/qstress/options,string={' '.join(words)}")
 
 
-class CpuLocation(StrEnum):
-    """Where a CPU can be while smpscan runs, from the addresses that the ROM keeps fixed."""
-
-    RESET_VECTOR = "reset-vector"  # not woken, or its INIT was lost
-    WAITING = "waiting"  # the boot CPU, for APs
-    STOPPED = "stopped"  # the boot CPU, done
-    CHECKED_IN = "checked-in"  # an AP, done
-    STORMING = "storming"  # an AP that checked in, or the boot CPU, done: in the storm, or waiting for it
-    REPLAYED = "replayed"  # an AP that entered at the reset vector, reported and parked
-
-
-#: Linear addresses (CS base + EIP) of the ROM's pages; a halted CPU shows the address after its HLT.
-LOCATIONS = {
-    CpuLocation.WAITING: range(0xF1000, 0xF1100),
-    CpuLocation.STOPPED: range(0xF1100, 0xF1200),
-    CpuLocation.CHECKED_IN: range(0xF1200, 0xF1300),
-    CpuLocation.STORMING: range(0xF1400, 0xF1600),
-    CpuLocation.REPLAYED: range(0xFFFF1300, 0xFFFF1400),
-}
-
-
-def cpu_location(vcpu: VcpuState) -> CpuLocation | None:
-    """Return where a dump shows *vcpu*, or None while it is somewhere in between."""
-    if vcpu.at_reset_vector:
-        return CpuLocation.RESET_VECTOR
-    address = vcpu.cs_base + vcpu.eip
-    return next((location for location, addresses in LOCATIONS.items() if address in addresses), None)
-
-
 class SmpscanWait:
     """smpscan waits in a page of its own, and for part of the time in a subroutine; once it has reported that APs are
     missing it does nothing else (``firmware/smpscan.asm``)."""
@@ -111,7 +83,7 @@ class SmpscanWait:
 
     def count(self, boot_cpu: VcpuState, code: bytes, *, stuck: bool, smp: int) -> CpuCount | None:
         """See :class:`qstress.firmware.base.WaitFinder`."""
-        if not stuck and cpu_location(boot_cpu) is not CpuLocation.WAITING:
+        if not stuck and boot_cpu.linear_address not in WAIT_PAGE:
             return None
         return CpuCount(TABLE, min(TABLE_BYTES, _IDS_PER_CPU * smp), lambda table: sum(byte != 0 for byte in table))
 

@@ -8,17 +8,10 @@ import pytest
 
 from qstress.errors import ConfigError
 from qstress.firmware.rom import find_rom
-from qstress.firmware.smpscan import (
-    LOCATIONS,
-    SMPSCAN,
-    TABLE,
-    CpuLocation,
-    SmpscanOptions,
-    cpu_location,
-    option_arguments,
-)
+from qstress.firmware.smpscan import SMPSCAN, TABLE, SmpscanOptions, option_arguments
 from qstress.firmware.smpscan_console import SmpscanProgress, SmpscanSeries
 from qstress.model import Accel, Shape, VcpuState
+from tests.firmware.locations import LOCATIONS, CpuLocation, cpu_location
 from tests.samples import running, shape
 
 

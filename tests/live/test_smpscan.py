@@ -13,12 +13,13 @@ import pytest
 
 from qstress.errors import RigError
 from qstress.firmware.rom import find_rom
-from qstress.firmware.smpscan import CpuLocation, SmpscanOptions, cpu_location, option_arguments
+from qstress.firmware.smpscan import SmpscanOptions, option_arguments
 from qstress.firmware.smpscan_console import RoundEnd, ScanRound, SmpscanLog
 from qstress.guest.live import Guest, live_guest
 from qstress.interposer.build import environment
 from qstress.model import Accel, Build, Shape
 from qstress.registers import parse_text
+from tests.firmware.locations import CpuLocation, cpu_location
 from tests.live.gdb import Gdb
 from tests.live.rig import pretending, stock
 

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
 
-from qstress.firmware.smpscan import LOCATIONS, CpuLocation
+from qstress.firmware.smpscan import WAIT_PAGE
 from qstress.model import Confidence, ThreadUsage
 from qstress.registers import WAIT_LOOP_BYTES, wait_loop_count_address
 from qstress.verdict.examination import SLEEPS_BELOW, SPINS_ABOVE_S
@@ -224,7 +224,7 @@ def _wait(picture: Picture, boot_cpu: VcpuLook) -> ApWait | None:
         counter = wait_loop_count_address(data, at, boot_cpu.eip)
         if counter is not None:
             return ApWait(expected, _word(picture, counter))
-    if _code_is_known(picture, boot_cpu) and boot_cpu.linear_address not in LOCATIONS[CpuLocation.WAITING]:
+    if _code_is_known(picture, boot_cpu) and boot_cpu.linear_address not in WAIT_PAGE:
         return None  # what is in EBX there is something else
     if boot_cpu.in_firmware and boot_cpu.ebx == expected and _counts_vcpus(picture, expected):
         return ApWait(expected, by_code=False)
