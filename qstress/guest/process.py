@@ -46,7 +46,7 @@ class Process:
     """One child process; use as a context manager, which always ends it."""
 
     def __init__(self, argv: Sequence[str], *, env: Mapping[str, str], pass_fds: Sequence[int]) -> None:
-        """Start *argv* in its own session, inheriting only *pass_fds*.
+        """Start *argv* as :func:`spawn` does.
 
         :raises RigError: ``setpriv`` is missing or the host refuses another process.
         """
@@ -104,24 +104,7 @@ class Process:
             signal.pidfd_send_signal(self._pidfd, number)
 
     async def watch(self) -> None:
-        """Wait until the process has ended, reap it and set :attr:`exited`. One task a process runs this."""
-        await self._ended()
-
-    async def end(self, *, grace_s: float | None = 2.0) -> None:
-        """End the process for certain: TERM, then KILL after *grace_s*; KILL at once when that is None.
-
-        A stopped (SIGSTOP) QEMU does not see TERM; KILL ends that one too. Needs no other task to run, so that it
-        also works while everything is being cancelled.
-        """
-        for number, wait_s in ((signal.SIGTERM, grace_s), (signal.SIGKILL, None)):
-            if number is signal.SIGTERM and grace_s is None:
-                continue
-            self.send_signal(number)
-            with anyio.move_on_after(wait_s):
-                await self._ended()
-                return
-
-    async def _ended(self) -> None:
+        """Wait until the process has ended, reap it and set :attr:`exited`."""
         waiter = os.dup(self._pidfd)  # the loop lets one task wait for a descriptor
         try:
             await anyio.wait_readable(waiter)
@@ -129,3 +112,17 @@ class Process:
             os.close(waiter)
         self._popen.wait()
         self.exited.set()
+
+    async def end(self, *, grace_s: float | None = 2.0) -> None:
+        """End the process for certain: TERM, then KILL after *grace_s*; KILL at once when that is None.
+
+        A stopped (SIGSTOP) QEMU does not see TERM; KILL ends that one too. Needs no other task to run, so that it
+        also works while everything is being cancelled.
+        """
+        if grace_s is not None:
+            self.send_signal(signal.SIGTERM)
+            with anyio.move_on_after(grace_s):
+                await self.watch()
+                return
+        self.send_signal(signal.SIGKILL)
+        await self.watch()

@@ -122,11 +122,7 @@ class Hammer:
 
     def abandon(self) -> None:
         """Book the command in flight as unanswered: nobody will wait for it any more."""
-        if self._in_flight is not None:
-            due_s, sent_s = self._in_flight
-            self.log.append(Sent(due_s, sent_s, None, 0))
-            self._timeouts += 1
-            self._in_flight = None
+        self._timeouts += self._give_up()
 
     def release(self) -> None:
         """The trial is over: stop, and do not count the command in flight, which nobody waits for."""
@@ -135,11 +131,7 @@ class Hammer:
 
     def connection_lost(self) -> None:
         """Book the command in flight as lost: its monitor is gone."""
-        if self._in_flight is not None:
-            due_s, sent_s = self._in_flight
-            self.log.append(Sent(due_s, sent_s, None, 0))
-            self._lost += 1
-            self._in_flight = None
+        self._lost += self._give_up()
         self.stop()
         self._idle.set()
 
@@ -164,21 +156,27 @@ class Hammer:
                 self._idle.set()
         self._on_reply(reply, now_s)
 
+    def _give_up(self) -> bool:
+        """Forget the command in flight and log it without a reply; return whether there is one."""
+        if self._in_flight is None:
+            return False
+        self.log.append(Sent(*self._in_flight, None, 0))
+        self._in_flight = None
+        return True
+
     def _finish_turn(self) -> None:
-        if self._in_flight is None and not self._script.at_rest and self._wire is not None and not self._wire.closed:
-            self._due += 1
-            self._in_flight = (time.monotonic(), time.monotonic())
-            self._wire.send(self._script.next())
+        if not self._script.at_rest:
+            self._send()
 
     def _pull(self) -> None:
+        if self.spec.rate.interval_s is None or self._backlog:
+            self._send()
+
+    def _send(self) -> None:
+        """Send the next command unless one is out: the one that is due longest, else one that is due now."""
         if self._in_flight is not None or self._wire is None or self._wire.closed:
             return
         now_s = time.monotonic()
-        if self.spec.rate.interval_s is None:
-            self._due += 1
-            self._in_flight = (now_s, now_s)
-        elif self._backlog:
-            self._in_flight = (self._backlog.popleft(), now_s)
-        else:
-            return
+        self._due += not self._backlog  # what is in the backlog was counted when it came due
+        self._in_flight = (self._backlog.popleft() if self._backlog else now_s, now_s)
         self._wire.send(self._script.next())
