@@ -10,21 +10,11 @@ chardev and not a socketpair, on which 279 unread one-byte writes block QEMU und
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 from qstress.model import Accel, Build, Shape
 
 #: The port SeaBIOS (and smpscan) print on; QEMU's isa-debugcon.
 DEBUG_PORT = 0x402
-
-
-@dataclass(frozen=True, slots=True)
-class Channels:
-    """The descriptors, as numbered in QEMU: control monitor, one monitor a hammer, and the debug console."""
-
-    control_fd: int
-    hammer_fds: tuple[int, ...]
-    console_fd: int | None
 
 
 def guest_arguments(
@@ -50,16 +40,23 @@ def guest_arguments(
     )
 
 
-def connection_arguments(channels: Channels, *, sandbox: bool, paused: bool) -> tuple[str, ...]:
-    """Return the arguments that connect monitors and debug console to *channels*."""
+def connection_arguments(
+    monitor_fds: Sequence[int], console_fd: int | None, *, sandbox: bool, paused: bool
+) -> tuple[str, ...]:
+    """Return the arguments that connect monitors and debug console to descriptors, as numbered in QEMU.
+
+    :param monitor_fds: the control monitor's, then one a hammer.
+    :param console_fd: None: there is no debug console.
+    """
     arguments = ["-S"] if paused else []
     if sandbox:
         arguments += ["-sandbox", "on"]
-    for name, fd in _monitors(channels):
+    names = ("qstress-control", *(f"qstress-hammer{hammer}" for hammer in range(len(monitor_fds) - 1)))
+    for name, fd in zip(names, monitor_fds, strict=True):
         arguments += ["-chardev", f"socket,id={name},fd={fd}", "-mon", f"chardev={name},mode=control"]
-    if channels.console_fd is not None:
+    if console_fd is not None:
         arguments += [
-            *("-add-fd", f"fd={channels.console_fd},set=1"),
+            *("-add-fd", f"fd={console_fd},set=1"),
             *("-chardev", "file,id=qstress-console,path=/dev/fdset/1,append=on"),
             *("-device", f"isa-debugcon,iobase={DEBUG_PORT:#x},chardev=qstress-console"),
         ]
@@ -74,8 +71,3 @@ def guarded(argv: Sequence[str], *, parent_pid: int, max_fds: int = 8192) -> tup
     """
     shell = f'ulimit -n {max_fds} 2>/dev/null; test "$PPID" = "$0" && exec "$@"'
     return ("setpriv", "--pdeathsig", "KILL", "--", "sh", "-c", shell, str(parent_pid), *argv)
-
-
-def _monitors(channels: Channels) -> list[tuple[str, int]]:
-    hammers = [(f"qstress-hammer{i}", fd) for i, fd in enumerate(channels.hammer_fds)]
-    return [("qstress-control", channels.control_fd), *hammers]

@@ -9,15 +9,16 @@ from __future__ import annotations
 import os
 import socket
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-from contextlib import AsyncExitStack, ExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, ExitStack, asynccontextmanager, closing
 from dataclasses import dataclass, field
 from functools import partial
+from itertools import chain
 
 import anyio
 
 from qstress.errors import GuestError, RigError
 from qstress.firmware import firmware_of
-from qstress.guest.argv import Channels, connection_arguments, guest_arguments
+from qstress.guest.argv import connection_arguments, guest_arguments
 from qstress.guest.console import Console
 from qstress.guest.process import Process
 from qstress.guest.qmp import Control
@@ -133,26 +134,21 @@ async def live_guest(
     :raises RigError: QEMU cannot be started, refuses its arguments or does not greet; carries QEMU's own words.
         It and what the block raises come out in an ``ExceptionGroup``.
     """
-    kind = firmware_of(shape)
+    quick = firmware_of(shape).in_series(shape) and not shape.settle_s
+    alone = quick and not monitors
+    every_s = ALONE_EVERY_S if alone else SERIES_EVERY_S if quick else CONSOLE_EVERY_S
     with ExitStack() as stack:
-        console = Console(kind.reader(shape, None), on_change)
-        stack.callback(console.close)
+        console = stack.enter_context(closing(Console(firmware_of(shape).reader(shape, None), on_change)))
+        console_fd = console.write_fd if shape.observe == "console" else None
+        paused = console_fd is not None and not alone
         pairs = [socket.socketpair() for _ in range(1 + monitors)]
-        for ours, theirs in pairs:
-            stack.callback(ours.close)
-            stack.callback(theirs.close)
+        for end in chain.from_iterable(pairs):
+            stack.enter_context(end)
         theirs_fds = [theirs.fileno() for _, theirs in pairs]
-        bios = kind.arguments(shape, lost_every)
-        argv = guest_arguments(build, shape, firmware=bios, lost_ap=lost_every > 0 and not kind.loses_aps_itself)
-        channels = Channels(
-            theirs_fds[0], tuple(theirs_fds[1:]), console.write_fd if shape.observe == "console" else None
-        )
-        quick = kind.in_series(shape) and not shape.settle_s
-        alone = quick and not monitors
-        paused = shape.observe == "console" and not alone
-        command_line = (*argv, *connection_arguments(channels, sandbox=sandbox, paused=paused))
+        argv = _guest_arguments(build, shape, lost_every)
+        connections = connection_arguments(theirs_fds, console_fd, sandbox=sandbox, paused=paused)
         fds = (*theirs_fds, console.write_fd, *pass_fds)
-        process = stack.enter_context(Process(command_line, env={**os.environ, **env}, pass_fds=fds))
+        process = stack.enter_context(Process((*argv, *connections), env={**os.environ, **env}, pass_fds=fds))
         for _, theirs in pairs:
             theirs.close()
         console.close_write_end()
@@ -160,7 +156,6 @@ async def live_guest(
         guest.paused = paused
         async with AsyncExitStack() as astack, anyio.create_task_group() as tasks:
             tasks.start_soon(_watch, process, on_change)
-            every_s = ALONE_EVERY_S if alone else SERIES_EVERY_S if quick else CONSOLE_EVERY_S
             tasks.start_soon(partial(console.pump, coalesce_s=every_s))
             astack.push_async_callback(guest.control.close)
             try:
@@ -175,6 +170,13 @@ async def live_guest(
                 tasks.cancel_scope.cancel()
 
 
+def _guest_arguments(build: Build, shape: Shape, lost_every: int) -> tuple[str, ...]:
+    """Return what defines a guest that loses an AP as *lost_every* says, by its firmware or by a vCPU left out."""
+    firmware = firmware_of(shape)
+    lost_ap = lost_every > 0 and not firmware.loses_aps_itself
+    return guest_arguments(build, shape, firmware=firmware.arguments(shape, lost_every), lost_ap=lost_ap)
+
+
 def _assemble(
     build: Build, shape: Shape, argv: tuple[str, ...], process: Process, console: Console,
     on_change: Callable[[], None], *, lazy: bool,
@@ -184,7 +186,7 @@ def _assemble(
             guest.events.append(event)
         if event.get("event") == "RESET":
             guest.resets += guest.counts_resets
-        guest.panicked = guest.panicked or event.get("event") == "GUEST_PANICKED"
+        guest.panicked |= event.get("event") == "GUEST_PANICKED"
         on_change()
 
     control = Control(on_event, deaf_to="RESET" if firmware_of(shape).in_series(shape) else "", lazy=lazy)
