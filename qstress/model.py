@@ -138,11 +138,8 @@ class BootReader(BootProgress, Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Rate:
-    """How often a hammer sends.
-
-    ``interval_s`` is None for ``max`` (the next command follows the reply), else the time between two sends.
-    ``text`` is what the user wrote, for labels and reports.
-    """
+    """How often a hammer sends: ``interval_s`` is the time between two sends, None for ``max`` (the next command
+    follows the reply). ``text`` is what the user wrote, for labels and reports."""
 
     interval_s: float | None
     text: str
@@ -213,14 +210,9 @@ class StormCount:
 
     def plus(self, other: StormCount) -> StormCount:
         """Return both together; a number that one of them lacks is not known."""
-
-        def added(a: int | None, b: int | None) -> int | None:
-            return None if a is None or b is None else a + b
-
-        return StormCount(
-            self.seconds + other.seconds, self.moves + other.moves, added(self.migrations, other.migrations),
-            added(self.write_backs, other.write_backs), added(self.exits, other.exits),
-        )  # fmt: skip
+        mine, theirs = ((count.migrations, count.write_backs, count.exits) for count in (self, other))
+        sums = (None if a is None or b is None else a + b for a, b in zip(mine, theirs, strict=True))
+        return StormCount(self.seconds + other.seconds, self.moves + other.moves, *sums)
 
 
 @dataclass(frozen=True, slots=True)
