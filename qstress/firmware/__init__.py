@@ -11,14 +11,8 @@ from qstress.model import Cell, Shape, Tier
 
 __all__ = ["BY_NAME", "SEABIOS", "SMPSCAN", "firmware_named", "firmware_of", "tier_of"]
 
-#: Every firmware that has a name, a line each.
-BY_NAME: dict[str, Firmware] = {
-    each.name: each
-    for each in (
-        SEABIOS,
-        SMPSCAN,
-    )
-}  # fmt: skip
+#: Every firmware that has a name.
+BY_NAME: dict[str, Firmware] = {each.name: each for each in (SEABIOS, SMPSCAN)}
 
 
 def firmware_named(word: str) -> Firmware:

@@ -1,6 +1,6 @@
 """What depends on the firmware that a guest runs, as one value a firmware (pure).
 
-A firmware is a file beside this one that makes its :class:`Firmware`, and a line in ``qstress/firmware/__init__.py``.
+A firmware is a file beside this one that makes its :class:`Firmware`, and its name in ``qstress/firmware/__init__.py``.
 Everything else asks that value, and nothing compares a firmware's name.
 """
 

@@ -8,6 +8,7 @@ address decides, not the flag (docs/background/qemu.md, "What HLT says").
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
+from typing import ClassVar
 
 from qstress.firmware.base import Firmware
 from qstress.model import Milestone, Observation, VcpuState
@@ -25,6 +26,7 @@ class DumpsOnlyBoot:
     ``moved`` holds the APs that have been seen away from the reset vector, ``returned`` those that went back to it.
     """
 
+    stuck: ClassVar[bool] = False  # nothing says that APs are missing
     smp: int
     milestone: Milestone = Milestone.START
     moved: set[int] = field(default_factory=set)
@@ -74,11 +76,6 @@ class DumpsOnlyBoot:
         """APs that came up and are at the reset vector again."""
         names = ", ".join(f"CPU#{index}" for index in sorted(self.returned))
         return (f"{names} went back to the reset vector",) if names else ()
-
-    @property
-    def stuck(self) -> bool:
-        """Nothing says that APs are missing."""
-        return False
 
     @property
     def last_line(self) -> str:

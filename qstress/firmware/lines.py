@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import ClassVar
 
 from qstress.model import Milestone
 
@@ -53,6 +54,7 @@ class LineBoot:
     whether the CPUs are found: the facts are those of the moment at which a judge who reads line by line has decided.
     """
 
+    stuck: ClassVar[bool] = False  # such a firmware never says that APs are missing
     milestone: Milestone = Milestone.START
     banners: int = 0
     checkins: int = 0
@@ -82,11 +84,6 @@ class LineBoot:
         """What shows that the firmware ran from its start a second time inside this bring-up."""
         banners = (f"{self.banners} {self.patterns.name} banners before Found",) if self.banners > 1 else ()
         return banners + ((self.patterns.restart_sign,) if self.resumed else ())
-
-    @property
-    def stuck(self) -> bool:
-        """Such a firmware never says that APs are missing."""
-        return False
 
     def _facts(self) -> tuple[object, ...]:
         return self.milestone, self.banners, self.checkins, self.found, self.resumed

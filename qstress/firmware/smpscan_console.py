@@ -22,6 +22,7 @@ import re
 from collections import deque
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
+from typing import ClassVar
 
 from qstress.model import BootProgress, Milestone
 
@@ -175,6 +176,7 @@ class SmpscanBoot:
     or not the rest of it has been read.
     """
 
+    checkins: ClassVar[int] = 0  # no AP ever announces itself
     cpus: int | None = None
     now: ScanRound | None = None
     begun: int = 0
@@ -186,11 +188,6 @@ class SmpscanBoot:
             all_up = self.now.end is RoundEnd.ALL_IN and not self.now.replayed
             return Milestone.FOUND if all_up else Milestone.PCI
         return Milestone.START if self.cpus is None else Milestone.BANNER
-
-    @property
-    def checkins(self) -> int:
-        """How many APs announced themselves: none ever does."""
-        return 0
 
     @property
     def found(self) -> int | None:
