@@ -132,23 +132,18 @@ class VcpuLook:
     @property
     def in_firmware(self) -> bool:
         """In 32-bit code between e0000 and fffff without paging: where SeaBIOS (and smpscan) bring APs up, and wait."""
-        address = self.linear_address
-        if address is None or self.linear or self.smm:
-            return False
-        return bool(self.protected) and not self.paging and 0xE0000 <= address <= 0xFFFFF
+        return 0xE0000 <= self._unpaged_address <= 0xFFFFF
 
     @property
     def above_1m_unpaged(self) -> bool:
         """In 32-bit code above 1 MiB without paging: SeaBIOS's relocated start-up code, where no AP ever runs."""
-        address = self.linear_address
-        return (
-            address is not None
-            and not (self.linear or self.smm)
-            and self.cr0 is not None
-            and bool(self.protected)
-            and not self.paging
-            and address > 0xFFFFF
-        )
+        return self.cr0 is not None and self._unpaged_address > 0xFFFFF
+
+    @property
+    def _unpaged_address(self) -> int:
+        """The linear address it is at in 32-bit code without paging; 0 where it runs anything else, or in SMM."""
+        unpaged = self.protected and not (self.paging or self.linear or self.smm)
+        return self.linear_address or 0 if unpaged else 0
 
     @property
     def activity(self) -> VcpuActivity:
@@ -167,16 +162,9 @@ class VcpuLook:
     @property
     def _took_sipi(self) -> bool:
         """CS base is the vector times 4096 and EIP 0, in real mode: ``EIP=00000000 CS =1000 00010000`` for SeaBIOS."""
-        base = self.cs_base
-        return (
-            self.eip == 0
-            and base is not None
-            and 0 < base <= 0xFF000
-            and base & 0xFFF == 0
-            and self.cs_selector == base >> 4
-            and self.protected is False
-            and self.eflags == 2
-        )
+        base = self.cs_base or 0
+        at_vector = base in range(0x1000, 0xFF001, 0x1000) and self.cs_selector == base >> 4
+        return at_vector and (self.eip, self.eflags, self.protected) == (0, 2, False)
 
     @property
     def where(self) -> str:
@@ -229,11 +217,15 @@ def look_names(looks: Iterable[VcpuLook]) -> str:
 
 def within_few_bytes(looks: Sequence[VcpuLook], within: int = WAIT_LOOP_BYTES) -> bool:
     """Whether all *looks* are within the same few bytes of code (none of them at an unknown address)."""
-    known = sorted(look.linear_address for look in looks if look.linear_address is not None)
+    known = _known_addresses(looks)
     return len(known) == len(looks) > 0 and known[-1] - known[0] <= within
 
 
 def distinct_places(looks: Sequence[VcpuLook], apart: int = WAIT_LOOP_BYTES) -> int:
     """Return how many clearly different addresses *looks* are at."""
-    known = sorted(look.linear_address for look in looks if look.linear_address is not None)
+    known = _known_addresses(looks)
     return bool(known) + sum(after - before > apart for before, after in pairwise(known))
+
+
+def _known_addresses(looks: Sequence[VcpuLook]) -> list[int]:
+    return sorted(look.linear_address for look in looks if look.linear_address is not None)

@@ -21,12 +21,8 @@ RUN = "the run state says that the guest is paused: 'cont', then two dumps some 
 
 def to_collect(picture: Picture, *wishes: str) -> tuple[str, ...]:
     """Return *wishes* without those that *picture* fulfils already, after what any judgement of it would need."""
-    asked = []
-    if any(look.numbered for dump in picture.dumps for look in dump.looks):
-        if not any(look.role is VcpuRole.BSP for look in picture.latest()):
-            asked.append(ALL_VCPUS)
-    elif picture.dumps:
-        asked.append(ALL_VCPUS)
+    boot_cpu_shown = any(look.role is VcpuRole.BSP for look in picture.latest())
+    asked = [ALL_VCPUS] if picture.dumps and not boot_cpu_shown else []
     for wish in wishes:
         fulfilled = (wish == STATUS and picture.words.status) or (wish == THREADS and picture.usage)
         if wish not in asked and not fulfilled:

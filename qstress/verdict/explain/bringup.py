@@ -6,7 +6,7 @@ than SeaBIOS and smpscan (OVMF wakes its APs in 64-bit code) nothing of this is 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -54,9 +54,19 @@ def lost_init(picture: Picture) -> Explanation | None:
     if boot_cpu is None or not lost:
         return None
     case = _LostInit(picture, boot_cpu, tuple(lost))
-    if any(objection(case) for objection in _OBJECTIONS):
+    if not boot_cpu.in_firmware or boot_cpu.halted:
+        return None  # only firmware that runs can be waiting for its APs
+    if (case.wait is not None and case.wait.over) or _is_past_it(case):
         return None
-    return next(told for rule in _LOST_INIT_RULES if (told := rule(case)) is not None)
+    if case.wait is None and not case.stays and not case.came_up:
+        asked = to_collect(picture, SECOND_DUMP, code_around(boot_cpu.eip or 0, WAIT_LOOP_BYTES), STATUS)
+        reason = "CPU#0 runs firmware; until it has sent INIT and SIPI every AP stands so"
+        return case.told(DumpVerdict.INCONCLUSIVE, Confidence.INCONCLUSIVE, asked, reason)
+    if case.seen_twice and not case.doubts:
+        return case.told(DumpVerdict.LOST_INIT, Confidence.CERTAIN, ())
+    if picture.words.paused and not case.seen_twice:  # in one look at a guest that does not run all stands still
+        return case.told(DumpVerdict.INCONCLUSIVE, Confidence.INCONCLUSIVE, _asked(case), *case.doubts)
+    return case.told(DumpVerdict.LOST_INIT, Confidence.LIKELY, _asked(case), *case.doubts)
 
 
 @dataclass(frozen=True)  # no slots: what is derived is kept
@@ -117,16 +127,6 @@ class _LostInit:
         return Explanation(verdict, confidence, self.picture.latest(), (*self.because, *more), asked)
 
 
-def _not_in_firmware(case: _LostInit) -> bool:
-    """Only firmware that runs can be waiting for its APs."""
-    return not case.boot_cpu.in_firmware or bool(case.boot_cpu.halted)
-
-
-def _all_came(case: _LostInit) -> bool:
-    """By its own count the boot CPU has all that it waits for."""
-    return case.wait is not None and case.wait.over
-
-
 def _is_past_it(case: _LostInit) -> bool:
     """Once others came up, a boot CPU that was elsewhere or halted before, or whose code is there and is no wait, waits
     for no AP: one that was plugged in later stands at the reset vector, too."""
@@ -134,42 +134,9 @@ def _is_past_it(case: _LostInit) -> bool:
     return bool(case.came_up) and not waits and (case.moved or _code_is_known(case.picture, case.boot_cpu))
 
 
-def _may_not_have_sent(case: _LostInit) -> Explanation | None:
-    """Firmware that is not seen to wait may still be on its way to wake its APs."""
-    if case.wait is not None or case.stays or case.came_up:
-        return None
-    asked = to_collect(case.picture, SECOND_DUMP, code_around(case.boot_cpu.eip or 0, WAIT_LOOP_BYTES), STATUS)
-    reason = "CPU#0 runs firmware; until it has sent INIT and SIPI every AP stands so"
-    return case.told(DumpVerdict.INCONCLUSIVE, Confidence.INCONCLUSIVE, asked, reason)
-
-
-def _seen_for_certain(case: _LostInit) -> Explanation | None:
-    if not case.seen_twice or case.doubts:
-        return None
-    return case.told(DumpVerdict.LOST_INIT, Confidence.CERTAIN, ())
-
-
-def _paused_since(case: _LostInit) -> Explanation | None:
-    """In one look at a guest that does not run everything stands still."""
-    if not case.picture.words.paused or case.seen_twice:
-        return None
-    return case.told(DumpVerdict.INCONCLUSIVE, Confidence.INCONCLUSIVE, _asked(case), *case.doubts)
-
-
-def _likely_lost(case: _LostInit) -> Explanation:
-    return case.told(DumpVerdict.LOST_INIT, Confidence.LIKELY, _asked(case), *case.doubts)
-
-
 def _asked(case: _LostInit) -> tuple[str, ...]:
     code = () if case.wait and case.wait.by_code else (code_around(case.boot_cpu.eip or 0, WAIT_LOOP_BYTES),)
     return to_collect(case.picture, SECOND_DUMP, *code, STATUS, THREADS)
-
-
-#: With any of these there is no lost INIT; else the first rule that applies says how sure it is.
-_OBJECTIONS: tuple[Callable[[_LostInit], bool], ...] = (_not_in_firmware, _all_came, _is_past_it)
-_LOST_INIT_RULES: tuple[Callable[[_LostInit], Explanation | None], ...] = (
-    _may_not_have_sent, _seen_for_certain, _paused_since, _likely_lost,
-)  # fmt: skip
 
 
 def waits_for_none(picture: Picture) -> Explanation | None:

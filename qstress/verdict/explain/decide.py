@@ -63,14 +63,14 @@ def _no_dump(picture: Picture) -> Explanation | None:
     if foreign.dump or (not said and not picture.remnants):
         because = [f"it is {foreign.name}" if foreign.name else "it holds no line of a QEMU register dump"]
         because += [f"beside it {said}"] if said else []
-        return Explanation(DumpVerdict.NOT_A_DUMP, CERTAIN, (), tuple(because), (DUMP,))
+        return _told(picture, DumpVerdict.NOT_A_DUMP, CERTAIN, because, (DUMP,))
     if said:
         ended = [f"QEMU itself then ended: {words.then_died}"] if failed and words.then_died else []
         verdict = DumpVerdict.QEMU_DIED if ended or not failed else DumpVerdict.STOPPED_BY_KVM
         because = [said, *ended, "the text holds no register dump"]
-        return Explanation(verdict, LIKELY, (), tuple(because), (HOST_LOG,))
+        return _told(picture, verdict, LIKELY, because, (HOST_LOG,))
     because = ["parts of an x86 register dump are there, but no instruction pointer"]
-    return Explanation(DumpVerdict.INCONCLUSIVE, INCONCLUSIVE, (), tuple(because), (DUMP,))
+    return _told(picture, DumpVerdict.INCONCLUSIVE, INCONCLUSIVE, because, (DUMP,))
 
 
 def _kvm_failed(picture: Picture) -> str:
@@ -91,14 +91,14 @@ def _qemu_died(picture: Picture) -> Explanation | None:
     words, failed = picture.words, _kvm_failed(picture)
     if failed and words.then_died:
         because = [failed, f"QEMU itself then ended: {words.then_died}"]
-        return Explanation(DumpVerdict.QEMU_DIED, LIKELY, picture.latest(), tuple(because), (HOST_LOG,))
+        return _told(picture, DumpVerdict.QEMU_DIED, LIKELY, because, (HOST_LOG,))
     if not words.died or failed:
         return None
     because = [f"QEMU says: {words.died}"]
     if words.died_with_dump:
         because.append("QEMU ends with this message: the registers are its last look at the guest")
     confidence = CERTAIN if words.died_with_dump and not picture.foreign.other_cpu else LIKELY
-    return Explanation(DumpVerdict.QEMU_DIED, confidence, picture.latest(), tuple(because), (HOST_LOG,))
+    return _told(picture, DumpVerdict.QEMU_DIED, confidence, because, (HOST_LOG,))
 
 
 def _stopped_by_kvm(picture: Picture) -> Explanation | None:
@@ -115,8 +115,7 @@ def _stopped_by_kvm(picture: Picture) -> Explanation | None:
     if words.died:
         because.append(f"QEMU also says, before that: {words.died}")
         sure = False
-    confidence = CERTAIN if sure else LIKELY
-    return Explanation(DumpVerdict.STOPPED_BY_KVM, confidence, looks, tuple(because), (HOST_LOG,))
+    return _told(picture, DumpVerdict.STOPPED_BY_KVM, CERTAIN if sure else LIKELY, because, (HOST_LOG,))
 
 
 def _from_a_log(picture: Picture) -> Explanation | None:
@@ -130,9 +129,8 @@ def _from_a_log(picture: Picture) -> Explanation | None:
     if all(look.of_reset and look.at_reset_vector for look in looks) and any(look.numbered for look in looks):
         because.append("at its last reset each vCPU stood where x86 starts: nothing had run since the one before")
         because += _ran_before(picture)
-        asked = to_collect(picture, ALL_VCPUS, STATUS)
-        return Explanation(DumpVerdict.RESET_VECTOR, LIKELY, looks, tuple(because), asked)
-    return Explanation(DumpVerdict.INCONCLUSIVE, INCONCLUSIVE, looks, tuple(because), (ALL_VCPUS, STATUS))
+        return _told(picture, DumpVerdict.RESET_VECTOR, LIKELY, because, to_collect(picture, ALL_VCPUS, STATUS))
+    return _told(picture, DumpVerdict.INCONCLUSIVE, INCONCLUSIVE, because, (ALL_VCPUS, STATUS))
 
 
 def _without_numbers(picture: Picture) -> Explanation | None:
@@ -141,7 +139,7 @@ def _without_numbers(picture: Picture) -> Explanation | None:
         return None
     reason = f"{picture.unnumbered} states without vCPU numbers: whose each is, and of which moment, is not in the text"
     asked = to_collect(picture, ALL_VCPUS, WHOLE_DUMP, STATUS)
-    return Explanation(DumpVerdict.INCONCLUSIVE, INCONCLUSIVE, picture.latest(), (reason,), asked)
+    return _told(picture, DumpVerdict.INCONCLUSIVE, INCONCLUSIVE, [reason], asked)
 
 
 def _all_at_reset_vector(picture: Picture) -> Explanation | None:
@@ -156,8 +154,7 @@ def _all_at_reset_vector(picture: Picture) -> Explanation | None:
     boot_cpu = any(look.role is VcpuRole.BSP for look in looks)
     if not boot_cpu and picture.numbered:
         because = ["only APs are shown, and each AP stands there until the boot CPU wakes it: one alone is not lost"]
-        asked = to_collect(picture, ALL_VCPUS)
-        return Explanation(DumpVerdict.RESET_VECTOR, INCONCLUSIVE, looks, tuple(because), asked)
+        return _told(picture, DumpVerdict.RESET_VECTOR, INCONCLUSIVE, because, to_collect(picture, ALL_VCPUS))
     shown = "every vCPU" if len(looks) > 1 else "the one vCPU shown"
     because = [f"{shown} stands where x86 starts, EIP=0000fff0 with CS base ffff0000: as a reset leaves it"]
     because += _ran_before(picture)
@@ -168,7 +165,7 @@ def _all_at_reset_vector(picture: Picture) -> Explanation | None:
     stood = all(look.at_reset_vector for dump in picture.dumps for look in dump.looks)
     sure = boot_cpu and stood and all(look.whole for look in looks) and (words.paused or len(picture.dumps) > 1)
     asked = to_collect(picture, STATUS)
-    return Explanation(DumpVerdict.RESET_VECTOR, CERTAIN if sure else LIKELY, looks, tuple(because), asked)
+    return _told(picture, DumpVerdict.RESET_VECTOR, CERTAIN if sure else LIKELY, because, asked)
 
 
 def _ran_before(picture: Picture) -> list[str]:
@@ -193,13 +190,8 @@ def _by_states(picture: Picture) -> Explanation:
         return _halted(picture, halted, because)
     if any(look.activity is VcpuActivity.UNKNOWN for look in looks):
         because.append("the text does not say of every vCPU where it is and whether it is halted (EIP, HLT)")
-    return Explanation(
-        DumpVerdict.INCONCLUSIVE,
-        INCONCLUSIVE,
-        looks,
-        tuple(because),
-        to_collect(picture, WHOLE_DUMP, SECOND_DUMP, STATUS),
-    )
+    asked = to_collect(picture, WHOLE_DUMP, SECOND_DUMP, STATUS)
+    return _told(picture, DumpVerdict.INCONCLUSIVE, INCONCLUSIVE, because, asked)
 
 
 def _running(picture: Picture, running: Sequence[VcpuLook], because: list[str]) -> Explanation:
@@ -218,7 +210,7 @@ def _running(picture: Picture, running: Sequence[VcpuLook], because: list[str]) 
         because.append(f"{look_names(seen[-1] for seen in spinning)} ran, and was at the same few bytes each time")
         sure = any(_proves(seen) and len({look.key for look in seen}) > 2 for seen in spinning)
         asked = () if sure else to_collect(picture, SECOND_DUMP, THREADS)
-        return Explanation(DumpVerdict.SPINNING, CERTAIN if sure else LIKELY, picture.latest(), tuple(because), asked)
+        return _told(picture, DumpVerdict.SPINNING, CERTAIN if sure else LIKELY, because, asked)
     if moved := [seen[-1] for seen in histories if distinct_places(seen) > 1]:
         because.append(f"{look_names(moved)} ran, at other addresses each time")
     else:
@@ -227,7 +219,7 @@ def _running(picture: Picture, running: Sequence[VcpuLook], because: list[str]) 
         because.append(f"the guest is paused ({picture.words.status}): nothing can move until it runs")
     sure = any(distinct_places(seen) > 2 and _proves(seen) for seen in histories)
     asked = to_collect(picture, SECOND_DUMP, STATUS, THREADS)
-    return Explanation(DumpVerdict.BUSY, CERTAIN if sure else LIKELY, picture.latest(), tuple(because), asked)
+    return _told(picture, DumpVerdict.BUSY, CERTAIN if sure else LIKELY, because, asked)
 
 
 def _halted(picture: Picture, halted: Sequence[VcpuLook], because: list[str]) -> Explanation:
@@ -238,30 +230,24 @@ def _halted(picture: Picture, halted: Sequence[VcpuLook], because: list[str]) ->
     idle = [look for look in halted if look.activity is VcpuActivity.IDLE]
     if not idle and any(look.interrupts is None for look in halted):
         because.append("halted, but EFLAGS is not in the text: an interrupt may wake it or not")
-        return Explanation(
-            DumpVerdict.INCONCLUSIVE, INCONCLUSIVE, picture.latest(), tuple(because), to_collect(picture, WHOLE_DUMP)
-        )
-    if idle:
-        because.append(
-            f"{look_names(idle)}: halted, interrupts on: so is an idle guest, and one that lost an interrupt"
-        )
-    else:
-        because.append(
-            f"{look_names(halted)}: halted, interrupts off: parked by firmware, stopped for good, or for an NMI"
-        )
+        return _told(picture, DumpVerdict.INCONCLUSIVE, INCONCLUSIVE, because, to_collect(picture, WHOLE_DUMP))
+    parked = "halted, interrupts off: parked by firmware, stopped for good, or for an NMI"
+    wakeable = "halted, interrupts on: so is an idle guest, and one that lost an interrupt"
+    because.append(f"{look_names(idle or halted)}: {wakeable if idle else parked}")
     numbers = [look.index for look in halted if look.numbered]
     everyone = numbers == list(range(len(picture.latest()))) and len(numbers) > 1  # one alone may be one of many
     histories = [picture.history(index) for index in numbers]
     same = all(len(seen) > 1 and _proves(seen) and len({look.activity for look in seen}) == 1 for seen in histories)
     sure = everyone and same and not picture.words.paused
+    verdict = DumpVerdict.IDLE if idle else DumpVerdict.HALTED
     asked = to_collect(picture, SECOND_DUMP, STATUS)
-    return Explanation(
-        DumpVerdict.IDLE if idle else DumpVerdict.HALTED,
-        CERTAIN if sure else LIKELY,
-        picture.latest(),
-        tuple(because),
-        asked,
-    )
+    return _told(picture, verdict, CERTAIN if sure else LIKELY, because, asked)
+
+
+def _told(
+    picture: Picture, verdict: DumpVerdict, confidence: Confidence, because: Sequence[str], asked: tuple[str, ...]
+) -> Explanation:
+    return Explanation(verdict, confidence, picture.latest(), tuple(because), asked)
 
 
 def _proves(seen: Sequence[VcpuLook]) -> bool:
