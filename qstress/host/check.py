@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import anyio
@@ -149,8 +149,8 @@ async def _one_boot(build: Build, shape: Shape, sandbox: bool) -> Counters:
 
 
 async def _forced(build: Build, shape: Shape, sandbox: bool, bringups: int) -> CheckAnswer:
-    env = interposer.environment(build, hold=interposer.Hold(read_s=READ_HOLD_S))
-    context = TrialContext(env=env, sandbox=sandbox, evidence=EvidenceQuota(0))
+    held = replace(build, hold_write_s=0.0, hold_read_s=READ_HOLD_S, hold_until_checkin_s=0.0)
+    context = TrialContext(env=interposer.environment(held), sandbox=sandbox, evidence=EvidenceQuota(0))
     hammer = HammerSpec("info registers -a", "hmp", Rate(None, "max"))
     cell = Cell(build, Stratum(shape, (hammer,)))
     seen = valid = 0

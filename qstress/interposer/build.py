@@ -14,7 +14,6 @@ import platform
 import subprocess
 import tempfile
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
 
 from qstress.errors import RigError
@@ -31,40 +30,19 @@ _COMPILE = ("cc", "-shared", "-fPIC", "-O2", "-Wall", "-Wextra", "-Werror")
 _COMPILE_TIMEOUT_S = 120.0
 
 
-@dataclass(frozen=True, slots=True)
-class Hold:
-    """How long an AP that waits for its INIT is kept, in seconds; tier T2. 0: not at all.
-
-    ``write_s``: between reading its state and writing it back at run time, which raises ``lost-init``; ``read_s``:
-    before reading it, which raises ``replayed-init``. ``until_checkin_s``: beyond ``write_s``, the first AP that is
-    about to write back is kept until another one was woken by its INIT, at most so long. The boot CPU, an AP that has
-    had its INIT and a write at reset level are never held.
-    """
-
-    write_s: float = 0.0
-    read_s: float = 0.0
-    until_checkin_s: float = 0.0
-
-    def variables(self) -> dict[str, str]:
-        """Return the interposer's variables for it: nanoseconds, only what is not 0."""
-        named = {"WRITE": self.write_s, "READ": self.read_s, "UNTIL_CHECKIN": self.until_checkin_s}
-        return {f"QSTRESS_INTERPOSE_HOLD_{name}_NS": str(round(s * 1e9)) for name, s in named.items() if s > 0}
-
-
-def environment(build: Build, log_fd: int | None = None, hold: Hold | None = None) -> dict[str, str]:
+def environment(build: Build, log_fd: int | None = None) -> dict[str, str]:
     """Return what to add to QEMU's environment for *build*; empty when the interposer has nothing to do.
 
-    The library goes behind what is preloaded already (a sanitizer insists on being first).
+    The library goes behind what is preloaded already (a sanitizer insists on being first). APs are held while a log
+    says so, and without a log always.
 
     :param log_fd: a log (:func:`qstress.interposer.log.open_log`) that QEMU inherits under this number.
-    :param hold: what to delay, in place of what *build* says; while the log says so, and without a log always.
     :raises RigError: the library cannot be built, see :func:`library`.
     """
-    holds = (hold or Hold(build.hold_write_s, build.hold_read_s, build.hold_until_checkin_s)).variables()
-    if not build.interposed and log_fd is None and not holds:
+    if not build.interposed and log_fd is None:
         return {}
     others = dict(build.env).get("LD_PRELOAD", os.environ.get("LD_PRELOAD"))
-    variables = {"LD_PRELOAD": f"{others}:{library()}" if others else str(library()), **holds}
+    variables = {"LD_PRELOAD": f"{others}:{library()}" if others else str(library()), **_holds(build)}
     if build.smm is Smm.PRETENDED:
         variables["QSTRESS_INTERPOSE_SMM"] = "pretend"
     if build.smm_writeback is SmmWriteback.RESET_ONLY:
@@ -72,6 +50,16 @@ def environment(build: Build, log_fd: int | None = None, hold: Hold | None = Non
     if log_fd is not None:
         variables[LOG_VARIABLE] = str(log_fd)
     return variables
+
+
+def _holds(build: Build) -> dict[str, str]:
+    """Return the variables for how long an AP that waits for its INIT is kept: nanoseconds, only what is not 0.
+
+    To be kept between being read and written back raises ``lost-init``, before being read ``replayed-init``. The boot
+    CPU, an AP that has had its INIT and a write at reset level are never held.
+    """
+    named = {"WRITE": build.hold_write_s, "READ": build.hold_read_s, "UNTIL_CHECKIN": build.hold_until_checkin_s}
+    return {f"QSTRESS_INTERPOSE_HOLD_{name}_NS": str(round(s * 1e9)) for name, s in named.items() if s > 0}
 
 
 def library() -> Path:
@@ -105,11 +93,8 @@ def _prebuilt_fits() -> bool:
         )
     except (OSError, ValueError):
         return False
-    return intact and platform.machine() == "x86_64" and _loadable_from(PREBUILT.parent)
-
-
-def _loadable_from(folder: Path) -> bool:
-    return not _unnameable(folder) and not os.statvfs(folder).f_flag & os.ST_NOEXEC
+    loadable = not _unnameable(PREBUILT.parent) and not os.statvfs(PREBUILT.parent).f_flag & os.ST_NOEXEC
+    return intact and platform.machine() == "x86_64" and loadable
 
 
 def _unnameable(folder: Path) -> bool:

@@ -14,7 +14,7 @@ import pytest
 
 from qstress.errors import RigError
 from qstress.interposer import build as interposer
-from qstress.interposer.build import PREBUILT, Hold, environment, library
+from qstress.interposer.build import PREBUILT, environment, library
 from qstress.interposer.log import Counters, open_log, read_counters
 from qstress.interposer.windows import LOG_BYTES
 from qstress.model import Smm, SmmWriteback
@@ -200,12 +200,12 @@ def test_what_is_preloaded_already_stays_in_front(cache: Path, monkeypatch: pyte
 
 def test_a_hold_is_given_in_nanoseconds_and_needs_no_log(cache: Path) -> None:
     path = str(library())
-    assert environment(build(), hold=Hold()) == {}
-    assert environment(build(), hold=Hold(write_s=1e-3)) == {
+    assert environment(build()) == {}
+    assert environment(build(hold_write_s=1e-3)) == {
         "LD_PRELOAD": path,
         "QSTRESS_INTERPOSE_HOLD_WRITE_NS": "1000000",
     }
-    assert environment(build(), 9, Hold(read_s=0.0001, until_checkin_s=2)) == {
+    assert environment(build(hold_read_s=0.0001, hold_until_checkin_s=2), 9) == {
         "LD_PRELOAD": path,
         "QSTRESS_INTERPOSE_LOG_FD": "9",
         "QSTRESS_INTERPOSE_HOLD_READ_NS": "100000",

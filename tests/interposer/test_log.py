@@ -15,10 +15,10 @@ from typing import Any
 import pytest
 
 from qstress.errors import RigError
-from qstress.interposer.build import Hold, environment
+from qstress.interposer.build import environment
 from qstress.interposer.log import Counters, open_log, read_counters, set_holding
 from qstress.interposer.windows import LOG_BYTES, RECORDS, Log, RecordKind, WriteBack, read_log, windows, write_back
-from qstress.model import Smm, SmmWriteback
+from qstress.model import Build, Smm, SmmWriteback
 from tests.interposer.fake import calling, calls, copy_log
 from tests.samples import build
 
@@ -50,9 +50,9 @@ def vcpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
-def recorded(fake: Path, log: int, *lines: list[Any], **how: Any) -> list[tuple[int, RecordKind, int]]:
+def recorded(fake: Path, log: int, *lines: list[Any], made: Build | None = None) -> list[tuple[int, RecordKind, int]]:
     """Make the calls, return vCPU, kind and value of each record."""
-    answers = calls(fake, environment(how.pop("made", build()), log, **how), *lines, log_fd=log)
+    answers = calls(fake, environment(made or build(), log), *lines, log_fd=log)
     assert all(answer[0] >= 0 or answer == [-errno.EAGAIN] for answer in answers)
     seen = read_log(copy_log(log))
     assert seen.torn == seen.overwritten == 0
@@ -156,18 +156,18 @@ class TestHold:
         return [(record.vcpu, record.value) for record in seen if record.kind is RecordKind.HELD]
 
     @pytest.mark.parametrize(
-        ("hold", "line", "value"),
+        ("held", "line", "value"),
         [
-            pytest.param(Hold(write_s=AGES), vcpu("write", AP, RUNTIME), 1, id="write"),
-            pytest.param(Hold(read_s=AGES), vcpu("read", AP, 0, 0), 0, id="read"),
-            pytest.param(Hold(until_checkin_s=AGES), vcpu("write", AP, RUNTIME), 1, id="until-checkin"),
+            pytest.param(build(hold_write_s=AGES), vcpu("write", AP, RUNTIME), 1, id="write"),
+            pytest.param(build(hold_read_s=AGES), vcpu("read", AP, 0, 0), 0, id="read"),
+            pytest.param(build(hold_until_checkin_s=AGES), vcpu("write", AP, RUNTIME), 1, id="until-checkin"),
         ],
     )
     def test_lasts_until_it_is_released_and_then_ends_at_once(
-        self, fake_kvm: Path, log: int, hold: Hold, line: list[Any], value: int
+        self, fake_kvm: Path, log: int, held: Build, line: list[Any], value: int
     ) -> None:
         set_holding(log, True)
-        with calling(fake_kvm, environment(build(), log, hold), *BORN, line, log_fd=log) as process:
+        with calling(fake_kvm, environment(held, log), *BORN, line, log_fd=log) as process:
             until(lambda: self.held(log) == [(1, value)])
             assert len(read_log(copy_log(log)).records) == 1
             released = time.monotonic_ns()
@@ -180,7 +180,7 @@ class TestHold:
     def test_a_short_one_ends_by_itself_and_is_part_of_the_window(self, fake_kvm: Path, log: int) -> None:
         set_holding(log, True)
         lines = [vcpu("read", AP, 0, 0), vcpu("write", AP, RUNTIME)]
-        kinds = [kind for _, kind, _ in recorded(fake_kvm, log, *BORN, *lines, hold=Hold(write_s=0.002))]
+        kinds = [kind for _, kind, _ in recorded(fake_kvm, log, *BORN, *lines, made=build(hold_write_s=0.002))]
         assert kinds == [RecordKind.READ, RecordKind.HELD, RecordKind.WRITE]
         (window,) = windows(read_log(copy_log(log)))
         assert window.written is not None
@@ -188,43 +188,43 @@ class TestHold:
 
     def test_never_the_boot_cpu_nor_a_reset_nor_an_ap_whose_init_came(self, fake_kvm: Path, log: int) -> None:
         set_holding(log, True)
-        hold = Hold(write_s=AGES, read_s=AGES, until_checkin_s=AGES)
+        held = build(hold_write_s=AGES, hold_read_s=AGES, hold_until_checkin_s=AGES)
         lines = [
             vcpu("read", BSP, 0, 0), vcpu("write", BSP, RUNTIME), vcpu("write", AP, RESET), vcpu("mp", AP, 0),
             vcpu("read", AP, 0, 0), vcpu("write", AP, RUNTIME), vcpu("run", OTHER, errno.EAGAIN),
             vcpu("read", OTHER, 0, 0), vcpu("write", OTHER, RUNTIME),
         ]  # fmt: skip
-        recorded(fake_kvm, log, *BORN, *lines, hold=hold)
+        recorded(fake_kvm, log, *BORN, *lines, made=held)
         assert self.held(log) == []
 
     def test_nobody_before_qstress_says_so(self, fake_kvm: Path, log: int) -> None:
-        recorded(fake_kvm, log, *BORN, vcpu("write", AP, RUNTIME), hold=Hold(write_s=AGES))
+        recorded(fake_kvm, log, *BORN, vcpu("write", AP, RUNTIME), made=build(hold_write_s=AGES))
         assert self.held(log) == []
 
     def test_again_after_a_reset(self, fake_kvm: Path, log: int) -> None:
         set_holding(log, True)
         write = vcpu("write", AP, RUNTIME)
         recorded(fake_kvm, log, *BORN, vcpu("mp", AP, 3), write, vcpu("write", AP, RESET), vcpu("mp", AP, 1), write,
-                 hold=Hold(write_s=0.001))  # fmt: skip
+                 made=build(hold_write_s=0.001))  # fmt: skip
         assert self.held(log) == [(1, 1)]
 
     def test_one_ap_a_bring_up_is_kept_until_a_checkin(self, fake_kvm: Path, log: int) -> None:
         """In one thread nobody can check in meanwhile, so the bound passes; the second AP goes free."""
         set_holding(log, True)
         both = [vcpu("write", AP, RUNTIME), vcpu("write", OTHER, RUNTIME)]
-        recorded(fake_kvm, log, *BORN, *both, vcpu("write", BSP, RESET), *both, hold=Hold(until_checkin_s=0.001))
+        recorded(fake_kvm, log, *BORN, *both, vcpu("write", BSP, RESET), *both, made=build(hold_until_checkin_s=0.001))
         assert self.held(log) == [(1, 1), (1, 1)]
 
     def test_whom_a_checkin_came_before_is_not_kept(self, fake_kvm: Path, log: int) -> None:
         set_holding(log, True)
         lines = [vcpu("run", OTHER, errno.EAGAIN), vcpu("write", AP, RUNTIME)]
-        seen = recorded(fake_kvm, log, *BORN, *lines, hold=Hold(until_checkin_s=AGES))
+        seen = recorded(fake_kvm, log, *BORN, *lines, made=build(hold_until_checkin_s=AGES))
         assert [kind for _, kind, _ in seen] == [RecordKind.WOKEN, RecordKind.HELD, RecordKind.WRITE]
 
     def test_without_a_log_it_holds_as_well(self, fake_kvm: Path) -> None:
         """As in a reproducer: nobody could set it off. The time is the caller's own."""
         began = time.monotonic()
-        calls(fake_kvm, environment(build(), hold=Hold(write_s=0.2)), *BORN, vcpu("write", AP, RUNTIME))
+        calls(fake_kvm, environment(build(hold_write_s=0.2)), *BORN, vcpu("write", AP, RUNTIME))
         assert time.monotonic() - began >= 0.2
 
 

@@ -7,14 +7,16 @@ Where flags are counted the guest is looked at only once all its vCPUs are up, s
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 from functools import partial
+from typing import Any
 
 import anyio
 import pytest
 
 from qstress.config.kvm import probe
 from qstress.guest.live import live_guest
-from qstress.interposer.build import Hold, environment
+from qstress.interposer.build import environment
 from qstress.interposer.log import Counters, open_log, read_counters, set_holding
 from qstress.interposer.windows import RecordKind, read_log
 from qstress.model import Accel, Build, Milestone
@@ -70,9 +72,9 @@ async def test_without_pretending_qemu_sees_what_kvm_has() -> None:
 
 
 @pytest.mark.parametrize(
-    "hold", [Hold(write_s=AGES), Hold(read_s=AGES), Hold(until_checkin_s=AGES)], ids=["write", "read", "until-checkin"]
+    "hold", ["hold_write_s", "hold_read_s", "hold_until_checkin_s"], ids=["write", "read", "until-checkin"]
 )
-async def test_a_hold_that_is_let_go_does_not_delay_quit(hold: Hold, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_hold_that_is_let_go_does_not_delay_quit(hold: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """``quit`` suffices: the first rung of the ladder. Without the release only KILL would end this guest."""
 
     def held() -> bool:
@@ -84,7 +86,8 @@ async def test_a_hold_that_is_let_go_does_not_delay_quit(hold: Hold, monkeypatch
     try:
         build = stock()
         shape = planned(Accel.KVM, 4, build=build).cell.stratum.shape
-        env = environment(build, log, hold)
+        held_long: dict[str, Any] = {hold: AGES}
+        env = environment(replace(build, **held_long), log)
         async with live_guest(build, shape, env=env, on_change=lambda: None, pass_fds=(log,)) as guest:
             set_holding(log, True)
             await guest.cont()

@@ -3,17 +3,22 @@ makes likely is waited for, within many boots."""
 
 from __future__ import annotations
 
+from dataclasses import replace
+from typing import Any
+
 import pytest
 
-from qstress.interposer.build import Hold, environment
+from qstress.interposer.build import environment
 from qstress.interposer.windows import Bracket, RecordKind, causal_line, duty_cycle, init_bracket, windows
 from qstress.model import Accel, Build, FindingClass, Outcome
 from qstress.trial.context import TrialContext
 from tests.live.rig import Brought, bring_up, planned, pretending, stock
 
 pytestmark = [pytest.mark.qemu, pytest.mark.kvm, pytest.mark.timeout(180)]
-NONE = Hold()
-WRITE, READ, UNTIL = Hold(write_s=1e-3), Hold(read_s=1e-3), Hold(until_checkin_s=10.0)
+NONE: dict[str, Any] = {}
+WRITE: dict[str, Any] = {"hold_write_s": 1e-3}
+READ: dict[str, Any] = {"hold_read_s": 1e-3}
+UNTIL: dict[str, Any] = {"hold_until_checkin_s": 10.0}
 
 
 class Boot:
@@ -39,12 +44,13 @@ class Boot:
         return [vcpu.index for vcpu in self.bringup.look.examination.after.vcpus if vcpu.at_reset_vector]
 
 
-async def boot(build: Build, hold: Hold, *, smp: int = 4) -> Boot:
+async def boot(build: Build, hold: dict[str, Any], *, smp: int = 4) -> Boot:
     """Run one hammered trial with a log and the hold, released when it is over."""
-    return Boot(await bring_up(planned(Accel.KVM, smp, build=build), TrialContext(env=environment(build, 0, hold))))
+    context = TrialContext(env=environment(replace(build, **hold), 0))
+    return Boot(await bring_up(planned(Accel.KVM, smp, build=build), context))
 
 
-async def until(found: FindingClass, build: Build, hold: Hold, boots: int) -> Boot:
+async def until(found: FindingClass, build: Build, hold: dict[str, Any], boots: int) -> Boot:
     """Boot until that is found."""
     others = []
     for _ in range(boots):
