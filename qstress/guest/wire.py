@@ -93,10 +93,9 @@ class Wire(asyncio.Protocol):
         self._transport = transport
 
     def data_received(self, data: bytes) -> None:
-        if b"\n" not in data:
-            self._chunks.append(data)
-            return
         self._chunks.append(data)
+        if b"\n" not in data:
+            return
         *lines, rest = b"".join(self._chunks).split(b"\n")
         self._chunks = [rest] if rest else []
         for line in lines:

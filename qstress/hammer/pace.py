@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Iterator
+from itertools import count
 
 from qstress.model import Rate
 
@@ -27,7 +28,5 @@ def due_times(rate: Rate, seed: int) -> Iterator[float]:
     if interval_s is None:
         raise ValueError("rate 'max' has no due times")
     rng = random.Random(seed)
-    k = 0
-    while True:
+    for k in count():
         yield (k + JITTER_SHARE * rng.random()) * interval_s
-        k += 1

@@ -11,7 +11,6 @@ import mmap
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
-from types import TracebackType
 from typing import Self
 
 from qstress.errors import RigError
@@ -50,9 +49,7 @@ class WindowLog:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *raised: object) -> None:
         if self._fd >= 0:
             os.close(self._fd)
 

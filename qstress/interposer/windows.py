@@ -172,8 +172,9 @@ def duty_cycle(seen: Iterable[Window], start_ns: int, end_ns: int) -> float:
 
     A bring-up whose INIT falls anywhere in that time alike loses it for some AP with probability D (facts: race.md).
     """
+    of_aps = [each for each in seen if each.vcpu > 0 and (each.written is None or each.written.at_runtime)]
     covered, until = 0, start_ns
-    for begin, end in sorted(_spans(seen, end_ns)):
+    for begin, end in sorted((each.read_ns, each.written.ns if each.written else end_ns) for each in of_aps):
         begin, end = max(begin, until), min(end, end_ns)
         if end > begin:
             covered += end - begin
@@ -183,7 +184,8 @@ def duty_cycle(seen: Iterable[Window], start_ns: int, end_ns: int) -> float:
 
 def init_bracket(log: Log, start_ns: int) -> Bracket | None:
     """Return when the first INIT after *start_ns* was sent, or None where no AP shows that there was one."""
-    bearing = {vcpu: first for vcpu in _aps(log) if (first := _first_sign(log, vcpu, start_ns))}
+    aps = {record.vcpu for record in log.records} - {0}
+    bearing = {vcpu: first for vcpu in aps if (first := _first_sign(log, vcpu, start_ns))}
     if not bearing:
         return None
     upper, says = min(bearing.values(), key=lambda sign: sign[0].ns)
@@ -218,11 +220,7 @@ def bringup_began_ns(log: Log, default_ns: int) -> int:
     """Return when the bring-up began in which the first INIT was replayed, or without any the last one: the last reset
     of the boot CPU before that; *default_ns* where there is none."""
     until_ns = _first_replay_ns(log)
-    resets = [
-        record.ns for record in log.records
-        if record.vcpu == 0 and _is_reset(record) and (until_ns is None or record.ns <= until_ns)
-    ]  # fmt: skip
-    return max(resets, default=default_ns)
+    return max((ns for ns in _boot_cpu_resets_ns(log) if until_ns is None or ns <= until_ns), default=default_ns)
 
 
 def replayed(log: Log, zero_ns: int) -> tuple[int, ...]:
@@ -234,14 +232,18 @@ def until_replay_ended(log: Log, zero_ns: int) -> Log:
     """Return *log* up to the end of the bring-up in which the first INIT since *zero_ns* was replayed: the boot CPU's
     next reset; all of it where none was, or where no reset follows."""
     replayed_ns = _first_replay_ns(since(log, zero_ns))
-    resets = [record.ns for record in log.records if record.vcpu == 0 and _is_reset(record)]
-    ended_ns = min((ns for ns in resets if replayed_ns is not None and ns > replayed_ns), default=None)
+    later = (ns for ns in _boot_cpu_resets_ns(log) if replayed_ns is not None and ns > replayed_ns)
+    ended_ns = min(later, default=None)
     return replace(log, records=tuple(record for record in log.records if ended_ns is None or record.ns < ended_ns))
 
 
 def since(log: Log, zero_ns: int) -> Log:
     """Return *log* from *zero_ns* on."""
     return replace(log, records=tuple(record for record in log.records if record.ns >= zero_ns))
+
+
+def _boot_cpu_resets_ns(log: Log) -> list[int]:
+    return [record.ns for record in log.records if record.vcpu == 0 and _is_reset(record)]
 
 
 def _first_replay_ns(log: Log) -> int | None:
@@ -295,13 +297,12 @@ def _replayed(window: Window, zero_ns: int) -> str | None:
 
 def _still_waits(records: Iterable[LogRecord], vcpu: int, after_ns: int) -> bool:
     """Whether the last that is known of AP *vcpu* is that it waited for an INIT, still or again after *after_ns*."""
-    known = [
-        record for record in records if record.vcpu == vcpu and record.kind in (RecordKind.MP_STATE, RecordKind.WOKEN)
-    ]
+    telling = (RecordKind.MP_STATE, RecordKind.WOKEN)
+    known = (record for record in records if record.vcpu == vcpu > 0 and record.kind in telling)
     last = max(known, key=lambda record: record.ns, default=None)
-    return bool(
-        vcpu > 0 and last and last.ns > after_ns and last.kind is RecordKind.MP_STATE and last.value == UNINITIALIZED
-    )
+    if last is None or last.ns <= after_ns:
+        return False
+    return last.kind is RecordKind.MP_STATE and last.value == UNINITIALIZED
 
 
 def _first_sign(log: Log, vcpu: int, start_ns: int) -> tuple[LogRecord, str] | None:
@@ -318,22 +319,8 @@ def _first_sign(log: Log, vcpu: int, start_ns: int) -> tuple[LogRecord, str] | N
     return None
 
 
-def _aps(log: Log) -> set[int]:
-    return {record.vcpu for record in log.records} - {0}
-
-
 def _is_reset(record: LogRecord) -> bool:
     return record.kind is RecordKind.WRITE and not write_back(record).at_runtime
-
-
-def _of_ap_at_runtime(window: Window) -> bool:
-    return window.vcpu > 0 and (window.written is None or window.written.at_runtime)
-
-
-def _spans(seen: Iterable[Window], end_ns: int) -> Iterable[tuple[int, int]]:
-    for window in seen:
-        if _of_ap_at_runtime(window):
-            yield window.read_ns, window.written.ns if window.written else end_ns
 
 
 def _mp(state: int | None) -> str:

@@ -64,10 +64,8 @@ def cleaned(data: bytes) -> str:
 
 
 def _decoded(data: bytes) -> str:
-    for mark, encoding in ((codecs.BOM_UTF16_LE, "utf-16"), (codecs.BOM_UTF16_BE, "utf-16")):
-        if data.startswith(mark):
-            return data.decode(encoding, errors="replace")
-    return data.decode("utf-8", errors="replace")
+    in_utf_16 = data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
+    return data.decode("utf-16" if in_utf_16 else "utf-8", errors="replace")
 
 
 def _part(match: re.Match[str]) -> str:
