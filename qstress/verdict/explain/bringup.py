@@ -51,11 +51,10 @@ def lost_init(picture: Picture) -> Explanation | None:
     """
     boot_cpu = _boot_cpu(picture)
     lost = [look for look in _aps(picture) if all(seen.at_reset_vector for seen in picture.history(look.index))]
-    if boot_cpu is None or not lost:
-        return None
-    case = _LostInit(picture, boot_cpu, tuple(lost))
-    if not boot_cpu.in_firmware or boot_cpu.halted:
+    if boot_cpu is None or not lost or not boot_cpu.in_firmware or boot_cpu.halted:
         return None  # only firmware that runs can be waiting for its APs
+    came_up = [look for look in _aps(picture) if look.in_firmware]
+    case = _LostInit(picture, boot_cpu, lost, came_up, picture.history(0), _wait(picture, boot_cpu))
     if (case.wait is not None and case.wait.over) or _is_past_it(case):
         return None
     if case.wait is None and not case.stays and not case.came_up:
@@ -71,19 +70,14 @@ def lost_init(picture: Picture) -> Explanation | None:
 
 @dataclass(frozen=True)  # no slots: what is derived is kept
 class _LostInit:
-    """What speaks for and against a lost INIT of the APs *lost*."""
+    """What speaks for and against a lost INIT of the APs *lost*; ``history``: all looks at the boot CPU."""
 
     picture: Picture
     boot_cpu: VcpuLook
-    lost: tuple[VcpuLook, ...]
-
-    @cached_property
-    def history(self) -> tuple[VcpuLook, ...]:
-        return self.picture.history(0)
-
-    @cached_property
-    def wait(self) -> ApWait | None:
-        return _wait(self.picture, self.boot_cpu)
+    lost: list[VcpuLook]
+    came_up: list[VcpuLook]
+    history: tuple[VcpuLook, ...]
+    wait: ApWait | None
 
     @cached_property
     def stays(self) -> bool:
@@ -97,10 +91,6 @@ class _LostInit:
         return len(self.history) > 1 and not self.stays
 
     @cached_property
-    def came_up(self) -> list[VcpuLook]:
-        return [look for look in _aps(self.picture) if look.in_firmware]
-
-    @cached_property
     def doubts(self) -> tuple[str, ...]:
         return tuple(_doubts(self.picture, self.lost))
 
@@ -111,20 +101,16 @@ class _LostInit:
         whole = all(len(seen) > 1 and all(look.whole for look in seen) for seen in histories)
         return self.stays and whole and all(_wait(self.picture, look) for look in self.history)
 
-    @cached_property
-    def because(self) -> tuple[str, ...]:
-        each_time = ", each time" if len(self.history) > 1 else ""
-        told = [f"{look_names(self.lost)} at the reset vector, EIP=0000fff0{each_time}"]
-        if self.wait:
-            told.append(self.wait.sentence)
-        if self.stays:
-            told.append("CPU#0 ran at the same few bytes of its firmware each time")
-        if self.came_up:
-            told.append(f"{look_names(self.came_up)} came up: the broadcast that wakes all APs has been sent")
-        return tuple(told)
-
     def told(self, verdict: DumpVerdict, confidence: Confidence, asked: tuple[str, ...], *more: str) -> Explanation:
-        return Explanation(verdict, confidence, self.picture.latest(), (*self.because, *more), asked)
+        each_time = ", each time" if len(self.history) > 1 else ""
+        because = [f"{look_names(self.lost)} at the reset vector, EIP=0000fff0{each_time}"]
+        if self.wait:
+            because.append(self.wait.sentence)
+        if self.stays:
+            because.append("CPU#0 ran at the same few bytes of its firmware each time")
+        if self.came_up:
+            because.append(f"{look_names(self.came_up)} came up: the broadcast that wakes all APs has been sent")
+        return Explanation(verdict, confidence, self.picture.latest(), (*because, *more), asked)
 
 
 def _is_past_it(case: _LostInit) -> bool:
@@ -218,7 +204,7 @@ def _word(picture: Picture, address: int) -> int | None:
     return None
 
 
-def _doubts(picture: Picture, lost: tuple[VcpuLook, ...]) -> Iterator[str]:
+def _doubts(picture: Picture, lost: list[VcpuLook]) -> Iterator[str]:
     """Yield what speaks against a lost INIT, or leaves it open."""
     if picture.words.paused:
         yield f"the guest is paused ({picture.words.status}): nothing can move until it runs"
