@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from itertools import count
 
 from qstress.verdict.explain.block import Block
-from qstress.verdict.explain.picture import Dump
+from qstress.verdict.explain.picture import Dump, Picture
 from qstress.verdict.vcpu import VcpuLook
 
 _LAYOUT = re.compile(r"[\s>|]+")
@@ -32,20 +32,9 @@ _COMPARED = 64
 _BETWEEN = 4000
 
 
-@dataclass(frozen=True, slots=True)
-class Looks:
-    """The dumps of a text. ``copies``: how many more it holds that show nothing new. ``unnumbered``: how many states
-    without a number there are that may be of as many vCPUs (0: none, or they were asked for one by one).
-    ``interrupted``: between two dumps another guest or boot is spoken of."""
-
-    dumps: tuple[Dump, ...] = ()
-    copies: int = 0
-    unnumbered: int = 0
-    interrupted: bool = False
-
-
-def looks_of(text: str, blocks: Sequence[Block], *, at_once: bool) -> Looks:
-    """Return the dumps that *blocks*, in the order of *text*, make.
+def picture_of(text: str, blocks: Sequence[Block], *, at_once: bool) -> Picture:
+    """Return the dumps that *blocks*, in the order of *text*, make, and what there is beside them: copies, states
+    without a number, and whether another guest or boot is spoken of in between.
 
     A state with the number of one that is already there begins a new dump. States without any number are looks at one
     vCPU only where each was asked for with ``info registers``; otherwise whose they are is unknown.
@@ -70,7 +59,8 @@ def looks_of(text: str, blocks: Sequence[Block], *, at_once: bool) -> Looks:
             dumps.append({})
         _put(group, dumps[number], seen, number)
         end = group[-1].end
-    return Looks(tuple(Dump(_looks([*dump.values()])) for dump in dumps), copies, interrupted=interrupted)
+    looks = tuple(Dump(_looks([*dump.values()])) for dump in dumps)
+    return Picture(looks, copies=copies, interrupted=interrupted)
 
 
 def _put(group: Sequence[Block], dump: dict[int, Block], seen: _Seen, number: int) -> None:
@@ -151,7 +141,7 @@ def _groups(blocks: Iterable[Block]) -> Iterator[list[Block]]:
         yield group
 
 
-def _without_numbers(text: str, blocks: Sequence[Block], *, at_once: bool) -> Looks:
+def _without_numbers(text: str, blocks: Sequence[Block], *, at_once: bool) -> Picture:
     one_by_one = not at_once and _each_asked_for(text, blocks)
     seen = _Seen(text)
     kept: list[Block] = []
@@ -164,9 +154,10 @@ def _without_numbers(text: str, blocks: Sequence[Block], *, at_once: bool) -> Lo
         kept.append(block)
     copies = len(blocks) - len(kept)
     if one_by_one:
-        return Looks(tuple(Dump(_looks([block])) for block in kept), copies)
+        return Picture(tuple(Dump(_looks([block])) for block in kept), copies=copies)
     states = sum(block.times for block in kept)
-    return Looks((Dump(_looks(kept)),) if kept else (), copies, states if states > 1 and not at_once else 0)
+    unnumbered = states if states > 1 and not at_once else 0
+    return Picture((Dump(_looks(kept)),) if kept else (), copies=copies, unnumbered=unnumbered)
 
 
 def _each_asked_for(text: str, blocks: Sequence[Block]) -> bool:

@@ -10,11 +10,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from dataclasses import replace
 from itertools import islice, pairwise
 from operator import ge
 
 from qstress.verdict.explain.block import GENERAL, Block
-from qstress.verdict.explain.dumps import looks_of
+from qstress.verdict.explain.dumps import picture_of
 from qstress.verdict.explain.picture import Foreign, Picture
 from qstress.verdict.explain.words import foreign, words
 
@@ -79,14 +80,12 @@ def read_picture(text: str) -> Picture:
     unlogged = [block for block in blocks if not block.logged]
     used = unlogged or blocks
     said = words(text, [block.begin for block in blocks if not block.linear])
-    looks = looks_of(text, used, at_once=bool(said.kvm))
-    return Picture(
-        dumps=looks.dumps,
+    picture = picture_of(text, used, at_once=bool(said.kvm))
+    return replace(
+        picture,
         words=said,
         foreign=foreign(text) if not used or said.kvm or said.died else Foreign(),
-        copies=looks.copies if unlogged else 0,  # in a log equal states are of several moments
-        unnumbered=looks.unnumbered,
-        interrupted=looks.interrupted,
+        copies=picture.copies if unlogged else 0,  # in a log equal states are of several moments
         memory=_memory(text),
         remnants=not used and _REMNANT.search(text) is not None,
         logged=bool(blocks) and not unlogged,

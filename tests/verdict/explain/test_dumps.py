@@ -8,8 +8,9 @@ from hypothesis import strategies as st
 
 from qstress.model import Confidence
 from qstress.verdict.explain.block import Block
-from qstress.verdict.explain.dumps import Looks, looks_of
+from qstress.verdict.explain.dumps import picture_of
 from qstress.verdict.explain.pasted import explain_text
+from qstress.verdict.explain.picture import Picture
 from qstress.verdict.explain.read import read_picture
 from tests.verdict.explain_cases import damage as d
 from tests.verdict.explain_cases.dumps import Vcpu, kernel, monitor, parked, post, qemu, reset, user, waiting
@@ -22,13 +23,15 @@ def state(index: int | None, ip: int = EIP, begin: int = 0, **registers: int) ->
     return block
 
 
-def made(*blocks: Block, text: str = "", at_once: bool = False) -> Looks:
+def made(*blocks: Block, text: str = "", at_once: bool = False) -> Picture:
     for place, block in enumerate(blocks):  # each a letter of a text without a meaning
         block.begin, block.end = 2 * place, 2 * place + 1
-    return looks_of(text or "".join(f"{chr(0x4E00 + place)} " for place in range(len(blocks))), blocks, at_once=at_once)
+    return picture_of(
+        text or "".join(f"{chr(0x4E00 + place)} " for place in range(len(blocks))), blocks, at_once=at_once
+    )
 
 
-def indices(looks: Looks) -> list[list[int]]:
+def indices(looks: Picture) -> list[list[int]]:
     return [[look.index for look in dump.looks] for dump in looks.dumps]
 
 
@@ -92,7 +95,7 @@ def test_a_mention_of_a_numbered_state_is_no_further_vcpu() -> None:
 def test_two_boots_are_not_one_history(said: str, interrupted: bool) -> None:
     blocks = [state(0), state(0, EIP + 6)]
     blocks[1].begin = 3 + len(said)
-    assert looks_of(f"1 {said} 2", blocks, at_once=False).interrupted is interrupted
+    assert picture_of(f"1 {said} 2", blocks, at_once=False).interrupted is interrupted
 
 
 REGISTERS = st.integers(0, (1 << 32) - 1)
