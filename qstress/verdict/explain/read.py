@@ -47,8 +47,9 @@ _TOKEN = re.compile(
     rf"|(?P<kcs>cs{_GAP}(?P<kselector>[0-9a-f]{{4}}) \((?P<kbase>[0-9a-f]{{8,16}})/)"
     rf"|(?P<kcr0>cr0{_GAP}(?P<kcr0_value>[0-9a-f]{{1,16}}){_GAP}cr2))"
 )
-#: The group that names the register, for the kinds of token that have one.
+#: By kind of token: the group that names its register, or the one register that it always holds.
 _NAMED_BY = {"gpr": "name", "seg": "segment", "more": "more_name", "kgpr": "kname"}
+_REGISTER_OF = {"kip": "IP", "cpus": "IP", "kcs": "CS"}
 # Between the headers of a list that was sorted, so that no state belongs to the header before it.
 _LISTED = re.compile(r"(?:\)?\s*\n[^\n=]{0,60}[:\])>] )?[\s>|)*\d]*(?:CPU Reset \()?")
 # ``sort | uniq -c``: how often a line came stands before it. (Line numbers look so, too, but go up with the lines.)
@@ -153,7 +154,7 @@ def _name(token: re.Match[str], kind: str | None) -> str:
     """The register that *token* holds, or the kind of token itself."""
     if group := _NAMED_BY.get(kind or ""):
         return token[group].upper()
-    return {"kip": "IP", "cpus": "IP", "kcs": "CS"}.get(kind or "", kind or "")
+    return _REGISTER_OF.get(kind or "", kind or "")
 
 
 def _take(block: Block, token: re.Match[str], kind: str | None, name: str) -> None:
