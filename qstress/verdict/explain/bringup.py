@@ -6,7 +6,7 @@ than SeaBIOS and smpscan (OVMF wakes its APs in 64-bit code) nothing of this is 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -51,33 +51,29 @@ def lost_init(picture: Picture) -> Explanation | None:
     """
     boot_cpu = _boot_cpu(picture)
     lost = [look for look in _aps(picture) if all(seen.at_reset_vector for seen in picture.history(look.index))]
-    if boot_cpu is None or not lost or not boot_cpu.in_firmware or boot_cpu.halted:
-        return None  # only firmware that runs can be waiting for its APs
-    came_up = [look for look in _aps(picture) if look.in_firmware]
-    case = _LostInit(picture, boot_cpu, lost, came_up, picture.history(0), _wait(picture, boot_cpu))
-    if (case.wait is not None and case.wait.over) or _is_past_it(case):
+    if boot_cpu is None or not lost:
         return None
-    if case.wait is None and not case.stays and not case.came_up:
-        asked = to_collect(picture, SECOND_DUMP, code_around(boot_cpu.eip or 0, WAIT_LOOP_BYTES), STATUS)
-        reason = "CPU#0 runs firmware; until it has sent INIT and SIPI every AP stands so"
-        return case.told(DumpVerdict.INCONCLUSIVE, Confidence.INCONCLUSIVE, asked, reason)
-    if case.seen_twice and not case.doubts:
-        return case.told(DumpVerdict.LOST_INIT, Confidence.CERTAIN, ())
-    if picture.words.paused and not case.seen_twice:  # in one look at a guest that does not run all stands still
-        return case.told(DumpVerdict.INCONCLUSIVE, Confidence.INCONCLUSIVE, _asked(case), *case.doubts)
-    return case.told(DumpVerdict.LOST_INIT, Confidence.LIKELY, _asked(case), *case.doubts)
+    case = _LostInit(picture, boot_cpu, tuple(lost))
+    if any(objection(case) for objection in _OBJECTIONS):
+        return None
+    return next(told for rule in _LOST_INIT_RULES if (told := rule(case)) is not None)
 
 
 @dataclass(frozen=True)  # no slots: what is derived is kept
 class _LostInit:
-    """What speaks for and against a lost INIT of the APs *lost*; ``history``: all looks at the boot CPU."""
+    """What speaks for and against a lost INIT of the APs *lost*."""
 
     picture: Picture
     boot_cpu: VcpuLook
-    lost: list[VcpuLook]
-    came_up: list[VcpuLook]
-    history: tuple[VcpuLook, ...]
-    wait: ApWait | None
+    lost: tuple[VcpuLook, ...]
+
+    @cached_property
+    def history(self) -> tuple[VcpuLook, ...]:
+        return self.picture.history(0)
+
+    @cached_property
+    def wait(self) -> ApWait | None:
+        return _wait(self.picture, self.boot_cpu)
 
     @cached_property
     def stays(self) -> bool:
@@ -91,6 +87,10 @@ class _LostInit:
         return len(self.history) > 1 and not self.stays
 
     @cached_property
+    def came_up(self) -> list[VcpuLook]:
+        return [look for look in _aps(self.picture) if look.in_firmware]
+
+    @cached_property
     def doubts(self) -> tuple[str, ...]:
         return tuple(_doubts(self.picture, self.lost))
 
@@ -101,16 +101,30 @@ class _LostInit:
         whole = all(len(seen) > 1 and all(look.whole for look in seen) for seen in histories)
         return self.stays and whole and all(_wait(self.picture, look) for look in self.history)
 
-    def told(self, verdict: DumpVerdict, confidence: Confidence, asked: tuple[str, ...], *more: str) -> Explanation:
+    @cached_property
+    def because(self) -> tuple[str, ...]:
         each_time = ", each time" if len(self.history) > 1 else ""
-        because = [f"{look_names(self.lost)} at the reset vector, EIP=0000fff0{each_time}"]
+        told = [f"{look_names(self.lost)} at the reset vector, EIP=0000fff0{each_time}"]
         if self.wait:
-            because.append(self.wait.sentence)
+            told.append(self.wait.sentence)
         if self.stays:
-            because.append("CPU#0 ran at the same few bytes of its firmware each time")
+            told.append("CPU#0 ran at the same few bytes of its firmware each time")
         if self.came_up:
-            because.append(f"{look_names(self.came_up)} came up: the broadcast that wakes all APs has been sent")
-        return Explanation(verdict, confidence, self.picture.latest(), (*because, *more), asked)
+            told.append(f"{look_names(self.came_up)} came up: the broadcast that wakes all APs has been sent")
+        return tuple(told)
+
+    def told(self, verdict: DumpVerdict, confidence: Confidence, asked: tuple[str, ...], *more: str) -> Explanation:
+        return Explanation(verdict, confidence, self.picture.latest(), (*self.because, *more), asked)
+
+
+def _not_in_firmware(case: _LostInit) -> bool:
+    """Only firmware that runs can be waiting for its APs."""
+    return not case.boot_cpu.in_firmware or bool(case.boot_cpu.halted)
+
+
+def _all_came(case: _LostInit) -> bool:
+    """By its own count the boot CPU has all that it waits for."""
+    return case.wait is not None and case.wait.over
 
 
 def _is_past_it(case: _LostInit) -> bool:
@@ -120,9 +134,42 @@ def _is_past_it(case: _LostInit) -> bool:
     return bool(case.came_up) and not waits and (case.moved or _code_is_known(case.picture, case.boot_cpu))
 
 
+def _may_not_have_sent(case: _LostInit) -> Explanation | None:
+    """Firmware that is not seen to wait may still be on its way to wake its APs."""
+    if case.wait is not None or case.stays or case.came_up:
+        return None
+    asked = to_collect(case.picture, SECOND_DUMP, code_around(case.boot_cpu.eip or 0, WAIT_LOOP_BYTES), STATUS)
+    reason = "CPU#0 runs firmware; until it has sent INIT and SIPI every AP stands so"
+    return case.told(DumpVerdict.INCONCLUSIVE, Confidence.INCONCLUSIVE, asked, reason)
+
+
+def _seen_for_certain(case: _LostInit) -> Explanation | None:
+    if not case.seen_twice or case.doubts:
+        return None
+    return case.told(DumpVerdict.LOST_INIT, Confidence.CERTAIN, ())
+
+
+def _paused_since(case: _LostInit) -> Explanation | None:
+    """In one look at a guest that does not run everything stands still."""
+    if not case.picture.words.paused or case.seen_twice:
+        return None
+    return case.told(DumpVerdict.INCONCLUSIVE, Confidence.INCONCLUSIVE, _asked(case), *case.doubts)
+
+
+def _likely_lost(case: _LostInit) -> Explanation:
+    return case.told(DumpVerdict.LOST_INIT, Confidence.LIKELY, _asked(case), *case.doubts)
+
+
 def _asked(case: _LostInit) -> tuple[str, ...]:
     code = () if case.wait and case.wait.by_code else (code_around(case.boot_cpu.eip or 0, WAIT_LOOP_BYTES),)
     return to_collect(case.picture, SECOND_DUMP, *code, STATUS, THREADS)
+
+
+#: With any of these there is no lost INIT; else the first rule that applies says how sure it is.
+_OBJECTIONS: tuple[Callable[[_LostInit], bool], ...] = (_not_in_firmware, _all_came, _is_past_it)
+_LOST_INIT_RULES: tuple[Callable[[_LostInit], Explanation | None], ...] = (
+    _may_not_have_sent, _seen_for_certain, _paused_since, _likely_lost,
+)  # fmt: skip
 
 
 def waits_for_none(picture: Picture) -> Explanation | None:
@@ -204,7 +251,7 @@ def _word(picture: Picture, address: int) -> int | None:
     return None
 
 
-def _doubts(picture: Picture, lost: list[VcpuLook]) -> Iterator[str]:
+def _doubts(picture: Picture, lost: tuple[VcpuLook, ...]) -> Iterator[str]:
     """Yield what speaks against a lost INIT, or leaves it open."""
     if picture.words.paused:
         yield f"the guest is paused ({picture.words.status}): nothing can move until it runs"
