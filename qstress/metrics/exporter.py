@@ -28,7 +28,7 @@ from anyio.to_thread import run_sync
 from prometheus_client import write_to_textfile
 
 from qstress.errors import ConfigError, RigError
-from qstress.metrics.families import registry, render
+from qstress.metrics.families import Collected, families, render
 from qstress.metrics.snapshot import RunVerdict, Snapshot
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
@@ -208,7 +208,7 @@ class Exporter:
 
     @staticmethod
     def _write(path: Path, now: Snapshot) -> None:
-        write_to_textfile(str(path), registry(lambda: now))  # a temporary file beside it, then renamed
+        write_to_textfile(str(path), Collected(families(now)))  # a temporary file beside it, then renamed
 
 
 def _bound(host: str, port: int) -> _Server:
