@@ -10,7 +10,7 @@ from qstress.config.settings import LAST_GOOD, Compare, Gate
 from qstress.model import FindingClass, Outcome
 from qstress.report.wording import classes_text, decision_text, effect_text, percent_down, percent_up, rate, shape_text
 from qstress.stats.cells import HANGS, CellTally
-from qstress.stats.compare import Comparison, Decision, Effect, decided
+from qstress.stats.compare import Comparison, Decision, Effect, winner_so_far
 from qstress.stats.counts import Counts, above, at_most, rate_limits
 from qstress.stats.tally import Tally
 
@@ -156,7 +156,7 @@ def answered(tally: Tally, compared: Compare | None, ruled: Gate | None, confide
             return True
     if compared is None or not asks_winner:
         return False
-    return all(decided(tally, compared.baseline, candidate, compared.alpha) for candidate in compared.candidates)
+    return all(winner_so_far(tally, compared.baseline, c, compared.alpha) is not None for c in compared.candidates)
 
 
 def past_run(summary: Mapping[str, Any], build: str, classes: Classes) -> PastRun | None:
