@@ -14,6 +14,7 @@ from dataclasses import asdict, dataclass, replace
 from functools import cache
 from pathlib import Path
 from types import MappingProxyType
+from typing import TypeVar
 
 from pydantic import TypeAdapter, ValidationError
 
@@ -25,6 +26,7 @@ from qstress.store.files import sync_folder, write_file
 FORMAT = 1
 #: Where a finding keeps the events that its verdict was made of.
 JOURNAL_FILE = "journal.jsonl"
+_Read = TypeVar("_Read", Trial, Verdict)
 _NO_TEXTS: Mapping[str, str] = MappingProxyType({})
 
 
@@ -135,7 +137,7 @@ def trial_from_json(obj: object) -> Trial:
     :raises ConfigError: it is not such an object.
     """
     try:
-        return _trials().validate_python(obj)
+        return _adapter(Trial).validate_python(obj)
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(str(part) for part in first["loc"]) or "trial"
@@ -153,7 +155,7 @@ def read_finding(folder: Path) -> tuple[Trial, Verdict]:
         if not isinstance(content, dict) or content.get("format") != FORMAT:
             raise ConfigError(f"{path}: not a finding of format {FORMAT}")
         words = {key: content.get(key) for key in ("outcome", "title", "signature", "confidence", "because")}
-        verdict = _verdicts().validate_python({**words, "finding_class": content.get("class")})
+        verdict = _adapter(Verdict).validate_python({**words, "finding_class": content.get("class")})
         return trial_from_json(content.get("trial")), verdict
     except OSError as error:
         raise ConfigError(f"{path}: {error.strerror}") from error
@@ -163,13 +165,8 @@ def read_finding(folder: Path) -> tuple[Trial, Verdict]:
 
 # Built on first use: pydantic takes a while to build one, and --help must not pay for it.
 @cache
-def _trials() -> TypeAdapter[Trial]:
-    return TypeAdapter(Trial)
-
-
-@cache
-def _verdicts() -> TypeAdapter[Verdict]:
-    return TypeAdapter(Verdict)
+def _adapter(of: type[_Read]) -> TypeAdapter[_Read]:
+    return TypeAdapter(of)
 
 
 def _dumps(dumps: Iterable[tuple[float, str]]) -> bytes:

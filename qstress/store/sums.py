@@ -45,7 +45,8 @@ def dump_tally(tally: Tally) -> dict[str, object]:
 def load_tally(tally: Tally, content: Mapping[str, Any]) -> None:
     """Fill *tally*, new and of the same plan, with what :func:`dump_tally` returned.
 
-    :raises ValueError, KeyError, TypeError: it is not that, or of another plan; *tally* is of no use then.
+    :raises ValueError: it is of another plan, or holds what is no number; *tally* is of no use then.
+    :raises KeyError, TypeError: it is not what that returned; *tally* is of no use then.
     """
     for cell, kept in zip(tally.cells, content["cells"], strict=True):
         for name, hint in _hints(CellTally).items():
