@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from qstress.interposer.windows import Log, init_bracket, windows
 from qstress.model import Evidence, Observation, TrialResult
@@ -39,8 +39,7 @@ _STYLE = """
 """
 
 
-@dataclass(frozen=True, slots=True)
-class HeldWindow:
+class HeldWindow(NamedTuple):
     """A vCPU between being read and being written back, in seconds."""
 
     vcpu: int
@@ -48,8 +47,7 @@ class HeldWindow:
     written_s: float
 
 
-@dataclass(frozen=True, slots=True)
-class Moment:
+class Moment(NamedTuple):
     """When INIT was sent: not before ``lower_s`` (None: unknown) and not after ``upper_s``; and the windows of APs that
     overlap that time."""
 
@@ -84,15 +82,9 @@ def facts(observations: Iterable[Observation], log: Log | None, *, zero_ns: int,
     """
     moment = None if log is None else moment_of(log, zero_ns)
     return {
-        "lanes": {index: [list(span) for span in own] for index, own in spans(observations).items()},
+        "lanes": spans(observations),
         "end_s": end_s,
-        "init": None
-        if moment is None
-        else {
-            "lower_s": moment.lower_s,
-            "upper_s": moment.upper_s,
-            "windows": [[window.vcpu, window.read_s, window.written_s] for window in moment.windows],
-        },
+        "init": moment and moment._asdict(),
     }
 
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from qstress.firmware import tier_of
-from qstress.model import Accel, Build, Milestone, Outcome, Tier
+from qstress.model import Accel, Build, Milestone, Tier
 from qstress.report import accuracy
 from qstress.report.html.markup import Content, Markup, join, tag
 from qstress.report.html.run import Shown
@@ -33,7 +33,7 @@ def _cell(tally: Tally, cell: CellTally) -> tuple[Content, ...]:
         f"{cell.n:,}",
         rate(cell.hangs, cell.n, dispersion=tally.hang_dispersion([cell])),
         cell.found(None) - cell.hangs,
-        cell.outcomes[Outcome.RIG] + cell.outcomes[Outcome.UNKNOWN],
+        cell.trials - cell.n,
         per_s(cell.sent / cell.hammered_s) if cell.hammered_s else "",
         "" if cell.duty_cycle is None else f"{cell.duty_cycle:.2g}",
         "" if p50 is None or p99 is None else f"{duration(p50)}, {duration(p99)}",
