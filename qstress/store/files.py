@@ -40,7 +40,7 @@ def write_file(path: Path, data: bytes, *, mode: int = 0o600) -> None:
 
 
 def json_bytes(content: object) -> bytes:
-    """Return *content* as JSON to be read by people, too; what JSON lacks becomes text: a note must not cost a finding."""
+    """Return *content* as JSON for people, too; what JSON lacks becomes text: a note must not cost a finding."""
     return json.dumps(content, indent=1, default=str).encode() + b"\n"
 
 
