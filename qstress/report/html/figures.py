@@ -12,11 +12,10 @@ from qstress.report.html.markup import Markup, join, tag
 from qstress.report.html.plot import SERIES, WIDTH, Scale, frame, legend, line, mark, path, plot_text, power_of_ten
 from qstress.report.html.tables import TableData, table
 from qstress.report.trace import Point, Trace, now
-from qstress.report.wording import evidence, percent_down, percent_up, rate
+from qstress.report.wording import evidence, limits_shown, percent_down, percent_up, rate
 from qstress.stats.cells import CellTally
-from qstress.stats.clusters import widened
 from qstress.stats.compare import ALWAYS, asked_first
-from qstress.stats.intervals import Interval, lower_limit, upper_limit
+from qstress.stats.intervals import Interval
 from qstress.stats.tally import Tally
 
 #: More rows than this no picture of rates has; its table goes on.
@@ -64,14 +63,6 @@ def classes_shown(tally: Tally) -> list[FindingClass]:
     with those that the run's question is about."""
     shown = [c for c in FindingClass if c in ALWAYS or any(cell.classes[c] for cell in tally.cells)]
     return asked_first(shown, tally.classes)
-
-
-def limits_shown(k: int, n: int, dispersion: float | None) -> Interval:
-    """Return the limits that :func:`qstress.report.wording.rate` prints: one-sided for no event or nothing else."""
-    if 0 < k < n or not n:
-        return widened(k, n, dispersion)
-    worth = max(1.0, dispersion or 1.0)
-    return Interval(lower_limit(k / worth, n / worth, 0.05), upper_limit(k / worth, n / worth, 0.05))
 
 
 def rates(tally: Tally) -> Figure:
