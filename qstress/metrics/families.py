@@ -26,8 +26,7 @@ from qstress.metrics.snapshot import BOOT_BUCKETS_S, DETECTION_BUCKETS_S, RunVer
 from qstress.model import LATENCY_BUCKETS_S
 from qstress.stats.clusters import widened
 from qstress.stats.compare import Decision
-from qstress.stats.counts import Counts, above
-from qstress.stats.intervals import Interval
+from qstress.stats.counts import above
 
 #: Of the limits beside a rate, as in every report.
 CONFIDENCE = 0.95
@@ -101,14 +100,8 @@ def _gauge(name: str, help_text: str, labels: Sequence[str]) -> GaugeMetricFamil
     return GaugeMetricFamily(name, help_text, labels=labels)
 
 
-@lru_cache(maxsize=8192)  # most cells have not changed since the last scrape
-def _widened(k: int, n: int, index: float | None) -> Interval:
-    return widened(k, n, index, CONFIDENCE)
-
-
-@lru_cache(maxsize=8192)
-def _above(counts: Counts, limit: float, alpha: float, every_look: bool) -> bool:
-    return above(counts, limit, alpha, every_look=every_look)
+# most cells have not changed since the last scrape
+_widened, _above = lru_cache(maxsize=8192)(widened), lru_cache(maxsize=8192)(above)
 
 
 def _facts(now: Snapshot) -> Iterator[Metric]:
@@ -141,7 +134,7 @@ def _rates(now: Snapshot) -> Iterator[Metric]:
             trials.add_metric([*labels, outcome.value], count)
         for found, count in cell.classes.items():
             hangs.add_metric([*labels, found.value], count)
-        limits = _widened(cell.hangs, cell.n, cell.dispersion)
+        limits = _widened(cell.hangs, cell.n, cell.dispersion, CONFIDENCE)
         ratio.add_metric(labels, cell.hangs / cell.n if cell.n else math.nan)
         lower.add_metric(labels, limits.lower)
         upper.add_metric(labels, limits.upper)
@@ -204,7 +197,7 @@ def _gate_and_evidence(now: Snapshot) -> Iterator[Metric]:
     exceeded = _gauge("qstress_gate_hang_ratio_exceeded", says, BUILD_LABELS)
     if (gate := now.gate) is not None:
         alpha = (1.0 - CONFIDENCE) / len(gate.cells)  # any cell would do, so each has its part
-        shown = any(_above(counts, gate.limit, alpha, gate.every_look) for counts in gate.cells)
+        shown = any(_above(counts, gate.limit, alpha, every_look=gate.every_look) for counts in gate.cells)
         limit.add_metric([now.config, gate.build], gate.limit)
         exceeded.add_metric([now.config, gate.build], float(shown))
     better = evidence_family()
