@@ -18,6 +18,7 @@ from qstress.stats.tally import Tally
 PASSED, FAILED, INCONCLUSIVE = 0, 1, 5
 
 CONFIDENCE = 0.95
+ALPHA = 1.0 - CONFIDENCE
 
 #: What a decision says of a build that must not be shown to be worse.
 _NO_WORSE = {
@@ -55,54 +56,45 @@ class PastRun:
 
 
 def gate(
-    tally: Tally,
-    comparisons: Sequence[Comparison] = (),
-    *,
-    build: str,
-    max_hang_rate: float | None = None,
-    better_than: str | None = None,
-    classes: Classes = None,
-    baseline: str | None = None,
-    min_trials: int | None = None,
-    control: str | None = None,
-    past: PastRun | None = None,
-    every_look: bool = False,
-    confidence: float = CONFIDENCE,
-) -> GateResult:
-    """Judge *build* by the configuration's gate; one failed rule fails it, one open rule leaves it open.
+    tally: Tally, comparisons: Sequence[Comparison], ruled: Gate, *, control: str | None = None,
+    past: PastRun | None = None, every_look: bool = False,
+) -> GateResult:  # fmt: skip
+    """Judge a build by the rules of the configuration's gate; one failed rule fails it, one open rule leaves it open.
 
-    :param max_hang_rate: the greatest rate of *classes* that any cell may have; None for *classes* counts hangs and
-        restarts. It passes when every cell's upper limit is at most that, fails when some cell's lower limit is above
-        it, at a level shared by all cells.
-    :param better_than: the baseline that one of *comparisons* must have found *build* better than. Which classes that
-        is about was settled when the tally was made. A class in which it is shown to be worse fails the gate, whatever
-        the others do.
-    :param baseline: the build that one of *comparisons* must not have found *build* worse than, given enough trials
-        to find that; or :data:`LAST_GOOD`: some cell shown to be worse than in *past* fails. Without a past run there
-        is nothing to be worse than.
-    :param min_trials: with fewer valid trials in some cell of *build* nothing passes.
-    :param control: the build whose rate has to be shown above *max_hang_rate* in some cell, or nothing was tested.
+    ``max_hang_rate``: the greatest rate of its classes that any cell may have; without classes hangs and restarts
+    count. It passes when every cell's upper limit is at most that, fails when some cell's lower limit is above it, at
+    a level shared by all cells.
+    ``better_than``: the baseline that one of *comparisons* must have found the build better than. Which classes that
+    is about was settled when the tally was made. A class in which it is shown to be worse fails the gate, whatever
+    the others do.
+    ``baseline``: the build that one of *comparisons* must not have found it worse than, given enough trials to find
+    that; or :data:`LAST_GOOD`: some cell shown to be worse than in *past* fails. Without a past run there is nothing
+    to be worse than.
+    ``min_trials``: with fewer valid trials in some cell of the build nothing passes.
+
+    :param control: the build whose rate has to be shown above ``max_hang_rate`` in some cell, or nothing was tested.
     :param every_look: the run may have been stopped by what it saw, so limits are confidence sequences.
     :raises ValueError: no rule is given, or *past* has other cells.
     """
-    cells, asked = tally.build(build), _Asked(tally, classes, 1.0 - confidence, every_look)
+    build, cells = ruled.build, tally.build(ruled.build)
+    asked = _Asked(tally, ruled.classes, every_look)
     rules: list[GateRule] = []
-    if max_hang_rate is not None:
-        rules.append(_absolute(asked, cells, max_hang_rate))
-    if max_hang_rate is not None and control is not None:
-        rules.append(_control(asked, control, max_hang_rate))
-    if better_than is not None:
-        rules.append(_better(comparisons, better_than, build))
-    if baseline == LAST_GOOD:
+    if ruled.max_hang_rate is not None:
+        rules.append(_absolute(asked, cells, ruled.max_hang_rate))
+        if control is not None:
+            rules.append(_control(asked, control, ruled.max_hang_rate))
+    if ruled.better_than is not None:
+        rules.append(_better(comparisons, ruled.better_than, build))
+    if ruled.baseline == LAST_GOOD:
         rules.append(_history(asked, cells, past))
-    elif baseline is not None:
-        rules.append(_no_worse(comparisons, baseline, build))
+    elif ruled.baseline is not None:
+        rules.append(_no_worse(comparisons, ruled.baseline, build))
     if not rules:
         raise ValueError("a gate needs max_hang_rate, better_than or baseline")
-    if min_trials is not None:
+    if ruled.min_trials is not None:
         fewest = min((cell.n for cell in cells), default=0)
-        why = f"at least {min_trials} valid trials in each cell, fewest {fewest}"
-        rules.append(GateRule("min_trials", True if fewest >= min_trials else None, why))
+        why = f"at least {ruled.min_trials} valid trials in each cell, fewest {fewest}"
+        rules.append(GateRule("min_trials", True if fewest >= ruled.min_trials else None, why))
     words = {True: "passed", False: "FAILED", None: "inconclusive"}
     each = [rule.passed for rule in rules]
     overall = False if False in each else None if None in each else True
@@ -134,7 +126,7 @@ def control_of(compared: Compare | None, ruled: Gate | None, *, every_look: bool
     return None if compared.baseline == ruled.build else compared.baseline
 
 
-def answered(tally: Tally, compared: Compare | None, ruled: Gate | None, confidence: float = CONFIDENCE) -> bool:
+def answered(tally: Tally, compared: Compare | None, ruled: Gate | None) -> bool:
     """Whether a run with ``stop: {decided: true}`` may end now; cheap, and valid after every block.
 
     A gate with ``max_hang_rate`` asks whether its build is shown to be below that, with the baseline (if the run
@@ -143,7 +135,7 @@ def answered(tally: Tally, compared: Compare | None, ruled: Gate | None, confide
     """
     asks_winner = compared is not None
     if ruled is not None and (limit := ruled.max_hang_rate) is not None:
-        asked = _Asked(tally, ruled.classes, 1.0 - confidence, every_look=True)
+        asked = _Asked(tally, ruled.classes, every_look=True)
         passed = asked.holds(tally.build(ruled.build), limit)
         if passed is False:
             return True
@@ -161,12 +153,10 @@ def answered(tally: Tally, compared: Compare | None, ruled: Gate | None, confide
 
 @dataclass(frozen=True, slots=True)
 class _Asked:
-    """What a gate asks of cells: the rate of ``classes`` (None: hangs and restarts), with confidence 1 - ``alpha``, at
-    one look or at every look."""
+    """What a gate asks of cells: the rate of ``classes`` (None: hangs and restarts), at one look or at every look."""
 
     tally: Tally
     classes: Classes
-    alpha: float
     every_look: bool
 
     @property
@@ -177,17 +167,17 @@ class _Asked:
         return rate_limits(counts, alpha, every_look=self.every_look)
 
     def exceeds(self, cells: Sequence[CellTally], limit: float) -> bool:
-        """Whether some cell is shown above *limit*: each at its part of alpha, for any of them would do."""
+        """Whether some cell is shown above *limit*: each at its part of :data:`ALPHA`, for any of them would do."""
         counts = [cell.counts(self.classes) for cell in cells]
-        return any(above(one, limit, self.alpha / len(counts), every_look=self.every_look) for one in counts)
+        return any(above(one, limit, ALPHA / len(counts), every_look=self.every_look) for one in counts)
 
     def holds(self, cells: Sequence[CellTally], limit: float) -> bool | None:
-        """Whether every cell is at most *limit*: each at all of alpha, for all of them have to; False if some
+        """Whether every cell is at most *limit*: each at all of :data:`ALPHA`, for all of them have to; False if some
         exceeds."""
         if self.exceeds(cells, limit):
             return False
         counts = [cell.counts(self.classes) for cell in cells]
-        below = all(at_most(one, limit, self.alpha, every_look=self.every_look) for one in counts)
+        below = all(at_most(one, limit, ALPHA, every_look=self.every_look) for one in counts)
         return True if below and counts else None
 
     def rate_of(self, cell: CellTally) -> str:
@@ -222,7 +212,7 @@ def _counts(cell: Mapping[str, Any], classes: Classes) -> Counts:
 def _absolute(asked: _Asked, cells: Sequence[CellTally], limit: float) -> GateRule:
     """Judge the worst cell: the one surest to be above the limit, else the one that might be highest."""
     passed = asked.holds(cells, limit)
-    alpha = asked.alpha / len(cells) if passed is False else asked.alpha
+    alpha = ALPHA / len(cells) if passed is False else ALPHA
     edges = [(asked.limits(cell.counts(asked.classes), alpha), cell) for cell in cells]
     edge, worst = max(edges, key=lambda e: e[0].lower if passed is False else e[0].upper)
     bound = f"at least {percent_down(edge.lower)} %" if passed is False else f"at most {percent_up(edge.upper)} %"
@@ -231,13 +221,13 @@ def _absolute(asked: _Asked, cells: Sequence[CellTally], limit: float) -> GateRu
         "max_hang_rate",
         passed,
         f"{asked.what} {asked.rate_of(worst)} in its worst cell ({shape_text(worst.cell)}), "
-        f"{bound} with {100 * (1 - asked.alpha):g} % confidence{looks}; limit {100 * limit:g} %",
+        f"{bound} with {100 * CONFIDENCE:g} % confidence{looks}; limit {100 * limit:g} %",
     )
 
 
 def _control(asked: _Asked, build: str, limit: float) -> GateRule:
     cells = asked.tally.build(build)
-    edges = [(asked.limits(cell.counts(asked.classes), asked.alpha / len(cells)).lower, cell) for cell in cells]
+    edges = [(asked.limits(cell.counts(asked.classes), ALPHA / len(cells)).lower, cell) for cell in cells]
     lower, worst = max(edges, key=lambda e: e[0])
     return GateRule(
         "max_hang_rate",
@@ -283,7 +273,7 @@ def _history(asked: _Asked, cells: Sequence[CellTally], past: PastRun | None) ->
         )
     if len(past.cells) != len(cells):
         raise ValueError(f"{past.run} has {len(past.cells)} cells of this build, not {len(cells)}")
-    alpha = asked.alpha / (2 * len(cells))
+    alpha = ALPHA / (2 * len(cells))
     gaps = []
     for cell, before in zip(cells, past.cells, strict=True):
         lower = asked.limits(cell.counts(asked.classes), alpha).lower
