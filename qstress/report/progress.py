@@ -69,7 +69,7 @@ def run_progress(
         shares.append(elapsed_s / duration_s)
         left.append(duration_s - elapsed_s)
     builds = []
-    for name in dict.fromkeys(cell.cell.build.name for cell in tally.cells):
+    for name in tally.builds:
         cells = tally.build(name)
         n, hangs, findings = (
             sum(counts) for counts in zip(*((c.n, c.hangs, c.found(None)) for c in cells), strict=True)

@@ -26,7 +26,6 @@ from qstress.store.files import json_bytes, sync_folder, write_file
 FORMAT = 1
 #: Where a finding keeps the events that its verdict was made of.
 JOURNAL_FILE = "journal.jsonl"
-_NO_TEXTS: Mapping[str, str] = MappingProxyType({})
 
 
 def kept_bytes(root: Path) -> int:
@@ -44,7 +43,7 @@ def write_evidence(
     *,
     run_id: str,
     repro_script: str,
-    texts: Mapping[str, str] = _NO_TEXTS,
+    texts: Mapping[str, str] = MappingProxyType({}),
 ) -> int:
     """Make *folder* (0700) and durably write the evidence of *result* into it (0600, ``repro.sh`` 0700).
 

@@ -34,11 +34,6 @@ def call_qstress(_result: TrialResult, _evidence: Evidence) -> str:
     return '#!/bin/sh\nexec qstress repro "$(dirname "$0")" "$@"\n'
 
 
-def no_texts(_result: TrialResult, _evidence: Evidence) -> Mapping[str, str]:
-    """Return no further files for people."""
-    return {}
-
-
 @dataclass(frozen=True, slots=True)
 class EvidenceRules:
     """What the evidence folder of a finding holds beside the evidence, and how many folders a run keeps.
@@ -49,7 +44,7 @@ class EvidenceRules:
     """
 
     repro_script: Callable[[TrialResult, Evidence], str] = call_qstress
-    texts: Callable[[TrialResult, Evidence], Mapping[str, str]] = no_texts
+    texts: Callable[[TrialResult, Evidence], Mapping[str, str]] = lambda _result, _evidence: {}
     max_per_signature: int = 5
     max_bytes: int | None = None
 

@@ -139,8 +139,8 @@ def _gaps(run: Shown) -> Iterator[str]:
     shapes = [stratum.shape for stratum in settings.strata]
     if empty := [cell for cell in tally.cells if not cell.n]:
         yield f"{len(empty)} of {len(tally.cells)} cells have no valid trial, the first: {shape_text(empty[0].cell)}"
-    if settings.stop_trials and run.trials < settings.stop_trials and run.facts.reason != "decided":
-        yield f"{settings.stop_trials - run.trials:,} of {settings.stop_trials:,} planned trials did not run"
+    if settings.stop_trials and run.tally.trials < settings.stop_trials and run.facts.reason != "decided":
+        yield f"{settings.stop_trials - run.tally.trials:,} of {settings.stop_trials:,} planned trials did not run"
     tiers = sorted({tier_of(cell.cell) for cell in tally.cells})
     if Tier.T0 not in tiers:
         yield f"production: every number is of tier {', '.join(tiers)}; none is a rate that production sees"

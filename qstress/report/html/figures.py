@@ -53,11 +53,6 @@ def figure(shown: Figure) -> Markup:
     return tag("figure", caption, svg, data, id=shown.name, aria_label=shown.title)
 
 
-def builds_of(tally: Tally) -> list[str]:
-    """Return the names of the builds in planned order; a build's place is its series in every plot."""
-    return list(dict.fromkeys(cell.cell.build.name for cell in tally.cells))
-
-
 def classes_shown(tally: Tally) -> list[FindingClass]:
     """Return the classes that a report speaks of: those that were seen, and those that are always compared. It begins
     with those that the run's question is about."""
@@ -67,7 +62,7 @@ def classes_shown(tally: Tally) -> list[FindingClass]:
 
 def rates(tally: Tally) -> Figure:
     """Draw the rate of each class in each cell with its interval, cells of a stratum one below the other."""
-    builds, labels = builds_of(tally), Labels(tally)
+    builds, labels = tally.builds, Labels(tally)
     groups: dict[tuple[FindingClass, Stratum], list[tuple[CellTally, Interval]]] = {}
     for of_class in classes_shown(tally):
         for cell in tally.cells:

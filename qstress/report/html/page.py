@@ -36,7 +36,7 @@ def page(run: Shown) -> str:
         Markup(f"<style>{style}</style>"),
     )
     asked = run.settings.compare
-    grown = evidence_over_trials(run.tally, run.trace, asked.alpha) if asked and run.trials else None
+    grown = evidence_over_trials(run.tally, run.trace, asked.alpha) if asked and run.tally.trials else None
     shown = [one for one in (rates(run.tally), grown) if one]
     times = [one for of in (boot_times, reply_times, detection_times) if (one := of(run.tally))]
     heat = heat_map(run.tally)

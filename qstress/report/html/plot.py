@@ -8,7 +8,8 @@ from dataclasses import dataclass
 
 from qstress.report.html.markup import Content, Markup, join, tag
 
-#: Builds differ in colour, in dash and in mark, so that no one of them is needed to tell them apart.
+#: A build's place in the plan is its series in every plot. They differ in colour, in dash and in mark, so that no one
+#: of these is needed to tell them apart.
 SERIES = 6
 #: A figure is so wide: two of them stand side by side, and on a telephone its words can still be read.
 WIDTH = 420.0

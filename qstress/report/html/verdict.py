@@ -82,7 +82,7 @@ def _in_words(comparison: Comparison, run: Shown) -> Markup:
         f"{classes_text(comparison.classes)}: {comparison.baseline} {baseline} of bring-ups, {comparison.candidate} ",
         f"{candidate}{runs_text(overall)}: {_decided(overall)}",
         _evidence(overall),
-        f", {after} and {run.trials:,} trials.",
+        f", {after} and {run.tally.trials:,} trials.",
     )
 
 
