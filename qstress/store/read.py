@@ -52,8 +52,7 @@ def open_run(path: Path) -> RunRecord:
         raise ConfigError(f"{path}: not a recorded run: there is no run.json")
     run = _read_object(path / "run.json")
     if run.get("format") != FORMAT:
-        found = run.get("format")
-        raise ConfigError(f"{path}/run.json: format {found!r}, this qstress reads format {FORMAT}")
+        raise ConfigError(f"{path}/run.json: format {run.get('format')!r}, this qstress reads format {FORMAT}")
     if run.get("kind") == FUZZ:
         raise ConfigError(f"{path}: a fuzzing session, not a soak; qstress report shows it")
     summary = path / "summary.json"

@@ -49,9 +49,7 @@ def heat_map(tally: Tally) -> Markup | None:
 def _one(
     tally: Tally, of_class: FindingClass, build: str, rows: list[str], columns: list[str], labels: Labels
 ) -> Markup:
-    cells = {}
-    for cell in tally.build(build):
-        cells[labels.shape(cell.cell.stratum), labels.hammer(cell.cell.stratum)] = cell
+    cells = {(labels.shape(c.cell.stratum), labels.hammer(c.cell.stratum)): c for c in tally.build(build)}
     head = tag("tr", tag("td"), [tag("th", column, scope="col") for column in columns])
     body = [
         tag("tr", tag("th", row, scope="row"), [_tile(tally, cells.get((row, column)), of_class) for column in columns])
