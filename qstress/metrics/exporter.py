@@ -27,7 +27,7 @@ from anyio.to_thread import run_sync
 from prometheus_client import write_to_textfile
 
 from qstress.errors import ConfigError, RigError
-from qstress.metrics.families import registry, render
+from qstress.metrics.families import Collected, families, render
 from qstress.metrics.snapshot import RunVerdict, Snapshot
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
@@ -153,10 +153,7 @@ class Exporter:
         :raises RigError: the textfile cannot be written; the block is not entered then.
         """
         if self._textfile is not None:
-            try:
-                self._write(self._textfile, take())
-            except OSError as error:
-                raise _refused(self._textfile, error) from error
+            self._write(take())
         failed = True
         try:
             async with BlockingPortal() as portal, anyio.create_task_group() as tasks:
@@ -194,18 +191,24 @@ class Exporter:
             await run_sync(self._try_to_write, take())
 
     def _try_to_write(self, now: Snapshot) -> None:
-        if self._textfile is None:
-            return
         try:
-            self._write(self._textfile, now)
-        except OSError as error:
+            self._write(now)
+        except RigError as error:
             if not self._told:
                 self._told = True
-                self._say(f"warning: {_refused(self._textfile, error)}; the run goes on without it")
+                self._say(f"warning: {error}; the run goes on without it")
 
-    @staticmethod
-    def _write(path: Path, now: Snapshot) -> None:
-        write_to_textfile(str(path), registry(lambda: now))  # a temporary file beside it, then renamed
+    def _write(self, now: Snapshot) -> None:
+        """Replace the textfile, if there is one.
+
+        :raises RigError: it cannot be written.
+        """
+        if (path := self._textfile) is None:
+            return
+        try:
+            write_to_textfile(str(path), Collected(families(now)))  # a temporary file beside it, then renamed
+        except OSError as error:
+            raise RigError(f"metrics.textfile: {path}: {error.strerror or error}", reason="metrics") from error
 
 
 def _bound(host: str, port: int) -> _Server:
@@ -229,7 +232,3 @@ def _checked_textfile(path: Path, config: str) -> Path:
     if not os.access(path.parent, os.W_OK | os.X_OK):
         raise RigError(f"metrics.textfile: {path.parent} cannot be written", reason="metrics")
     return path
-
-
-def _refused(path: Path, error: OSError) -> RigError:
-    return RigError(f"metrics.textfile: {path}: {error.strerror or error}", reason="metrics")

@@ -8,10 +8,10 @@ Histograms have no ``_sum``: a run keeps counts of replies and boots, not their 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from functools import lru_cache
 
-from prometheus_client import CollectorRegistry, generate_latest
+from prometheus_client import generate_latest
 from prometheus_client.core import (
     CounterMetricFamily,
     GaugeMetricFamily,
@@ -22,57 +22,39 @@ from prometheus_client.core import (
 from prometheus_client.registry import Collector
 
 from qstress import __version__
-from qstress.metrics.snapshot import BOOT_BUCKETS_S, DETECTION_BUCKETS_S, RateCounts, RunVerdict, Snapshot
+from qstress.metrics.snapshot import BOOT_BUCKETS_S, DETECTION_BUCKETS_S, RunVerdict, Snapshot
 from qstress.model import LATENCY_BUCKETS_S
 from qstress.stats.clusters import widened
 from qstress.stats.compare import Decision
-from qstress.stats.counts import Counts, above
-from qstress.stats.intervals import Interval
+from qstress.stats.counts import above
 
 #: Of the limits beside a rate, as in every report.
 CONFIDENCE = 0.95
 
 COMMAND_RESULTS = ("return", "error", "timeout", "lost")
 
-TRIALS_HELP = "Trials of finished blocks, by what became of them; unknown and rig are in no rate."
-HANGS_HELP = "Trials of finished blocks that ended as hang or restart, by class."
-RATIO_HELP = "Hangs and restarts per counted trial; NaN before the first."
-LOWER_HELP = "Lower end of the 95 % interval of the hang ratio."
-UPPER_HELP = "Upper end of the 95 % interval of the hang ratio."
-EVIDENCE_HELP = "log10 of the evidence that the candidate hangs less often than the baseline."
-
 #: The value of ``qstress_comparison_decided``.
 _DECIDED: dict[Decision | None, float] = {Decision.BETTER: 1.0, Decision.WORSE: -1.0, None: 0.0}
 
-CELL_LABELS = ("config", "build", "smp")
+BUILD_LABELS = ("config", "build")
+CELL_LABELS = (*BUILD_LABELS, "smp")
 PAIR_LABELS = ("config", "baseline", "candidate")
 
 
-class SnapshotCollector(Collector):
-    """Takes a snapshot at each scrape; keeps no state of its own."""
+class Collected(Collector):
+    """Metric families as an encoder of ``prometheus_client`` asks for them: this run's, and no process's."""
 
-    def __init__(self, take: Callable[[], Snapshot]) -> None:
-        self._take = take
+    def __init__(self, made: Iterable[Metric]) -> None:
+        self._made = tuple(made)
 
-    def collect(self) -> Iterator[Metric]:
-        """Yield the metric families of the run as it stands."""
-        return families(self._take())
-
-    def describe(self) -> Iterable[Metric]:
-        """Return nothing: registering it takes no snapshot."""
-        return ()
-
-
-def registry(take: Callable[[], Snapshot]) -> CollectorRegistry:
-    """Return a registry of one run's metrics and nothing else (no process or platform metrics)."""
-    made = CollectorRegistry()
-    made.register(SnapshotCollector(take))
-    return made
+    def collect(self) -> Iterable[Metric]:
+        """Return the families."""
+        return self._made
 
 
 def render(now: Snapshot) -> bytes:
     """Return *now* in Prometheus's text format, version 0.0.4."""
-    return generate_latest(registry(lambda: now))
+    return generate_latest(Collected(families(now)))
 
 
 def families(now: Snapshot) -> Iterator[Metric]:
@@ -85,21 +67,41 @@ def families(now: Snapshot) -> Iterator[Metric]:
     yield from _state(now)
 
 
-def hang_limits(cell: RateCounts) -> Interval:
-    """Return the limits of the hang ratio as summary.json has them; 0 to 1 before the first trial."""
-    if not cell.n:
-        return Interval(0.0, 1.0)
-    return _widened(cell.hangs, cell.n, cell.dispersion)
+def count_families() -> tuple[CounterMetricFamily, CounterMetricFamily]:
+    """Return the families of trials (by outcome) and of hangs (by class), without a sample."""
+    return (
+        CounterMetricFamily(
+            "qstress_trials", "Trials of finished blocks, by what became of them; unknown and rig are in no rate.",
+            labels=(*CELL_LABELS, "outcome"),
+        ),
+        CounterMetricFamily(
+            "qstress_hangs", "Trials of finished blocks that ended as hang or restart, by class.",
+            labels=(*CELL_LABELS, "class"),
+        ),
+    )  # fmt: skip
 
 
-@lru_cache(maxsize=8192)  # most cells have not changed since the last scrape
-def _widened(k: int, n: int, index: float | None) -> Interval:
-    return widened(k, n, index, CONFIDENCE)
+def ratio_families() -> tuple[GaugeMetricFamily, GaugeMetricFamily, GaugeMetricFamily]:
+    """Return the families of the hang ratio and of its lower and upper limit, without a sample."""
+    return (
+        _gauge("qstress_hang_ratio", "Hangs and restarts per counted trial; NaN before the first.", CELL_LABELS),
+        _gauge("qstress_hang_ratio_lower", "Lower end of the 95 % interval of the hang ratio.", CELL_LABELS),
+        _gauge("qstress_hang_ratio_upper", "Upper end of the 95 % interval of the hang ratio.", CELL_LABELS),
+    )
 
 
-@lru_cache(maxsize=8192)
-def _above(counts: Counts, limit: float, alpha: float, every_look: bool) -> bool:
-    return above(counts, limit, alpha, every_look=every_look)
+def evidence_family() -> GaugeMetricFamily:
+    """Return the family of the evidence for each candidate, without a sample."""
+    says = "log10 of the evidence that the candidate hangs less often than the baseline."
+    return _gauge("qstress_evidence_log10", says, PAIR_LABELS)
+
+
+def _gauge(name: str, help_text: str, labels: Sequence[str]) -> GaugeMetricFamily:
+    return GaugeMetricFamily(name, help_text, labels=labels)
+
+
+# most cells have not changed since the last scrape
+_widened, _above = lru_cache(maxsize=8192)(widened), lru_cache(maxsize=8192)(above)
 
 
 def _facts(now: Snapshot) -> Iterator[Metric]:
@@ -124,18 +126,15 @@ def _facts(now: Snapshot) -> Iterator[Metric]:
 
 
 def _rates(now: Snapshot) -> Iterator[Metric]:
-    trials = CounterMetricFamily("qstress_trials", TRIALS_HELP, labels=(*CELL_LABELS, "outcome"))
-    hangs = CounterMetricFamily("qstress_hangs", HANGS_HELP, labels=(*CELL_LABELS, "class"))
-    ratio = GaugeMetricFamily("qstress_hang_ratio", RATIO_HELP, labels=CELL_LABELS)
-    lower = GaugeMetricFamily("qstress_hang_ratio_lower", LOWER_HELP, labels=CELL_LABELS)
-    upper = GaugeMetricFamily("qstress_hang_ratio_upper", UPPER_HELP, labels=CELL_LABELS)
+    trials, hangs = count_families()
+    ratio, lower, upper = ratio_families()
     for cell in now.rates:
         labels = [now.config, cell.build, str(cell.smp)]
         for outcome, count in cell.outcomes.items():
             trials.add_metric([*labels, outcome.value], count)
         for found, count in cell.classes.items():
             hangs.add_metric([*labels, found.value], count)
-        limits = hang_limits(cell)
+        limits = _widened(cell.hangs, cell.n, cell.dispersion, CONFIDENCE)
         ratio.add_metric(labels, cell.hangs / cell.n if cell.n else math.nan)
         lower.add_metric(labels, limits.lower)
         upper.add_metric(labels, limits.upper)
@@ -143,13 +142,12 @@ def _rates(now: Snapshot) -> Iterator[Metric]:
 
 
 def _commands_and_times(now: Snapshot) -> Iterator[Metric]:
-    build_labels = ("config", "build")
     commands = CounterMetricFamily(
         "qstress_monitor_commands", "Commands sent by the hammers, by what became of them.",
-        labels=(*build_labels, "command", "result"),
+        labels=(*BUILD_LABELS, "command", "result"),
     )  # fmt: skip
     times = [
-        (HistogramMetricFamily(name, help_text, labels=build_labels), bounds_s)
+        (HistogramMetricFamily(name, help_text, labels=BUILD_LABELS), bounds_s)
         for name, help_text, bounds_s in (
             ("qstress_monitor_reply_seconds", "From when a command was due to its reply.", LATENCY_BUCKETS_S),
             ("qstress_boot_seconds", "From the guest's start until all its vCPUs were up.", BOOT_BUCKETS_S),
@@ -172,7 +170,7 @@ def _add_buckets(
 ) -> None:
     bounds = [*map(str, bounds_s), "+Inf"]
     family.add_metric(labels, list(zip(bounds, map(float, seen), strict=True)), sum_value=None)
-    named = dict(zip(("config", "build"), labels, strict=True))
+    named = dict(zip(BUILD_LABELS, labels, strict=True))
     family.add_sample(f"{family.name}_count", named, seen[-1])
 
 
@@ -194,29 +192,21 @@ def _storm(now: Snapshot) -> Iterator[Metric]:
 
 
 def _gate_and_evidence(now: Snapshot) -> Iterator[Metric]:
-    limit = GaugeMetricFamily(
-        "qstress_gate_hang_ratio_limit", "The highest hang ratio that passes the gate.", labels=("config", "build")
-    )
-    exceeded = GaugeMetricFamily(
-        "qstress_gate_hang_ratio_exceeded", "1 once some cell is shown to hang more often than the limit, else 0.",
-        labels=("config", "build"),
-    )  # fmt: skip
+    limit = _gauge("qstress_gate_hang_ratio_limit", "The highest hang ratio that passes the gate.", BUILD_LABELS)
+    says = "1 once some cell is shown to hang more often than the limit, else 0."
+    exceeded = _gauge("qstress_gate_hang_ratio_exceeded", says, BUILD_LABELS)
     if (gate := now.gate) is not None:
         alpha = (1.0 - CONFIDENCE) / len(gate.cells)  # any cell would do, so each has its part
-        shown = any(_above(counts, gate.limit, alpha, gate.every_look) for counts in gate.cells)
+        shown = any(_above(counts, gate.limit, alpha, every_look=gate.every_look) for counts in gate.cells)
         limit.add_metric([now.config, gate.build], gate.limit)
         exceeded.add_metric([now.config, gate.build], float(shown))
-    better = GaugeMetricFamily("qstress_evidence_log10", EVIDENCE_HELP, labels=PAIR_LABELS)
-    worse = GaugeMetricFamily(
-        "qstress_evidence_worse_log10", "log10 of the evidence that the candidate hangs more often.", labels=PAIR_LABELS
-    )
-    decided = GaugeMetricFamily(
-        "qstress_comparison_decided", "1: the candidate is better than the baseline; -1: worse; 0: not decided.",
-        labels=PAIR_LABELS,
-    )  # fmt: skip
-    needed = GaugeMetricFamily(
-        "qstress_evidence_needed_log10", "What is enough to decide that a candidate is better.", labels=("config",)
-    )
+    better = evidence_family()
+    says = "log10 of the evidence that the candidate hangs more often."
+    worse = _gauge("qstress_evidence_worse_log10", says, PAIR_LABELS)
+    says = "1: the candidate is better than the baseline; -1: worse; 0: not decided."
+    decided = _gauge("qstress_comparison_decided", says, PAIR_LABELS)
+    says = "What is enough to decide that a candidate is better."
+    needed = _gauge("qstress_evidence_needed_log10", says, ("config",))
     for pair in now.evidence:
         names = [now.config, pair.baseline, pair.candidate]
         better.add_metric(names, pair.better_log10)
@@ -237,12 +227,11 @@ def _state(now: Snapshot) -> Iterator[Metric]:
          progress.last_trial_s),
         ("qstress_run_end_timestamp_seconds", "When the run ended; 0 while it runs.", progress.ended_s),
     ):  # fmt: skip
-        gauge = GaugeMetricFamily(name, help_text, labels=("config",))
+        gauge = _gauge(name, help_text, ("config",))
         gauge.add_metric([now.config], value)
         yield gauge
-    verdicts = GaugeMetricFamily(
-        "qstress_run_verdict", "1 for how the run stands or ended, 0 for the others.", labels=("config", "verdict")
-    )
+    says = "1 for how the run stands or ended, 0 for the others."
+    verdicts = _gauge("qstress_run_verdict", says, ("config", "verdict"))
     for verdict in RunVerdict:
         verdicts.add_metric([now.config, verdict.value], float(verdict is progress.verdict))
     yield verdicts

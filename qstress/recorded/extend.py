@@ -24,8 +24,8 @@ from qstress.errors import ConfigError
 from qstress.recorded.settings import settings_of
 from qstress.store.read import open_run
 
-#: The fields of ``Settings`` that ``stop`` of a configuration makes.
-STOP_FIELDS = ("stop_trials", "stop_duration_s", "stop_decided")
+#: The keys of ``stop`` in a configuration, and the fields of ``Settings`` that they make.
+STOP_FIELDS = {"trials": "stop_trials", "duration": "stop_duration_s", "decided": "stop_decided"}
 #: What the sections of a run's settings are called in a configuration.
 _KEYS = {"strata": "guest, hammer or churn", "builds": "builds", "compare": "compare", "gate": "gate"}
 
@@ -68,13 +68,7 @@ def stop_changed(settings: Settings, overrides: Sequence[str], path: Path) -> Se
         stop = _StopOnly.model_validate(plain(layers.root)).stop
     except ValidationError as error:
         raise refusal(problems_of(error, layers.root)) from None
-    given = stop.model_fields_set
-    changed = replace(
-        settings,
-        stop_trials=stop.trials if "trials" in given else settings.stop_trials,
-        stop_duration_s=stop.duration if "duration" in given else settings.stop_duration_s,
-        stop_decided=stop.decided if "decided" in given else settings.stop_decided,
-    )
+    changed = replace(settings, **{STOP_FIELDS[key]: getattr(stop, key) for key in stop.model_fields_set})
     decidable = settings.compare is not None or (settings.gate is not None and settings.gate.max_hang_rate is not None)
     wrong = stop_problems(
         changed.stop_trials, changed.stop_duration_s, changed.stop_decided, builds=len(settings.builds),
@@ -87,7 +81,7 @@ def stop_changed(settings: Settings, overrides: Sequence[str], path: Path) -> Se
 
 def other_changes(before: Settings, now: Settings) -> list[str]:
     """Return the keys, other than ``stop``, in which two settings are not the same experiment."""
-    kept = left_out_of_digest() | set(STOP_FIELDS)
+    kept = left_out_of_digest() | set(STOP_FIELDS.values())
     old, new = resolved_document(before), resolved_document(now)
     return [_KEYS.get(key, key) for key in old if key not in kept and old[key] != new[key]]
 
@@ -95,7 +89,7 @@ def other_changes(before: Settings, now: Settings) -> list[str]:
 def run_extended(run: Mapping[str, object], before: Settings, now: Settings) -> dict[str, object]:
     """Return the content of ``run.json`` of a run whose ``stop`` became that of *now*; *run* is what it was."""
     earlier = run.get("extended")
-    was = {key: getattr(before, key) for key in STOP_FIELDS}
+    was = {key: getattr(before, key) for key in STOP_FIELDS.values()}
     extended = [*(earlier if isinstance(earlier, list) else ()), was]
     return {**run, "config": resolved_document(now), "sha256": digest(now), "extended": extended}
 

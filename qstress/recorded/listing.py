@@ -7,6 +7,11 @@ from collections.abc import Sequence
 from qstress.report.wording import printable
 from qstress.store.read import RunEntry
 
+#: What the document says of a run beside its name and its folder: attributes of :class:`RunEntry`.
+_KEYS = (
+    "kind", "name", "started", "finished", "reason", "exit_code", "trials", "hangs", "findings", "decisions",
+)  # fmt: skip
+
 
 def listing_text(runs: Sequence[RunEntry]) -> str:
     """Return *runs* as lines, numbers to the right; one line where there are none. A session's trials are guests."""
@@ -28,16 +33,7 @@ def listing_document(runs: Sequence[RunEntry]) -> list[dict[str, object]]:
     return [
         {
             "run": run.run_id,
-            "kind": run.kind,
-            "name": run.name,
-            "started": run.started,
-            "finished": run.finished,
-            "reason": run.reason,
-            "exit_code": run.exit_code,
-            "trials": run.trials,
-            "hangs": run.hangs,
-            "findings": run.findings,
-            "decisions": run.decisions,
+            **{key: getattr(run, key) for key in _KEYS},
             "path": str(run.path),
         }
         for run in runs

@@ -77,5 +77,5 @@ class RunTotals:
             self.trace = Trace.load(content["trace"])
         except (ValueError, KeyError, TypeError, AttributeError, zlib.error) as error:
             raise ConfigError(f"{record.path}/trials.db: its sums are damaged: {error!r}") from error
-        self._trials = self._kept = sum(cell.trials for cell in self.tally.cells)
+        self._trials = self._kept = self.tally.trials
         return blocks

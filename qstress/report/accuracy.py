@@ -7,7 +7,7 @@ types these figures in; the README quotes :func:`sentences`, and a test compares
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
 from importlib import resources
@@ -75,16 +75,3 @@ def sentences(accuracy: Accuracy) -> Iterator[str]:
         f"measured by make accuracy on {accuracy.date}, on the host of docs/measured.md; on another host and under "
         "another firmware nothing is known"
     )
-
-
-def accuracy_to_json(false_alarms: Iterable[FalseAlarms], date: str, revisions: Iterable[str]) -> str:
-    """Return what :func:`accuracy_from_json` reads."""
-    held = {
-        "false_alarms": [
-            {"firmware": each.firmware, "alarms": each.alarms, "n": each.n, "loaded": each.loaded}
-            for each in false_alarms
-        ],
-        "date": date,
-        "revisions": sorted(revisions),
-    }
-    return json.dumps(held, indent=2) + "\n"

@@ -230,8 +230,8 @@ def _look(
     units = [Table(*_runs(a, of_class), *_runs(b, of_class)) for a, b in arms] if clustered else trials
     spread = [tally.dispersion(cells, [of_class]) for tally, cells in zip(runs, every, strict=True)]
     return RunContrast(
-        table=_summed(trials),
-        runs=_summed(units) if clustered else None,
+        table=Table.total(trials),
+        runs=Table.total(units) if clustered else None,
         dispersion_a=spread[0],
         dispersion_b=spread[1],
         p_better=stratified_greater(units),
@@ -250,7 +250,3 @@ def _runs(cells: Sequence[CellTally], of_class: FindingClass) -> tuple[int, int]
         for cell in cells
     )
     return showed, sum(cell.runs for cell in cells)
-
-
-def _summed(tables: Sequence[Table]) -> Table:
-    return Table(*map(sum, zip(*tables, strict=True)))

@@ -7,8 +7,10 @@ where the dice fell. Titles are grouped as they are read, so runs recorded long 
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import TypeVar
 
 from qstress.model import Cell, FindingClass
 from qstress.stats.tally import CellFinding
@@ -21,6 +23,9 @@ _COUNTS = re.compile(r"waits for \d+ vCPUs and has \d+")
 _NUMBER = re.compile(r"\b(?:0x[0-9a-f]+|\d+)\b")
 #: Whether the boot CPU was seen to spin, or only to wait, is how much was seen of one bug.
 _SEEN_DOING = re.compile(r" while the boot CPU (?:spins|waits)$")
+
+
+_Key = TypeVar("_Key")
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,32 +50,30 @@ class Bug:
     @property
     def cells(self) -> dict[Cell, int]:
         """How often each cell showed it, in the order of ``findings``."""
-        counts: dict[Cell, int] = {}
-        for finding in self.findings:
-            counts[finding.cell] = counts.get(finding.cell, 0) + finding.count
-        return counts
+        return _added_up((finding.cell, finding.count) for finding in self.findings)
 
     @property
     def sizes(self) -> dict[tuple[str, int], int]:
         """The same by build and -smp, over machines and hammers."""
-        counts: dict[tuple[str, int], int] = {}
-        for cell, count in self.cells.items():
-            key = cell.build.name, cell.stratum.shape.smp
-            counts[key] = counts.get(key, 0) + count
-        return counts
+        return _added_up(((cell.build.name, cell.stratum.shape.smp), count) for cell, count in self.cells.items())
 
     @property
     def signatures(self) -> dict[str, int]:
         """Its variants, and how often each was seen."""
-        counts: dict[str, int] = {}
-        for finding in self.findings:
-            counts[finding.signature] = counts.get(finding.signature, 0) + finding.count
-        return counts
+        return _added_up((finding.signature, finding.count) for finding in self.findings)
 
     @property
     def evidence(self) -> list[str]:
         """The evidence folders that were kept, relative to the run, those of the most frequent variant first."""
         return [folder for finding in self.findings for folder in finding.evidence]
+
+
+def _added_up(counts: Iterable[tuple[_Key, int]]) -> dict[_Key, int]:
+    """Return the sum of the counts of each key, keys in the order in which they come."""
+    sums: Counter[_Key] = Counter()
+    for key, count in counts:
+        sums[key] += count
+    return sums
 
 
 def bugs(findings: Iterable[CellFinding]) -> list[Bug]:

@@ -10,13 +10,15 @@ from qstress.config.settings import LAST_GOOD, Compare, Gate
 from qstress.model import FindingClass, Outcome
 from qstress.report.wording import classes_text, decision_text, effect_text, percent_down, percent_up, rate, shape_text
 from qstress.stats.cells import HANGS, CellTally
-from qstress.stats.compare import Comparison, Decision, Effect, decided
+from qstress.stats.compare import Comparison, Decision, Effect, winner_so_far
 from qstress.stats.counts import Counts, above, at_most, rate_limits
+from qstress.stats.intervals import Interval
 from qstress.stats.tally import Tally
 
 PASSED, FAILED, INCONCLUSIVE = 0, 1, 5
 
 CONFIDENCE = 0.95
+ALPHA = 1.0 - CONFIDENCE
 
 #: What a decision says of a build that must not be shown to be worse.
 _NO_WORSE = {
@@ -54,54 +56,45 @@ class PastRun:
 
 
 def gate(
-    tally: Tally,
-    comparisons: Sequence[Comparison] = (),
-    *,
-    build: str,
-    max_hang_rate: float | None = None,
-    better_than: str | None = None,
-    classes: Classes = None,
-    baseline: str | None = None,
-    min_trials: int | None = None,
-    control: str | None = None,
-    past: PastRun | None = None,
-    every_look: bool = False,
-    confidence: float = CONFIDENCE,
-) -> GateResult:
-    """Judge *build* by the configuration's gate; one failed rule fails it, one open rule leaves it open.
+    tally: Tally, comparisons: Sequence[Comparison], ruled: Gate, *, control: str | None = None,
+    past: PastRun | None = None, every_look: bool = False,
+) -> GateResult:  # fmt: skip
+    """Judge a build by the rules of the configuration's gate; one failed rule fails it, one open rule leaves it open.
 
-    :param max_hang_rate: the greatest rate of *classes* that any cell may have; None for *classes* counts hangs and
-        restarts. It passes when every cell's upper limit is at most that, fails when some cell's lower limit is above
-        it, at a level shared by all cells.
-    :param better_than: the baseline that one of *comparisons* must have found *build* better than. Which classes that
-        is about was settled when the tally was made. A class in which it is shown to be worse fails the gate, whatever
-        the others do.
-    :param baseline: the build that one of *comparisons* must not have found *build* worse than, given enough trials
-        to find that; or :data:`LAST_GOOD`: some cell shown to be worse than in *past* fails. Without a past run there
-        is nothing to be worse than.
-    :param min_trials: with fewer valid trials in some cell of *build* nothing passes.
-    :param control: the build whose rate has to be shown above *max_hang_rate* in some cell, or nothing was tested.
+    ``max_hang_rate``: the greatest rate of its classes that any cell may have; without classes hangs and restarts
+    count. It passes when every cell's upper limit is at most that, fails when some cell's lower limit is above it, at
+    a level shared by all cells.
+    ``better_than``: the baseline that one of *comparisons* must have found the build better than. Which classes that
+    is about was settled when the tally was made. A class in which it is shown to be worse fails the gate, whatever
+    the others do.
+    ``baseline``: the build that one of *comparisons* must not have found it worse than, given enough trials to find
+    that; or :data:`LAST_GOOD`: some cell shown to be worse than in *past* fails. Without a past run there is nothing
+    to be worse than.
+    ``min_trials``: with fewer valid trials in some cell of the build nothing passes.
+
+    :param control: the build whose rate has to be shown above ``max_hang_rate`` in some cell, or nothing was tested.
     :param every_look: the run may have been stopped by what it saw, so limits are confidence sequences.
     :raises ValueError: no rule is given, or *past* has other cells.
     """
-    cells, alpha = tally.build(build), 1.0 - confidence
+    build, cells = ruled.build, tally.build(ruled.build)
+    asked = _Asked(tally, ruled.classes, every_look)
     rules: list[GateRule] = []
-    if max_hang_rate is not None:
-        rules.append(_absolute(tally, cells, max_hang_rate, classes, alpha, every_look))
-    if max_hang_rate is not None and control is not None:
-        rules.append(_control(tally, control, max_hang_rate, classes, alpha, every_look))
-    if better_than is not None:
-        rules.append(_better(comparisons, better_than, build))
-    if baseline == LAST_GOOD:
-        rules.append(_history(tally, cells, past, classes, alpha, every_look))
-    elif baseline is not None:
-        rules.append(_no_worse(comparisons, baseline, build))
+    if ruled.max_hang_rate is not None:
+        rules.append(_absolute(asked, cells, ruled.max_hang_rate))
+        if control is not None:
+            rules.append(_control(asked, control, ruled.max_hang_rate))
+    if ruled.better_than is not None:
+        rules.append(_better(comparisons, ruled.better_than, build))
+    if ruled.baseline == LAST_GOOD:
+        rules.append(_history(asked, cells, past))
+    elif ruled.baseline is not None:
+        rules.append(_no_worse(comparisons, ruled.baseline, build))
     if not rules:
         raise ValueError("a gate needs max_hang_rate, better_than or baseline")
-    if min_trials is not None:
+    if ruled.min_trials is not None:
         fewest = min((cell.n for cell in cells), default=0)
-        why = f"at least {min_trials} valid trials in each cell, fewest {fewest}"
-        rules.append(GateRule("min_trials", True if fewest >= min_trials else None, why))
+        why = f"at least {ruled.min_trials} valid trials in each cell, fewest {fewest}"
+        rules.append(GateRule("min_trials", True if fewest >= ruled.min_trials else None, why))
     words = {True: "passed", False: "FAILED", None: "inconclusive"}
     each = [rule.passed for rule in rules]
     overall = False if False in each else None if None in each else True
@@ -133,22 +126,21 @@ def control_of(compared: Compare | None, ruled: Gate | None, *, every_look: bool
     return None if compared.baseline == ruled.build else compared.baseline
 
 
-def answered(tally: Tally, compared: Compare | None, ruled: Gate | None, confidence: float = CONFIDENCE) -> bool:
+def answered(tally: Tally, compared: Compare | None, ruled: Gate | None) -> bool:
     """Whether a run with ``stop: {decided: true}`` may end now; cheap, and valid after every block.
 
     A gate with ``max_hang_rate`` asks whether its build is shown to be below that, with the baseline (if the run
     compares) shown above it; it has its answer, too, once the build is shown above it. Anything else asks which build
     of each pair is better. A run with both kinds of rule needs both answers, unless one has failed.
     """
-    alpha = 1.0 - confidence
     asks_winner = compared is not None
-    if ruled is not None and ruled.max_hang_rate is not None:
-        limit, classes = ruled.max_hang_rate, ruled.classes
-        passed = _holds(tally.build(ruled.build), limit, classes, alpha, every_look=True)
+    if ruled is not None and (limit := ruled.max_hang_rate) is not None:
+        asked = _Asked(tally, ruled.classes, every_look=True)
+        passed = asked.holds(tally.build(ruled.build), limit)
         if passed is False:
             return True
         control = control_of(compared, ruled, every_look=True)
-        seen = control is None or _exceeds(tally.build(control), limit, classes, alpha, every_look=True)
+        seen = control is None or asked.exceeds(tally.build(control), limit)
         if not passed or not seen or any(c.n < (ruled.min_trials or 0) for c in tally.build(ruled.build)):
             return False
         asks_winner = ruled.better_than is not None or ruled.baseline not in (None, LAST_GOOD)
@@ -156,7 +148,45 @@ def answered(tally: Tally, compared: Compare | None, ruled: Gate | None, confide
             return True
     if compared is None or not asks_winner:
         return False
-    return all(decided(tally, compared.baseline, candidate, compared.alpha) for candidate in compared.candidates)
+    return all(winner_so_far(tally, compared.baseline, c, compared.alpha) is not None for c in compared.candidates)
+
+
+@dataclass(frozen=True, slots=True)
+class _Asked:
+    """What a gate asks of cells: the rate of ``classes`` (None: hangs and restarts), at one look or at every look."""
+
+    tally: Tally
+    classes: Classes
+    every_look: bool
+
+    @property
+    def what(self) -> str:
+        return "hang or restart" if self.classes is None else classes_text(self.classes)
+
+    def limits(self, counts: Counts, alpha: float) -> Interval:
+        return rate_limits(counts, alpha, every_look=self.every_look)
+
+    def exceeds(self, cells: Sequence[CellTally], limit: float) -> bool:
+        """Whether some cell is shown above *limit*: each at its part of :data:`ALPHA`, for any of them would do."""
+        counts = [cell.counts(self.classes) for cell in cells]
+        return any(above(one, limit, ALPHA / len(counts), every_look=self.every_look) for one in counts)
+
+    def holds(self, cells: Sequence[CellTally], limit: float) -> bool | None:
+        """Whether every cell is at most *limit*: each at all of :data:`ALPHA`, for all of them have to; False if some
+        exceeds."""
+        if self.exceeds(cells, limit):
+            return False
+        counts = [cell.counts(self.classes) for cell in cells]
+        below = all(at_most(one, limit, ALPHA, every_look=self.every_look) for one in counts)
+        return True if below and counts else None
+
+    def rate_of(self, cell: CellTally) -> str:
+        """Return the rate of *cell* in words."""
+        counts = cell.counts(self.classes)
+        of_hangs = self.classes is None
+        spread = self.tally.hang_dispersion([cell]) if of_hangs else self.tally.dispersion([cell], self.classes)
+        runs = f" in {counts.runs} process-runs" if cell.clustered else ""
+        return f"{rate(counts.k, counts.n, dispersion=spread)}{runs}"
 
 
 def past_run(summary: Mapping[str, Any], build: str, classes: Classes) -> PastRun | None:
@@ -179,48 +209,30 @@ def _counts(cell: Mapping[str, Any], classes: Classes) -> Counts:
     return Counts(k, n, sum(runs["class_shares"].get(c, 0.0) for c in classes), runs["count"])
 
 
-def _exceeds(cells: Sequence[CellTally], limit: float, classes: Classes, alpha: float, *, every_look: bool) -> bool:
-    """Whether some cell is shown above *limit*: each at its part of *alpha*, for any of them would do."""
-    return any(above(cell.counts(classes), limit, alpha / len(cells), every_look=every_look) for cell in cells)
-
-
-def _holds(
-    cells: Sequence[CellTally], limit: float, classes: Classes, alpha: float, *, every_look: bool
-) -> bool | None:
-    """Whether every cell is at most *limit*: each at all of *alpha*, for all of them have to; False if some exceeds."""
-    if _exceeds(cells, limit, classes, alpha, every_look=every_look):
-        return False
-    below = all(at_most(cell.counts(classes), limit, alpha, every_look=every_look) for cell in cells)
-    return True if below and cells else None
-
-
-def _absolute(
-    tally: Tally, cells: Sequence[CellTally], limit: float, classes: Classes, alpha: float, every_look: bool
-) -> GateRule:
+def _absolute(asked: _Asked, cells: Sequence[CellTally], limit: float) -> GateRule:
     """Judge the worst cell: the one surest to be above the limit, else the one that might be highest."""
-    passed = _holds(cells, limit, classes, alpha, every_look=every_look)
-    level = alpha / len(cells) if passed is False else alpha
-    edges = [(rate_limits(cell.counts(classes), level, every_look=every_look), cell) for cell in cells]
+    passed = asked.holds(cells, limit)
+    alpha = ALPHA / len(cells) if passed is False else ALPHA
+    edges = [(asked.limits(cell.counts(asked.classes), alpha), cell) for cell in cells]
     edge, worst = max(edges, key=lambda e: e[0].lower if passed is False else e[0].upper)
     bound = f"at least {percent_down(edge.lower)} %" if passed is False else f"at most {percent_up(edge.upper)} %"
-    looks = " at every look" if every_look else ""
+    looks = " at every look" if asked.every_look else ""
     return GateRule(
         "max_hang_rate",
         passed,
-        f"{_what(classes)} {_rate(tally, worst, classes)} in its worst cell ({shape_text(worst.cell)}), "
-        f"{bound} with {100 * (1 - alpha):g} % confidence{looks}; limit {100 * limit:g} %",
+        f"{asked.what} {asked.rate_of(worst)} in its worst cell ({shape_text(worst.cell)}), "
+        f"{bound} with {100 * CONFIDENCE:g} % confidence{looks}; limit {100 * limit:g} %",
     )
 
 
-def _control(tally: Tally, build: str, limit: float, classes: Classes, alpha: float, every_look: bool) -> GateRule:
-    cells = tally.build(build)
-    shown = _exceeds(cells, limit, classes, alpha, every_look=every_look)
-    edges = [(rate_limits(c.counts(classes), alpha / len(cells), every_look=every_look).lower, c) for c in cells]
+def _control(asked: _Asked, build: str, limit: float) -> GateRule:
+    cells = asked.tally.build(build)
+    edges = [(asked.limits(cell.counts(asked.classes), ALPHA / len(cells)).lower, cell) for cell in cells]
     lower, worst = max(edges, key=lambda e: e[0])
     return GateRule(
         "max_hang_rate",
-        True if shown else None,
-        f"these trials could have shown it: {build} {_rate(tally, worst, classes)} in its worst cell "
+        True if asked.exceeds(cells, limit) else None,
+        f"these trials could have shown it: {build} {asked.rate_of(worst)} in its worst cell "
         f"({shape_text(worst.cell)}), at least {percent_down(lower)} %, has to be above {100 * limit:g} %",
     )
 
@@ -250,9 +262,7 @@ def _no_worse(comparisons: Sequence[Comparison], baseline: str, build: str) -> G
     return GateRule("baseline", passed, why)
 
 
-def _history(
-    tally: Tally, cells: Sequence[CellTally], past: PastRun | None, classes: Classes, alpha: float, every_look: bool
-) -> GateRule:
+def _history(asked: _Asked, cells: Sequence[CellTally], past: PastRun | None) -> GateRule:
     """Judge by the cell that is furthest above its past one. Worse is where the limits do not meet.
 
     Each has half of the cell's part of *alpha*: stricter than one test of both rates, for this is asked every night.
@@ -263,16 +273,16 @@ def _history(
         )
     if len(past.cells) != len(cells):
         raise ValueError(f"{past.run} has {len(past.cells)} cells of this build, not {len(cells)}")
-    level = alpha / (2 * len(cells))
+    alpha = ALPHA / (2 * len(cells))
     gaps = []
     for cell, before in zip(cells, past.cells, strict=True):
-        lower = rate_limits(cell.counts(classes), level, every_look=every_look).lower
-        gaps.append((lower - rate_limits(before, level, every_look=every_look).upper, cell, before))
+        lower = asked.limits(cell.counts(asked.classes), alpha).lower
+        gaps.append((lower - asked.limits(before, alpha).upper, cell, before))
     gap, worst, before = max(gaps, key=lambda g: g[0])
     return GateRule(
         "baseline",
         False if gap > 0 else True if all(cell.n for cell in cells) else None,
-        f"no worse than {past.run} ({LAST_GOOD}): {_what(classes)} {_rate(tally, worst, classes)} against "
+        f"no worse than {past.run} ({LAST_GOOD}): {asked.what} {asked.rate_of(worst)} against "
         f"{before.k}/{before.n} then, in the cell that differs most ({shape_text(worst.cell)})",
     )
 
@@ -285,14 +295,3 @@ def _also(found: Comparison) -> str:
     """Return what the candidate brings or raises, gated or not, so that a pass never hides it."""
     bad = [effect_text(c, one) for c, one in found.by_class.items() if one.effect in (Effect.RAISES, Effect.BRINGS)]
     return f"; it {', '.join(bad)}" if bad else ""
-
-
-def _what(classes: Classes) -> str:
-    return "hang or restart" if classes is None else classes_text(classes)
-
-
-def _rate(tally: Tally, cell: CellTally, classes: Classes) -> str:
-    counts = cell.counts(classes)
-    spread = tally.hang_dispersion([cell]) if classes is None else tally.dispersion([cell], classes)
-    runs = f" in {counts.runs} process-runs" if cell.clustered else ""
-    return f"{rate(counts.k, counts.n, dispersion=spread)}{runs}"

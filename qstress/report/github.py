@@ -5,13 +5,11 @@ Source: GitHub, "Workflow commands for GitHub Actions": at most 10 error annotat
 
 from __future__ import annotations
 
-from qstress.model import Outcome
 from qstress.report.bugs import Bug, bugs
 from qstress.report.standing import Standing
 from qstress.report.summary import RunFacts, repro_line
 from qstress.report.text import meaning, notes
 from qstress.report.wording import decision_text, printable, rate, shape_text, times, verdict_sentence
-from qstress.stats.cells import CellTally
 from qstress.stats.compare import ALWAYS, asked_first
 from qstress.stats.tally import Tally
 
@@ -50,9 +48,9 @@ def step_summary(facts: RunFacts, tally: Tally, standing: Standing) -> str:
     lines += ["", f"| build | cell | hung or restarted |{''.join(f' {c} |' for c in classes)} not counted |"]
     lines.append(f"|---|---|{'---:|' * (len(classes) + 2)}")
     for cell in tally.cells[:CELLS_MAX]:
-        columns = [_escaped(cell.cell.build.name), _escaped(shape_text(cell.cell)), _rate(cell, cell.hangs)]
-        columns += [_rate(cell, cell.classes[c]) for c in classes]
-        lines.append(f"| {' | '.join([*columns, str(_not_counted(cell))])} |")
+        columns = [_escaped(cell.cell.build.name), _escaped(shape_text(cell.cell)), rate(cell.hangs, cell.n)]
+        columns += [rate(cell.classes[c], cell.n) for c in classes]
+        lines.append(f"| {' | '.join([*columns, str(cell.trials - cell.n)])} |")
     if len(tally.cells) > CELLS_MAX:
         lines += ["", f"and {len(tally.cells) - CELLS_MAX} more cells"]
     shown = [bug for bug in bugs(tally.findings) if bug.evidence]
@@ -81,11 +79,3 @@ def _percent(text: str) -> str:
 def _escaped(text: str) -> str:
     """Return *text* as Markdown that shows it as it is, also within a table."""
     return "".join(f"\\{c}" if c in "\\`*_{}[]<>#|~" else c for c in printable(text))
-
-
-def _rate(cell: CellTally, k: int) -> str:
-    return rate(k, cell.n)
-
-
-def _not_counted(cell: CellTally) -> int:
-    return cell.outcomes[Outcome.RIG] + cell.outcomes[Outcome.UNKNOWN]

@@ -7,6 +7,8 @@ where neither a gate nor a comparison says what they mean.
 
 from __future__ import annotations
 
+from collections import Counter
+from typing import NamedTuple
 from xml.etree import ElementTree
 
 from qstress.model import Outcome
@@ -16,33 +18,35 @@ from qstress.report.summary import RunFacts, repro_line
 from qstress.report.text import meaning
 from qstress.report.wording import decision_text, printable, rate, shape_text, verdict_sentence
 from qstress.stats.cells import CellTally
-from qstress.stats.compare import Comparison
 from qstress.stats.tally import Tally
 
-Case = tuple[str, str, str, str, str]  # group, name, verdict ("", "failure", "error" or "skipped"), why, what was seen
+
+class Case(NamedTuple):
+    """``verdict`` is "failure", "error", "skipped" or, of what passed, empty; ``why`` says why, ``seen`` is what was
+    seen."""
+
+    group: str
+    name: str
+    verdict: str
+    why: str
+    seen: str
 
 
 def junit(facts: RunFacts, tally: Tally, standing: Standing, duration_s: float) -> str:
     """Return the document; *duration_s* is how long the run took."""
-    cases = [*_run(facts, standing), *_rules(standing), *_comparisons(standing), *_cells(facts, tally, standing)]
-    counts = {
-        "tests": str(len(cases)),
-        "failures": str(sum(verdict == "failure" for _, _, verdict, _, _ in cases)),
-        "errors": str(sum(verdict == "error" for _, _, verdict, _, _ in cases)),
-    }
+    judged = standing.gate is not None or bool(standing.comparisons)
+    cases = [*_run(facts, standing), *_rules(standing), *_comparisons(standing)]
+    cases += [_cell(facts, tally, cell, judged) for cell in tally.cells]
+    ends = Counter(case.verdict for case in cases)
+    counts = {"tests": str(len(cases)), "failures": str(ends["failure"]), "errors": str(ends["error"])}
     time = {"time": f"{duration_s:.3f}"}
     root = ElementTree.Element("testsuites", {"name": "qstress", **counts, **time})
-    skipped = {"skipped": str(sum(verdict == "skipped" for _, _, verdict, _, _ in cases))}
+    skipped = {"skipped": str(ends["skipped"])}
     head = {"name": _clean(facts.name), **counts, **skipped, **time, "timestamp": facts.started}
     suite = ElementTree.SubElement(root, "testsuite", head)
     properties = ElementTree.SubElement(suite, "properties")
-    for key, value in {
-        "run": facts.run,
-        "reason": facts.reason,
-        "exit_code": facts.exit_code,
-        "lanes": facts.lanes,
-    }.items():
-        ElementTree.SubElement(properties, "property", {"name": key, "value": _clean(str(value))})
+    for key in ("run", "reason", "exit_code", "lanes"):
+        ElementTree.SubElement(properties, "property", {"name": key, "value": _clean(str(getattr(facts, key)))})
     for group, name, verdict, why, seen in cases:
         classname = _clean(f"{facts.name}.{group}")
         case = ElementTree.SubElement(suite, "testcase", {"classname": classname, "name": _clean(name), "time": "0"})
@@ -59,33 +63,25 @@ def _run(facts: RunFacts, standing: Standing) -> list[Case]:
     """Return the case of a run that the host ended."""
     if facts.exit_code != 4:
         return []
-    return [
-        ("run", "the host can do it", "error", meaning(4, standing.gate is not None, bool(standing.comparisons)), "")
-    ]
+    why = meaning(4, standing.gate is not None, bool(standing.comparisons))
+    return [Case("run", "the host can do it", "error", why, "")]
 
 
 def _rules(standing: Standing) -> list[Case]:
     rules = standing.gate.rules if standing.gate else ()
     verdicts = {True: "", False: "failure", None: "skipped"}
-    return [("gate", rule.name, verdicts[rule.passed], rule.why, rule.why) for rule in rules]
+    return [Case("gate", rule.name, verdicts[rule.passed], rule.why, rule.why) for rule in rules]
 
 
 def _comparisons(standing: Standing) -> list[Case]:
     if standing.gate is not None:  # it says what they mean
         return []
-    return [_comparison(comparison) for comparison in standing.comparisons]
-
-
-def _comparison(comparison: Comparison) -> Case:
-    name = f"{comparison.candidate} against {comparison.baseline}"
-    sentence, decided = verdict_sentence(comparison), comparison.overall.decision.decided
-    why = f"{decision_text(comparison.overall)}: {sentence}"
-    return ("compare", name, "" if decided else "skipped", why, sentence)
-
-
-def _cells(facts: RunFacts, tally: Tally, standing: Standing) -> list[Case]:
-    judged = standing.gate is not None or bool(standing.comparisons)
-    return [_cell(facts, tally, cell, judged) for cell in tally.cells]
+    cases = []
+    for each in standing.comparisons:
+        sentence, verdict = verdict_sentence(each), "" if each.overall.decision.decided else "skipped"
+        why = f"{decision_text(each.overall)}: {sentence}"
+        cases.append(Case("compare", f"{each.candidate} against {each.baseline}", verdict, why, sentence))
+    return cases
 
 
 def _cell(facts: RunFacts, tally: Tally, cell: CellTally, judged: bool) -> Case:
@@ -101,11 +97,9 @@ def _cell(facts: RunFacts, tally: Tally, cell: CellTally, judged: bool) -> Case:
     elif not cell.n:
         verdict, why = "skipped", "no valid trial"
     elif found and not judged:
-        verdict, why = (
-            "failure",
-            f"{sum(f.count for f in found)} findings: {', '.join({f.finding_class: 0 for f in found})}",
-        )
-    return (f"cell.{build}", name, verdict, why, "\n".join(lines))
+        classes = ", ".join(dict.fromkeys(f.finding_class for f in found))
+        verdict, why = "failure", f"{sum(f.count for f in found)} findings: {classes}"
+    return Case(f"cell.{build}", name, verdict, why, "\n".join(lines))
 
 
 def _clean(text: str) -> str:

@@ -62,11 +62,16 @@ def _spans_of(looks: Sequence[tuple[float, VcpuState]]) -> tuple[Span, ...]:
         first = place
     done: list[Span] = []
     for (at_s, _), state in zip(looks, states, strict=True):
-        if done:
-            done[-1] = done[-1]._replace(to_s=at_s)
-        if not done or done[-1].state != state:
-            done.append(Span(at_s, at_s, state))
+        _go_on(done, at_s, state)
     return tuple(done)
+
+
+def _go_on(done: list[Span], at_s: float, state: str) -> None:
+    """Let the last of *done* last until *at_s*, when *state* was seen: it goes on, or another span begins."""
+    if done:
+        done[-1] = done[-1]._replace(to_s=at_s)
+    if not done or done[-1].state != state:
+        done.append(Span(at_s, at_s, state))
 
 
 def shown(by_index: dict[int, tuple[Span, ...]], most: int) -> list[Lane]:
@@ -115,11 +120,7 @@ def _together(all_spans: Sequence[Sequence[Span]]) -> tuple[Span, ...]:
         now[i] = state
         if place + 1 < len(changes) and changes[place + 1][0] == at_s:
             continue  # several change in one dump
-        most = Counter(now.values()).most_common(1)[0][0]
-        if found:
-            found[-1] = found[-1]._replace(to_s=at_s)
-        if not found or found[-1].state != most:
-            found.append(Span(at_s, at_s, most))
+        _go_on(found, at_s, Counter(now.values()).most_common(1)[0][0])
     if found:
         found[-1] = found[-1]._replace(to_s=end_s)
     return tuple(found)

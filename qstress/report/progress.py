@@ -69,7 +69,7 @@ def run_progress(
         shares.append(elapsed_s / duration_s)
         left.append(duration_s - elapsed_s)
     builds = []
-    for name in dict.fromkeys(cell.cell.build.name for cell in tally.cells):
+    for name in tally.builds:
         cells = tally.build(name)
         n, hangs, findings = (
             sum(counts) for counts in zip(*((c.n, c.hangs, c.found(None)) for c in cells), strict=True)
@@ -92,7 +92,7 @@ def plain_progress(now: RunProgress) -> str:
     """Return *now* as one line for a log."""
     of = "" if now.trials_planned is None else f"/{now.trials_planned}"
     parts = [f"{now.trials}{of} trials in {duration(now.elapsed_s)} ({now.trials_per_s:.3g}/s)"]
-    parts += [build_text(build) for build in now.builds]
+    parts += [f"{build.name} {hung_text(build)}" for build in now.builds]
     if now.evidence_log10 is not None:
         parts.append(f"evidence {evidence(now.evidence_log10)}")
     parts.append(f"{now.running} guests in {now.lanes} lanes")
@@ -101,13 +101,8 @@ def plain_progress(now: RunProgress) -> str:
     return "; ".join(parts)
 
 
-def build_text(build: BuildProgress) -> str:
-    """Return one build's rate so far, and what else it has found: ``stock 5/41 (4.0-26.3 %) hung``."""
-    return f"{build.name} {hung_text(build)}"
-
-
 def hung_text(build: BuildProgress) -> str:
-    """Return the same without its name."""
+    """Return a build's rate so far, and what else it has found: ``5/41 (4.0-26.3 %) hung``."""
     others = build.findings - build.hangs
     more = f" + {others} other findings" if others else ""
     return f"{rate(build.hangs, build.n, dispersion=build.dispersion)} hung{more}"

@@ -38,17 +38,6 @@ def standing(
     ]
     result = None
     if ruled is not None:
-        result = gate(
-            tally,
-            comparisons,
-            build=ruled.build,
-            max_hang_rate=ruled.max_hang_rate,
-            better_than=ruled.better_than,
-            classes=ruled.classes,
-            baseline=ruled.baseline,
-            min_trials=ruled.min_trials,
-            control=control_of(asked, ruled, every_look=every_look),
-            past=past,
-            every_look=every_look,
-        )
+        control = control_of(asked, ruled, every_look=every_look)
+        result = gate(tally, comparisons, ruled, control=control, past=past, every_look=every_look)
     return Standing(tuple(comparisons), result, exit_code(tally, comparisons, result))

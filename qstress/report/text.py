@@ -33,15 +33,12 @@ from qstress.stats.tally import Tally
 #: More bugs than this are counted, not listed; summary.json has them all.
 BUGS_SHOWN = 20
 
-#: Of a run that nobody knows the host's kernel log of.
-NO_LOG: Mapping[str, Any] = MappingProxyType({})
-
 NO_RACE = "the race itself cannot occur under TCG"
 
 
 def run_text(
     facts: RunFacts, tally: Tally, comparisons: Sequence[Comparison] = (), gate_result: GateResult | None = None,
-    *, host_log: Mapping[str, Any] = NO_LOG, colour: bool = False,
+    *, host_log: Mapping[str, Any] = MappingProxyType({}), colour: bool = False,
 ) -> str:  # fmt: skip
     """Return the summary as lines of plain text, newline at the end.
 
@@ -63,7 +60,7 @@ def run_text(
         heard if loud else [],
         verdicts,
         [f"note: {line}" for line in (*notes(tally), *exposure_notes(comparisons))],
-        [f"run {facts.run}: {sum(cell.trials for cell in tally.cells)} trials, ended by: {facts.reason}"],
+        [f"run {facts.run}: {tally.trials} trials, ended by: {facts.reason}"],
         [f"cell: {_cell(tally, cell)}" for cell in tally.cells],
         _not_counted(tally.cells),
         _findings(bugs(tally.findings), facts),
@@ -170,7 +167,7 @@ def _verdicts(tally: Tally, comparisons: Sequence[Comparison], painted: Callable
 def build_rates(tally: Tally) -> dict[str, str]:
     """Return, for a run that compares nothing, each build's rates: first of the classes that were asked about."""
     rates = {}
-    for name in dict.fromkeys(cell.cell.build.name for cell in tally.cells):
+    for name in tally.builds:
         cells = tally.build(name)
         n, hangs = sum(cell.n for cell in cells), sum(cell.hangs for cell in cells)
         others = sum(cell.found(None) for cell in cells) - hangs

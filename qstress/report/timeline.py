@@ -9,12 +9,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from qstress.interposer.windows import Log, init_bracket, windows
 from qstress.model import Evidence, Observation, TrialResult
 from qstress.report.html.markup import Markup, join, tag
-from qstress.report.html.plot import Scale, plot_text
+from qstress.report.html.plot import Scale, line, plot_text
 from qstress.report.lanes import HALTED, RESET_VECTOR, RUNNING, SPINNING, STATES, Lane, Span, columns, shown, spans
 
 #: More lanes than this are folded.
@@ -39,8 +39,7 @@ _STYLE = """
 """
 
 
-@dataclass(frozen=True, slots=True)
-class HeldWindow:
+class HeldWindow(NamedTuple):
     """A vCPU between being read and being written back, in seconds."""
 
     vcpu: int
@@ -48,8 +47,7 @@ class HeldWindow:
     written_s: float
 
 
-@dataclass(frozen=True, slots=True)
-class Moment:
+class Moment(NamedTuple):
     """When INIT was sent: not before ``lower_s`` (None: unknown) and not after ``upper_s``; and the windows of APs that
     overlap that time."""
 
@@ -84,15 +82,9 @@ def facts(observations: Iterable[Observation], log: Log | None, *, zero_ns: int,
     """
     moment = None if log is None else moment_of(log, zero_ns)
     return {
-        "lanes": {index: [list(span) for span in own] for index, own in spans(observations).items()},
+        "lanes": spans(observations),
         "end_s": end_s,
-        "init": None
-        if moment is None
-        else {
-            "lower_s": moment.lower_s,
-            "upper_s": moment.upper_s,
-            "windows": [[window.vcpu, window.read_s, window.written_s] for window in moment.windows],
-        },
+        "init": moment and moment._asdict(),
     }
 
 
@@ -142,9 +134,7 @@ def svg(timeline: Timeline) -> str:
     top, bottom = _TOP, _TOP + _LANE * len(timeline.lanes)
     parts: list[Markup] = [_milestones(timeline, x, bottom)]
     parts += [_lane(lane, x, top + _LANE * i, timeline) for i, lane in enumerate(timeline.lanes)]
-    parts += [
-        tag("line", x1=x(at_s), y1=top - 6, x2=x(at_s), y2=bottom + 4, class_="dump") for at_s in timeline.looks_s
-    ]
+    parts += [line(x(at_s), top - 6, x(at_s), bottom + 4, "dump") for at_s in timeline.looks_s]
     if timeline.moment is not None:
         at = x(timeline.moment.upper_s)
         parts.append(tag("line", x1=at, y1=top - 6, x2=at, y2=bottom + 4, class_="init", stroke_width=2))
@@ -254,8 +244,8 @@ def _legend(timeline: Timeline, y: float) -> Markup:
         at += 36 + 6.6 * len(_WORDS[state])
     parts += [tag("rect", x=at, y=y - 10, width=14, height=11, class_="lane"), plot_text(at + 20, y, "no dump kept")]
     at += 116
-    for kind, words in (("dump", "closer look"), ("init", "INIT sent")):
-        if kind == "dump" and timeline.looks_s or kind == "init" and timeline.moment:
+    for kind, words, there in (("dump", "closer look", timeline.looks_s), ("init", "INIT sent", timeline.moment)):
+        if there:
             parts += [tag("line", x1=at + 6, y1=y - 11, x2=at + 6, y2=y + 2, class_=kind, stroke_width=2)]
             parts.append(plot_text(at + 16, y, words))
             at += 32 + 6.6 * len(words)

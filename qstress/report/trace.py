@@ -55,4 +55,4 @@ class Trace:
 def now(tally: Tally) -> Point:
     """Return the point at which *tally* stands."""
     log10s = tuple(tally.evidence_log10(*pair)[0] for pair in tally.pairs)
-    return Point(tally.blocks, sum(cell.trials for cell in tally.cells), log10s)
+    return Point(tally.blocks, tally.trials, log10s)

@@ -10,10 +10,10 @@ from qstress.model import Cell, FindingClass
 from qstress.stats.clusters import widened
 from qstress.stats.compare import Comparison, Contrast, Decision, Effect
 from qstress.stats.exposure import Exposure
-from qstress.stats.intervals import lower_limit, upper_limit
+from qstress.stats.intervals import Interval, lower_limit, upper_limit
 
 
-def rate(k: int, n: int, confidence: float = 0.95, *, dispersion: float | None = None) -> str:
+def rate(k: int, n: int, *, dispersion: float | None = None) -> str:
     """Return *k* of *n* with its exact interval: ``31/248 (8.6-17.3 %)``.
 
     No event, or nothing but events, gives a one-sided limit: ``0/251 (<1.2 %)``, ``38/38 (>92.4 %)``. No trial has no
@@ -22,15 +22,22 @@ def rate(k: int, n: int, confidence: float = 0.95, *, dispersion: float | None =
     :param dispersion: of trials that share processes; above 1 they are worth fewer, so the limits are wider
         (:func:`qstress.stats.clusters.widened`).
     """
-    worth = n / max(1.0, dispersion or 1.0)
+    limits = limits_shown(k, n, dispersion)
     if n == 0:
         return "0/0"
     if k == 0:
-        return f"0/{n} (<{percent_up(upper_limit(0, worth, 1.0 - confidence))} %)"
+        return f"0/{n} (<{percent_up(limits.upper)} %)"
     if k == n:
-        return f"{n}/{n} (>{percent_down(lower_limit(worth, worth, 1.0 - confidence))} %)"
-    limits = widened(k, n, dispersion, confidence)
+        return f"{n}/{n} (>{percent_down(limits.lower)} %)"
     return f"{k}/{n} ({percent_down(limits.lower)}-{percent_up(limits.upper)} %)"
+
+
+def limits_shown(k: int, n: int, dispersion: float | None) -> Interval:
+    """Return the limits that :func:`rate` prints: one-sided for no event or nothing else."""
+    if 0 < k < n or not n:
+        return widened(k, n, dispersion)
+    worth = max(1.0, dispersion or 1.0)
+    return Interval(lower_limit(k / worth, n / worth, 0.05), upper_limit(k / worth, n / worth, 0.05))
 
 
 def percent_up(share: float) -> str:

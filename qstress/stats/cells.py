@@ -3,6 +3,7 @@ share a process, a few bytes a process-run on top)."""
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
@@ -30,14 +31,6 @@ def class_of(verdict: Verdict) -> FindingClass | None:
     if not verdict.outcome.finding:
         return None
     return verdict.finding_class or FindingClass.HANG_OTHER
-
-
-def _by_class(findings: Iterable[Verdict]) -> dict[FindingClass, int]:
-    counts: dict[FindingClass, int] = {}
-    for verdict in findings:
-        if (found := class_of(verdict)) is not None:
-            counts[found] = counts.get(found, 0) + 1
-    return counts
 
 
 @dataclass(slots=True)
@@ -155,7 +148,8 @@ class CellTally:
         if not counted:
             return
         trials, findings = len(counted), [r.verdict for r in counted if r.verdict.outcome is not Outcome.OK]
-        hangs, found = sum(verdict.outcome in HANGS for verdict in findings), _by_class(findings)
+        hangs = sum(verdict.outcome in HANGS for verdict in findings)
+        found = Counter(of_class for verdict in findings if (of_class := class_of(verdict)) is not None)
         self.runs += 1
         self.hang_shares += hangs / trials
         for of_class, count in found.items():

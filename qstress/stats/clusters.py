@@ -9,26 +9,32 @@ from __future__ import annotations
 
 from array import array
 from collections.abc import Iterable, Mapping, Sequence
-from typing import NamedTuple
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, NamedTuple
 
 from qstress.model import FindingClass
 from qstress.stats.intervals import Interval, clopper_pearson
+
+if TYPE_CHECKING:
+    _Numbers = array[int]
+else:
+    _Numbers = array  # takes no parameter before Python 3.12, and store/sums.py looks at it
 
 #: What an index of dispersion begins with: so many findings that all came from one process.
 PRIOR = 3.0
 
 
+@dataclass(slots=True)
 class ProcessRuns:
     """The process-runs of one cell in planned order: twelve bytes each, and four for every class ever seen.
 
     ``blocks`` holds their block numbers, ``trials`` their counted trials, ``hangs`` those that hung or restarted.
     """
 
-    def __init__(self) -> None:
-        self.blocks = array("I")
-        self.trials = array("I")
-        self.hangs = array("I")
-        self._found: dict[FindingClass, array[int]] = {}
+    blocks: _Numbers = field(default_factory=lambda: array("I"))
+    trials: _Numbers = field(default_factory=lambda: array("I"))
+    hangs: _Numbers = field(default_factory=lambda: array("I"))
+    _found: dict[FindingClass, _Numbers] = field(default_factory=dict)
 
     def add(self, block: int, trials: int, hangs: int, found: Mapping[FindingClass, int]) -> None:
         """Add one process-run that has counted trials."""

@@ -22,7 +22,7 @@ from qstress.model import FindingClass
 from qstress.stats.cells import CellTally
 from qstress.stats.evalue import fewest_runs, holm
 from qstress.stats.exact import Table
-from qstress.stats.exposure import Exposure, ExposureMeasure, exposure
+from qstress.stats.exposure import Exposure, ExposureMeasure, exposure_of_arms
 from qstress.stats.intervals import upper_limit
 from qstress.stats.permute import permutation_greater
 from qstress.stats.strata import stratified_greater
@@ -143,7 +143,7 @@ def compare(
     def contrast(question: Question) -> Contrast:
         asked = tally.classes if question is None else (question,)
         tables = [_table(a, b, asked) for a, b in strata]
-        total, runs = _summed(tables), _summed([_runs(s, question) for s in paired])
+        total, runs = Table.total(tables), Table.total(_runs(s, question) for s in paired)
         winners = _winners(tally, question, alpha)
         winner = winners[pair]
         if winner is None:
@@ -192,14 +192,6 @@ def winner_so_far(tally: Tally, baseline: str, candidate: str, alpha: float) -> 
     return _winners(tally, None, alpha)[baseline, candidate]
 
 
-def decided(tally: Tally, baseline: str, candidate: str, alpha: float) -> bool:
-    """Whether the evidence on the run's classes names a winner by now; valid after every block.
-
-    :raises KeyError: the tally was not told of this pair.
-    """
-    return winner_so_far(tally, baseline, candidate, alpha) is not None
-
-
 def _winners(tally: Tally, question: Question, alpha: float) -> dict[tuple[str, str], Decision | None]:
     """Return what is decided on *question* for each pair of *tally*, all pairs taken together."""
     reached = [tally.reached_log10(*pair, question) for pair in tally.pairs]
@@ -220,10 +212,6 @@ def _runs(stratum: PairedStratum, question: Question) -> Table:
     return Table(process.hung_a, process.runs_a, process.hung_b, process.runs_b)
 
 
-def _summed(tables: Sequence[Table]) -> Table:
-    return Table(*map(sum, zip(*tables, strict=True))) if tables else Table(0, 0, 0, 0)
-
-
 def _blocks(strata: Sequence[Arms], classes: Sequence[FindingClass] | None) -> Iterator[Table]:
     """Yield the two arms of every block that has both."""
     for a, b in strata:
@@ -236,7 +224,7 @@ def _blocks(strata: Sequence[Arms], classes: Sequence[FindingClass] | None) -> I
 def _exposures(baseline: CellTally, candidate: CellTally) -> list[Exposure]:
     """Return the measures that both arms of a stratum have."""
     measured = [
-        exposure(ExposureMeasure.DUTY, candidate.cell, baseline.duty, candidate.duty),
-        exposure(ExposureMeasure.COMMANDS, candidate.cell, baseline.commands_ok, candidate.commands_ok),
+        exposure_of_arms(ExposureMeasure.DUTY, candidate.cell, baseline.duty, candidate.duty),
+        exposure_of_arms(ExposureMeasure.COMMANDS, candidate.cell, baseline.commands_ok, candidate.commands_ok),
     ]
     return [one for one in measured if one is not None]

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 from typing import NamedTuple
-
-#: Tables this close in log probability count as equally likely (R's ``fisher.test`` uses the same 1e-7).
-TIE = 1e-7
 
 
 class Table(NamedTuple):
@@ -26,6 +24,11 @@ class Table(NamedTuple):
     def swapped(self) -> Table:
         """The same table with the arms' names exchanged."""
         return Table(self.k_b, self.n_b, self.k_a, self.n_a)
+
+    @staticmethod
+    def total(tables: Iterable[Table]) -> Table:
+        """Return the sum of *tables*; zeros without any."""
+        return Table(*map(sum, zip(Table(0, 0, 0, 0), *tables, strict=True)))
 
     def check(self) -> None:
         """:raises ValueError: an arm has more events than trials, or fewer than none."""
@@ -58,29 +61,6 @@ def fisher_greater(table: Table) -> float:
         return min(1.0, _upper_tail(table.k_a, table))
     # Below the mean the other tail is the short one, and 1 - it loses nothing.
     return max(0.0, 1.0 - _upper_tail(table.events - table.k_a + 1, table.swapped))
-
-
-def fisher_two_sided(table: Table) -> float:
-    """Return the two-sided p-value: the probability of all tables that are no likelier than this one.
-
-    :raises ValueError: *table* is no table.
-    """
-    table.check()
-    events = table.events
-    mode = (events + 1) * (table.n_a + 1) // (table.n_a + table.n_b + 2)
-    if table.k_a < mode:
-        return fisher_two_sided(table.swapped)
-    limit = log_hypergeometric(table.k_a, table) + TIE
-    low, high = max(0, events - table.n_b) - 1, mode  # the other side ends at the last x that is no likelier
-    while high - low > 1:
-        middle = (low + high) // 2
-        if log_hypergeometric(middle, table) <= limit:
-            low = middle
-        else:
-            high = middle
-    near = _upper_tail(table.k_a, table)
-    far = _upper_tail(events - low, table.swapped) if low >= max(0, events - table.n_b) else 0.0
-    return min(1.0, near + far)
 
 
 def _upper_tail(x: int, table: Table) -> float:

@@ -69,7 +69,7 @@ class Exposure:
         return self.differs and self.candidate < self.baseline
 
 
-def exposure(measure: ExposureMeasure, cell: Cell, baseline: Moments, candidate: Moments) -> Exposure | None:
+def exposure_of_arms(measure: ExposureMeasure, cell: Cell, baseline: Moments, candidate: Moments) -> Exposure | None:
     """Return both arms' means of *measure*; None where an arm has none.
 
     They differ where the ratio of the means is outside of :data:`MATERIAL`, they are further apart than 99 % of chance

@@ -4,20 +4,21 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import dataclass, field
 
 #: Each bucket's upper bound over its lower one: a quantile is off by at most 2 % of itself.
 RATIO = 1.02
 _SHORTEST_S = 1e-6
 
 
+@dataclass(slots=True)
 class Histogram:
     """Counts of durations in seconds. Memory does not grow with what is added, only with its span."""
 
-    def __init__(self) -> None:
-        self.count = 0
-        self.shortest_s = math.inf
-        self.longest_s = 0.0
-        self._buckets: dict[int, int] = {}
+    count: int = 0
+    shortest_s: float = math.inf
+    longest_s: float = 0.0
+    _buckets: dict[int, int] = field(default_factory=dict)
 
     def add(self, duration_s: float) -> None:
         """Count one duration; whatever is under a microsecond counts as that.

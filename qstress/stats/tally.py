@@ -218,6 +218,16 @@ class Tally:
         order = list(FindingClass)
         return sorted(self._findings.values(), key=lambda f: (order.index(f.finding_class), -f.count))
 
+    @property
+    def trials(self) -> int:
+        """All trials of finished blocks, whatever became of them."""
+        return sum(cell.trials for cell in self.cells)
+
+    @property
+    def builds(self) -> list[str]:
+        """The names of the builds, in planned order."""
+        return list(dict.fromkeys(cell.cell.build.name for cell in self.cells))
+
     def build(self, name: str) -> list[CellTally]:
         """Return the cells of one build, in planned order."""
         return [cell for cell in self.cells if cell.cell.build.name == name]

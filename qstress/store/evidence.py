@@ -10,39 +10,22 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict
 from functools import cache
 from pathlib import Path
 from types import MappingProxyType
+from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
 
 from qstress.errors import ConfigError
 from qstress.firmware import tier_of
 from qstress.model import Evidence, Trial, TrialResult, Verdict
-from qstress.store.files import sync_folder, write_file
+from qstress.store.files import json_bytes, sync_folder, write_file
 
 FORMAT = 1
 #: Where a finding keeps the events that its verdict was made of.
 JOURNAL_FILE = "journal.jsonl"
-_NO_TEXTS: Mapping[str, str] = MappingProxyType({})
-
-
-@dataclass(frozen=True, slots=True)
-class Budget:
-    """How many bytes of evidence a run may keep (None: any number), and how many it has kept."""
-
-    max_bytes: int | None = None
-    used_bytes: int = 0
-
-    @property
-    def full(self) -> bool:
-        """Whether nothing more is to be kept; the finding that filled it was still kept whole."""
-        return self.max_bytes is not None and self.used_bytes >= self.max_bytes
-
-    def with_more(self, size_bytes: int) -> Budget:
-        """Return this after *size_bytes* more were kept."""
-        return replace(self, used_bytes=self.used_bytes + size_bytes)
 
 
 def kept_bytes(root: Path) -> int:
@@ -60,7 +43,7 @@ def write_evidence(
     *,
     run_id: str,
     repro_script: str,
-    texts: Mapping[str, str] = _NO_TEXTS,
+    texts: Mapping[str, str] = MappingProxyType({}),
 ) -> int:
     """Make *folder* (0700) and durably write the evidence of *result* into it (0600, ``repro.sh`` 0700).
 
@@ -76,10 +59,10 @@ def write_evidence(
         "dumps.txt": _dumps(evidence.dumps),
         "console.log": evidence.console,
         "commands.jsonl": _lines(evidence.commands),
-        "threads.json": _json([{**asdict(thread), "share": thread.share} for thread in evidence.threads]),
+        "threads.json": json_bytes([{**asdict(thread), "share": thread.share} for thread in evidence.threads]),
         "events.jsonl": _lines(evidence.events),
         "stderr.txt": evidence.stderr.encode(errors="backslashreplace"),
-        "finding.json": _json(finding(result, evidence, run_id=run_id)),
+        "finding.json": json_bytes(finding(result, evidence, run_id=run_id)),
         **({JOURNAL_FILE: evidence.journal} if evidence.journal else {}),
     }
     folder.mkdir(mode=0o700)
@@ -135,7 +118,8 @@ def trial_from_json(obj: object) -> Trial:
     :raises ConfigError: it is not such an object.
     """
     try:
-        return _trials().validate_python(obj)
+        trial: Trial = _adapter(Trial).validate_python(obj)
+        return trial
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(str(part) for part in first["loc"]) or "trial"
@@ -153,7 +137,7 @@ def read_finding(folder: Path) -> tuple[Trial, Verdict]:
         if not isinstance(content, dict) or content.get("format") != FORMAT:
             raise ConfigError(f"{path}: not a finding of format {FORMAT}")
         words = {key: content.get(key) for key in ("outcome", "title", "signature", "confidence", "because")}
-        verdict = _verdicts().validate_python({**words, "finding_class": content.get("class")})
+        verdict = _adapter(Verdict).validate_python({**words, "finding_class": content.get("class")})
         return trial_from_json(content.get("trial")), verdict
     except OSError as error:
         raise ConfigError(f"{path}: {error.strerror}") from error
@@ -163,13 +147,8 @@ def read_finding(folder: Path) -> tuple[Trial, Verdict]:
 
 # Built on first use: pydantic takes a while to build one, and --help must not pay for it.
 @cache
-def _trials() -> TypeAdapter[Trial]:
-    return TypeAdapter(Trial)
-
-
-@cache
-def _verdicts() -> TypeAdapter[Verdict]:
-    return TypeAdapter(Verdict)
+def _adapter(of: type) -> TypeAdapter[Any]:
+    return TypeAdapter(of)
 
 
 def _dumps(dumps: Iterable[tuple[float, str]]) -> bytes:
@@ -182,8 +161,3 @@ def _dumps(dumps: Iterable[tuple[float, str]]) -> bytes:
 
 def _lines(objects: Iterable[Mapping[str, object]]) -> bytes:
     return b"".join(json.dumps(obj, default=str).encode() + b"\n" for obj in objects)
-
-
-def _json(obj: object) -> bytes:
-    # default=str: a note of a kind that JSON lacks must not cost the finding
-    return json.dumps(obj, indent=1, default=str).encode() + b"\n"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import json
 import os
 import re
 import sqlite3
@@ -36,6 +37,11 @@ def write_file(path: Path, data: bytes, *, mode: int = 0o600) -> None:
         file.write(data)
         file.flush()
         os.fsync(fd)
+
+
+def json_bytes(content: object) -> bytes:
+    """Return *content* as JSON for people, too; what JSON lacks becomes text: a note must not cost a finding."""
+    return json.dumps(content, indent=1, default=str).encode() + b"\n"
 
 
 def replace_file(path: Path, data: bytes) -> None:

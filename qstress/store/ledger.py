@@ -30,7 +30,7 @@ class Ledger:
         """
         self._db = db
         self._path = folder / database.NAME
-        self._ids: dict[str | words.Kind, int] = {}
+        self._ids: dict[tuple[str, ...], int] = {}
         self._began_s = time.monotonic()
         self._session = 0
         with self.commit():
@@ -115,14 +115,15 @@ class Ledger:
             self._db.close()
 
     def _command_id(self, text: str) -> int:
-        if text not in self._ids:
-            self._db.execute("INSERT INTO command (text) VALUES (?) ON CONFLICT DO NOTHING", (text,))
-            ((self._ids[text],),) = self._db.execute("SELECT id FROM command WHERE text = ?", (text,))
-        return self._ids[text]
+        return self._id("command", "(text)", (text,))
 
     def _kind_id(self, kind: words.Kind) -> int:
-        if kind not in self._ids:
-            columns = "(outcome, class, signature, title, confidence, rig_reason)"
-            self._db.execute(f"INSERT INTO kind {columns} VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING", kind)
-            ((self._ids[kind],),) = self._db.execute(f"SELECT id FROM kind WHERE {columns} = (?, ?, ?, ?, ?, ?)", kind)
-        return self._ids[kind]
+        return self._id("kind", "(outcome, class, signature, title, confidence, rig_reason)", kind)
+
+    def _id(self, table: str, columns: str, row: tuple[str, ...]) -> int:
+        """Return the id of *row* of a table whose rows are all different, after adding it where it is new."""
+        if row not in self._ids:
+            marks = f"({', '.join('?' * len(row))})"
+            self._db.execute(f"INSERT INTO {table} {columns} VALUES {marks} ON CONFLICT DO NOTHING", row)
+            ((self._ids[row],),) = self._db.execute(f"SELECT id FROM {table} WHERE {columns} = {marks}", row)
+        return self._ids[row]

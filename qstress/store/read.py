@@ -5,6 +5,7 @@ from __future__ import annotations
 import fcntl
 import json
 import os
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -51,8 +52,7 @@ def open_run(path: Path) -> RunRecord:
         raise ConfigError(f"{path}: not a recorded run: there is no run.json")
     run = _read_object(path / "run.json")
     if run.get("format") != FORMAT:
-        found = run.get("format")
-        raise ConfigError(f"{path}/run.json: format {found!r}, this qstress reads format {FORMAT}")
+        raise ConfigError(f"{path}/run.json: format {run.get('format')!r}, this qstress reads format {FORMAT}")
     if run.get("kind") == FUZZ:
         raise ConfigError(f"{path}: a fuzzing session, not a soak; qstress report shows it")
     summary = path / "summary.json"
@@ -133,36 +133,28 @@ def _entry(path: Path) -> RunEntry:
     except ConfigError:
         return RunEntry(path.name, path, "", "", None, "unreadable", None, 0, 0, ())
     compared = summary.get("comparisons") or [summary.get("compare")]
-    return RunEntry(
-        run_id=path.name,
-        path=path,
-        name=str(run.get("name", "")),
-        started=str(run.get("started", "")),
-        finished=summary.get("finished"),
-        reason=reason,
-        exit_code=summary.get("exit_code"),
-        trials=trials,
-        hangs=hangs,
-        decisions=tuple(str(one["decision"]) for one in compared if one),
-    )
+    decisions = tuple(str(one["decision"]) for one in compared if one)
+    return RunEntry(**_head(path, run, summary), reason=reason, trials=trials, hangs=hangs, decisions=decisions)
 
 
 def _session_entry(path: Path) -> RunEntry:
     session = fuzzing_session(path)
     return RunEntry(
-        run_id=path.name,
-        path=path,
-        name=str(session.get("name", "")),
-        started=str(session.get("started", "")),
-        finished=session.get("finished"),
-        reason=str(session["reason"]),
-        exit_code=session.get("exit_code"),
-        trials=session["guests"],
-        hangs=0,
-        decisions=(),
-        kind=FUZZ,
-        findings=len(session["findings"]),
-    )
+        **_head(path, session, session), reason=str(session["reason"]), trials=session["guests"], hangs=0, decisions=(),
+        kind=FUZZ, findings=len(session["findings"]),
+    )  # fmt: skip
+
+
+def _head(path: Path, run: Mapping[str, Any], summary: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what soaks and sessions say of themselves alike; *summary* is empty where they have not ended."""
+    return {
+        "run_id": path.name,
+        "path": path,
+        "name": str(run.get("name", "")),
+        "started": str(run.get("started", "")),
+        "finished": summary.get("finished"),
+        "exit_code": summary.get("exit_code"),
+    }
 
 
 def _being_written(path: Path) -> bool:

@@ -89,11 +89,11 @@ class RunRecord:
                         verdicts[number] = (words.verdict_of(tuple(kind), because), kind[-1])
                     of_block, its_verdicts = next(said, (None, ()))
                 if len(verdicts) != n_verdicts:
-                    raise ValueError(f"{len(verdicts)} verdicts of {n_verdicts}")
+                    raise self._damaged(f"block {block}", f"{len(verdicts)} verdicts of {n_verdicts}")
                 trials = {trial.number: trial for trial in trials_of(block)}
                 results = rows.unpack_block(packed, trials, verdicts, commands.__getitem__)
             except (ValueError, KeyError) as error:
-                raise ConfigError(f"{self.path}/trials.db: block {block} is damaged: {error}") from error
+                raise self._damaged(f"block {block}", error) from error
             yield results
 
     def sums(self, code: str) -> tuple[int, bytes] | None:
@@ -110,13 +110,9 @@ class RunRecord:
             try:
                 verdict = words.verdict_of(tuple(kind), because)
             except ValueError as error:
-                raise ConfigError(f"{self.path}/trials.db: finding {number} is damaged: {error}") from error
+                raise self._damaged(f"finding {number}", error) from error
             found.append(StoredFinding(number, block, cell, verdict, evidence, bool(counted)))
         return found
-
-    def uncounted(self) -> list[StoredFinding]:
-        """Return the findings of attempts whose block was not finished."""
-        return [finding for finding in self.findings() if not finding.counted]
 
     def next_block(self) -> int:
         """Return the number of the first unfinished block, from 0 on: where ``--resume`` goes on."""
@@ -140,6 +136,9 @@ class RunRecord:
         """Return the reason that the last session gave for its end; None if it still runs or was killed."""
         ((reason,),) = self._rows("SELECT reason FROM session ORDER BY id DESC LIMIT 1")
         return None if reason is None else str(reason)
+
+    def _damaged(self, what: str, why: object) -> ConfigError:
+        return ConfigError(f"{self.path}/trials.db: {what} is damaged: {why}")
 
     def _rows(self, sql: str, *values: object) -> Iterator[tuple[Any, ...]]:
         try:

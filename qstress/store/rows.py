@@ -10,6 +10,7 @@ run goes on equals the one rebuilt from its file.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from itertools import chain, islice
 
 from qstress.model import CommandCount, Outcome, Trial, TrialResult, Verdict
@@ -26,27 +27,27 @@ def pack_block(results: Sequence[TrialResult], command_id: Callable[[str], int])
 
     :param results: in ascending order of their trials' numbers.
     """
-    columns: list[list[int]] = [[] for _ in range(8)]
-    numbers, starts, durations, boots, detections, duties, n_commands, n_latencies = columns
+    trials: list[tuple[int, ...]] = []
     loads: list[int] = []
     number = ended_us = usual_us = 0
     for result in results:
-        numbers.append(result.trial.number - number)
-        number = result.trial.number + 1
         started_us, duration_us = _us(result.started_s), _us(result.duration_s)
-        starts.append(fold(started_us - ended_us))
-        durations.append(fold(duration_us - usual_us))
-        ended_us, usual_us = started_us + duration_us, duration_us
-        boots.append(_NEVER if result.boot_s is None else _but_never(fold(_us(result.boot_s) - duration_us)))
-        detections.append(0 if result.detection_s is None else 1 + _us(result.detection_s))
-        duties.append(0 if result.duty_cycle is None else 1 + _us(result.duty_cycle))
-        n_commands.append(len(result.commands))
-        n_latencies.append(len(result.latencies))
+        trials.append((
+            result.trial.number - number,
+            fold(started_us - ended_us),
+            fold(duration_us - usual_us),
+            _NEVER if result.boot_s is None else _but_never(fold(_us(result.boot_s) - duration_us)),
+            0 if result.detection_s is None else 1 + _us(result.detection_s),
+            0 if result.duty_cycle is None else 1 + _us(result.duty_cycle),
+            len(result.commands),
+            len(result.latencies),
+        ))  # fmt: skip
+        number, ended_us, usual_us = result.trial.number + 1, started_us + duration_us, duration_us
         for count in result.commands:
             loads += [command_id(count.command), count.returned, count.errors, count.timeouts, count.lost]
             loads += [_us(count.hammered_s), count.due]
         loads += result.latencies
-    return pack([len(results), *chain.from_iterable(columns), *loads])
+    return pack([len(results), *chain.from_iterable(zip(*trials, strict=True)), *loads])
 
 
 def unpack_block(
@@ -102,7 +103,7 @@ def as_stored(result: TrialResult) -> TrialResult:
         _us(result.duration_s) / 1e6,
         None if result.boot_s is None else _us(result.boot_s) / 1e6,
         None if result.detection_s is None else _us(result.detection_s) / 1e6,
-        tuple([_rounded(count) for count in result.commands]),
+        tuple([replace(count, hammered_s=_us(count.hammered_s) / 1e6) for count in result.commands]),
         result.latencies,
         "" if ok else result.rig_reason,
         None if result.duty_cycle is None else _us(result.duty_cycle) / 1e6,
@@ -121,12 +122,6 @@ def _but_never(number: int) -> int:
 def _count(numbers: list[int], command_text: Callable[[int], str]) -> CommandCount:
     text, returned, errors, timeouts, lost, hammered_us, due = numbers
     return CommandCount(command_text(text), returned, errors, timeouts, lost, hammered_us / 1e6, due)
-
-
-def _rounded(count: CommandCount) -> CommandCount:
-    return CommandCount(
-        count.command, count.returned, count.errors, count.timeouts, count.lost, _us(count.hammered_s) / 1e6, count.due
-    )
 
 
 def _us(seconds: float) -> int:

@@ -18,18 +18,7 @@ from typing import Any, Union, get_args, get_origin, get_type_hints
 
 from qstress.model import LATENCY_BUCKETS_S, Cell, FindingClass, Outcome
 from qstress.stats.cells import CellTally
-from qstress.stats.clusters import ProcessRuns
-from qstress.stats.histogram import Histogram
 from qstress.stats.tally import PairedBuilds, PairedStratum, Tally
-
-#: The attributes of types that are no dataclasses.
-_ATTRIBUTES: dict[type, dict[str, object]] = {
-    Histogram: {"count": int, "shortest_s": float, "longest_s": float, "_buckets": dict[int, int]},
-    ProcessRuns: {
-        **dict.fromkeys(("blocks", "trials", "hangs"), array),
-        "_found": dict[FindingClass, array],  # type: ignore[type-arg]  # an array has none before Python 3.12
-    },
-}
 
 
 def dump_tally(tally: Tally) -> dict[str, object]:
@@ -45,7 +34,8 @@ def dump_tally(tally: Tally) -> dict[str, object]:
 def load_tally(tally: Tally, content: Mapping[str, Any]) -> None:
     """Fill *tally*, new and of the same plan, with what :func:`dump_tally` returned.
 
-    :raises ValueError, KeyError, TypeError: it is not that, or of another plan; *tally* is of no use then.
+    :raises ValueError: it is of another plan, or holds what is no number; *tally* is of no use then.
+    :raises KeyError, TypeError: it is not what that returned; *tally* is of no use then.
     """
     for cell, kept in zip(tally.cells, content["cells"], strict=True):
         for name, hint in _hints(CellTally).items():
@@ -96,17 +86,11 @@ def _revived(hint: Any, data: Any) -> Any:
         return array("I", data)
     if hint in (int, float, str) or issubclass(hint, Enum):
         return hint(data)
-    values = {name: _revived(its_hint, data[name]) for name, its_hint in _hints(hint).items()}
-    if hint not in _ATTRIBUTES:
-        return hint(**values)
-    made = hint()
-    for name, value in values.items():
-        setattr(made, name, value)
-    return made
+    return hint(**{name: _revived(its_hint, data[name]) for name, its_hint in _hints(hint).items()})
 
 
 @cache
 def _hints(of: type) -> dict[str, Any]:
     """Return the attributes of *of* that are kept, with their types: not its cell, nor what it links by itself."""
-    hints: Mapping[str, object] = _ATTRIBUTES.get(of) or get_type_hints(of)
-    return {name: hint for name, hint in hints.items() if hint is not Cell and hint != dict[int, PairedStratum]}
+    left_out = (Cell, dict[int, PairedStratum])
+    return {name: hint for name, hint in get_type_hints(of).items() if hint not in left_out}

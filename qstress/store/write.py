@@ -9,7 +9,6 @@ a finding counts because that commit marks it. So a block that was cut short lea
 from __future__ import annotations
 
 import fcntl
-import json
 import os
 import shutil
 import threading
@@ -24,8 +23,8 @@ from typing import Self
 from qstress.errors import ConfigError, RigError
 from qstress.model import Evidence, FindingClass, TrialResult
 from qstress.store import database
-from qstress.store.evidence import Budget, kept_bytes, read_finding, write_evidence
-from qstress.store.files import replace_file, run_folder_name, store_errors, sync_folder
+from qstress.store.evidence import kept_bytes, read_finding, write_evidence
+from qstress.store.files import json_bytes, replace_file, run_folder_name, store_errors, sync_folder
 from qstress.store.ledger import Ledger
 from qstress.store.read import FORMAT, open_run
 
@@ -33,11 +32,6 @@ from qstress.store.read import FORMAT, open_run
 def call_qstress(_result: TrialResult, _evidence: Evidence) -> str:
     """Return a ``repro.sh`` that leaves the work to ``qstress repro``."""
     return '#!/bin/sh\nexec qstress repro "$(dirname "$0")" "$@"\n'
-
-
-def no_texts(_result: TrialResult, _evidence: Evidence) -> Mapping[str, str]:
-    """Return no further files for people."""
-    return {}
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +44,7 @@ class EvidenceRules:
     """
 
     repro_script: Callable[[TrialResult, Evidence], str] = call_qstress
-    texts: Callable[[TrialResult, Evidence], Mapping[str, str]] = no_texts
+    texts: Callable[[TrialResult, Evidence], Mapping[str, str]] = lambda _result, _evidence: {}
     max_per_signature: int = 5
     max_bytes: int | None = None
 
@@ -71,7 +65,7 @@ class RunStore:
         self.path = path
         self.run_id = path.name
         self._rules = rules
-        self._budget = Budget(rules.max_bytes, kept_bytes(path / "evidence"))
+        self._kept_bytes = kept_bytes(path / "evidence")
         self._ledger = ledger
         self._lock_fd = lock_fd
         self._lock = threading.RLock()
@@ -95,7 +89,7 @@ class RunStore:
         utc = now.astimezone(UTC)
         run_id = run_folder_name(name, started=utc, token=token)
         head = {"format": FORMAT, "run": run_id, "name": name, "started": utc.isoformat(timespec="seconds")}
-        content = _json({**head, **run, **head})
+        content = json_bytes({**head, **run, **head})
         path = runs_dir.absolute() / run_id
         with store_errors(path), ExitStack() as undo:
             runs_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -171,7 +165,9 @@ class RunStore:
     @property
     def evidence_limit(self) -> int:
         """Of how many findings of a cell and signature evidence is kept, at most; 0 once the budget is used up."""
-        return 0 if self._budget.full else self._rules.max_per_signature
+        most = self._rules.max_bytes
+        full = most is not None and self._kept_bytes >= most  # the finding that filled it was still kept whole
+        return 0 if full else self._rules.max_per_signature
 
     def kept_of(self, cell_index: int) -> dict[tuple[FindingClass | None, str], int]:
         """Return how many folders of evidence this run has of a cell, by class and signature."""
@@ -221,7 +217,7 @@ class RunStore:
         :raises RigError: the host refuses; the earlier one stays.
         """
         with store_errors(self.path / "run.json"):
-            replace_file(self.path / "run.json", _json(run))
+            replace_file(self.path / "run.json", json_bytes(run))
 
     def write_summary(self, summary: Mapping[str, object]) -> None:
         """Put ``summary.json`` in place in one step; its ``reason`` becomes the session's.
@@ -230,7 +226,7 @@ class RunStore:
         """
         with self._lock:
             with store_errors(self.path / "summary.json"):
-                replace_file(self.path / "summary.json", _json(summary))
+                replace_file(self.path / "summary.json", json_bytes(summary))
             with self._ledger.commit():
                 self._ledger.set_reason(str(summary.get("reason")))
 
@@ -260,7 +256,7 @@ class RunStore:
                 shutil.rmtree(half, ignore_errors=True)
                 shutil.rmtree(root / name, ignore_errors=True)
                 raise
-        self._budget = self._budget.with_more(size)
+        self._kept_bytes += size
         return f"evidence/{name}"
 
     def _clear_up(self) -> None:
@@ -291,7 +287,3 @@ def _lock(path: Path) -> int:
             raise ConfigError(f"{path}: another qstress is writing this run") from error
         raise
     return fd
-
-
-def _json(content: Mapping[str, object]) -> bytes:
-    return json.dumps(content, indent=1, default=str).encode() + b"\n"

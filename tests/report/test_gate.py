@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import pytest
 
 from qstress.config.settings import LAST_GOOD, Compare, Gate
 from qstress.model import FindingClass, Verdict
-from qstress.report.gate import GateResult, PastRun, answered, control_of, exit_code, gate, past_run
+from qstress.report import gate as module
+from qstress.report.gate import GateResult, PastRun, answered, control_of, exit_code, past_run
 from qstress.report.summary import RunFacts, summary
 from qstress.stats.compare import Comparison, compare
 from qstress.stats.counts import Counts
@@ -25,6 +27,15 @@ def tally_of(a: list[Verdict], b: list[Verdict], classes: tuple[FindingClass, ..
     tally = Tally(cells(build("stock"), build("fixed")), [PAIR], classes)
     feed(tally, a, b)
     return tally
+
+
+def gate(
+    tally: Tally, comparisons: Sequence[Comparison] = (), *, build: str, max_hang_rate: float | None = None,
+    classes: tuple[FindingClass, ...] | None = None, better_than: str | None = None, baseline: str | None = None,
+    min_trials: int | None = None, **more: Any,
+) -> GateResult:  # fmt: skip
+    ruled = Gate(build, max_hang_rate, classes, better_than, baseline, min_trials)
+    return module.gate(tally, comparisons, ruled, **more)
 
 
 def compared(tally: Tally, *, complete: bool = False) -> list[Comparison]:

@@ -7,6 +7,7 @@ from dataclasses import replace
 
 import pytest
 
+from qstress.config.settings import Gate
 from qstress.model import Accel, CommandCount, FindingClass, Outcome, Smm, SmmWriteback, Verdict
 from qstress.report.gate import exit_code, gate
 from qstress.report.summary import RunFacts
@@ -75,7 +76,7 @@ def test_a_comparison_under_kvm() -> None:
     feed(tally, verdicts(31, 248), verdicts(2, 248, REPLAYED), commands=(hammered,), boot_s=0.45)
     feed(tally, [RIG, OK, UNKNOWN], [OK] * 3, rig_reason="qemu-refused")
     found = [compare(tally, *PAIR, alpha=1e-3)]
-    judged = gate(tally, found, build=PAIR[1], better_than=PAIR[0], classes=LOST_ONLY)
+    judged = gate(tally, found, Gate(PAIR[1], None, LOST_ONLY, PAIR[0]))
     assert run_text(replace(FACTS, exit_code=exit_code(tally, found, judged)), tally, found, judged) == QUICKSTART
 
 
@@ -236,7 +237,7 @@ def test_on_a_terminal_the_verdicts_are_coloured() -> None:
     tally = two_builds()
     feed(tally, [LOST] * 20, [OK] * 20)
     found = [compare(tally, *PAIR, alpha=1e-3)]
-    judged = gate(tally, found, build=PAIR[1], better_than=PAIR[0], classes=LOST_ONLY)
+    judged = gate(tally, found, Gate(PAIR[1], None, LOST_ONLY, PAIR[0]))
     plain = run_text(FACTS, tally, found, judged)
     coloured = run_text(FACTS, tally, found, judged, colour=True)
     lines = coloured.splitlines()

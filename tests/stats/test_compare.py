@@ -8,7 +8,7 @@ import pytest
 
 from qstress.model import CommandCount, FindingClass, Verdict
 from qstress.stats.clusters import pooled_index, spread
-from qstress.stats.compare import Comparison, Decision, Effect, compare, decided
+from qstress.stats.compare import Comparison, Decision, Effect, compare, winner_so_far
 from qstress.stats.evalue import fewest_runs
 from qstress.stats.exact import Table, fisher_greater
 from qstress.stats.exposure import ExposureMeasure
@@ -29,6 +29,10 @@ def new(
 
 def compared(tally: Tally, alpha: float = 1e-3, *, complete: bool = False) -> Comparison:
     return compare(tally, *PAIR, alpha=alpha, complete=complete)
+
+
+def decided(tally: Tally, baseline: str, candidate: str, alpha: float) -> bool:
+    return winner_so_far(tally, baseline, candidate, alpha) is not None
 
 
 def test_a_cure_is_better_and_a_regression_worse() -> None:

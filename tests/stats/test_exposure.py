@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from qstress.stats.exposure import RUNS_MIN, ExposureMeasure, Moments, exposure
+from qstress.stats.exposure import RUNS_MIN, ExposureMeasure, Moments, exposure_of_arms
 from tests.stats.samples import build, cells
 
 (CELL,) = cells(build("fixed"))
@@ -23,7 +23,7 @@ def moments(*values: float) -> Moments:
 
 
 def differs(a: Moments, b: Moments) -> bool:
-    found = exposure(ExposureMeasure.DUTY, CELL, a, b)
+    found = exposure_of_arms(ExposureMeasure.DUTY, CELL, a, b)
     assert found is not None
     return found.differs
 
@@ -38,14 +38,14 @@ def test_moments_are_mean_and_variance(values: list[float]) -> None:
 
 def test_one_value_has_no_variance_and_none_no_exposure() -> None:
     assert moments(3.0).variance == 0.0
-    assert exposure(ExposureMeasure.DUTY, CELL, moments(1.0), Moments()) is None
-    assert exposure(ExposureMeasure.DUTY, CELL, Moments(), moments(1.0)) is None
+    assert exposure_of_arms(ExposureMeasure.DUTY, CELL, moments(1.0), Moments()) is None
+    assert exposure_of_arms(ExposureMeasure.DUTY, CELL, Moments(), moments(1.0)) is None
 
 
 def test_a_material_and_sure_difference_is_said() -> None:
     busy, calm = moments(*[0.2, 0.22] * 8), moments(*[0.1, 0.12] * 8)
-    less = exposure(ExposureMeasure.DUTY, CELL, busy, calm)
-    more = exposure(ExposureMeasure.DUTY, CELL, calm, busy)
+    less = exposure_of_arms(ExposureMeasure.DUTY, CELL, busy, calm)
+    more = exposure_of_arms(ExposureMeasure.DUTY, CELL, calm, busy)
     assert less is not None
     assert more is not None
     assert (less.differs, less.less, more.differs, more.less) == (True, True, True, False)

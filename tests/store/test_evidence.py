@@ -14,7 +14,6 @@ from qstress.errors import ConfigError
 from qstress.model import Evidence, FindingClass, Trial, TrialResult
 from qstress.store.evidence import (
     JOURNAL_FILE,
-    Budget,
     finding,
     kept_bytes,
     read_finding,
@@ -85,16 +84,6 @@ def test_files_for_people_lie_beside_the_witnesses_and_everything_is_counted(tmp
     assert (tmp_path / "1" / "story.txt").read_text() == "é\n"
     assert (tmp_path / "1" / "timeline.svg").stat().st_mode & 0o777 == 0o600
     assert size == sum(path.stat().st_size for path in (tmp_path / "1").iterdir()) == kept_bytes(tmp_path)
-
-
-def test_a_budget_is_full_once_it_is_used_up_and_without_a_limit_never() -> None:
-    budget = Budget(1000)
-    assert not budget.full
-    assert not budget.with_more(999).full
-    assert budget.with_more(999).with_more(1).full
-    assert budget.with_more(5000).full  # the one that filled it was kept whole
-    assert not Budget().with_more(10**12).full
-    assert Budget(0).full
 
 
 def test_nothing_kept_is_no_bytes(tmp_path: Path) -> None:

@@ -164,7 +164,7 @@ def test_an_open_block_run_again_keeps_its_first_finding_uncounted(store: RunSto
         with open_run(again.path) as record:
             counted = {found.evidence: found.counted for found in record.findings()}
             assert counted == {"evidence/1": False, "evidence/1-2": True}
-            assert [f.evidence for f in record.uncounted()] == ["evidence/1"]
+            assert [f.evidence for f in record.findings() if not f.counted] == ["evidence/1"]
             assert [[r.trial.number for r in block] for block in record.results(trials_of)] == [[0, 1]]
 
 

@@ -8,11 +8,13 @@ interruption, and ``--scale 0.1``, then ``--scale 1`` does a tenth of every kind
 from __future__ import annotations
 
 import argparse
+import json
 import resource
 import signal
 import subprocess
 import sys
 from collections.abc import Iterable, Sequence
+from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -21,7 +23,7 @@ import anyio
 import qstress
 from qstress.config.kvm import probe
 from qstress.report import accuracy
-from qstress.report.accuracy import FalseAlarms, accuracy_to_json
+from qstress.report.accuracy import Accuracy, FalseAlarms
 from tools.accuracy.in_place import HEALTHY_IN_PLACE, LOST_IN_PLACE
 from tools.accuracy.kept import append, merged, to_line
 from tools.accuracy.meddled import MEDDLED
@@ -134,7 +136,8 @@ def main() -> int:
     if missing := [part for part in parts if part.row.n < part.wanted]:
         print("\n".join(("", *left((part.row, part.wanted) for part in missing))))
     if asked.table and asked.figures:
-        FIGURES.write_text(accuracy_to_json(false_alarms(rows), f"{datetime.now(UTC):%Y-%m-%d}", by))
+        figures = Accuracy(tuple(false_alarms(rows)), f"{datetime.now(UTC):%Y-%m-%d}", tuple(sorted(by)))
+        FIGURES.write_text(json.dumps(asdict(figures), indent=2) + "\n")
     print(f"\njudged by {', '.join(sorted(by))}")
     return 1 if any(row.grades[Grade.WRONG] for row in rows) else 130 if interrupted else 0
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from qstress.firmware import tier_of
-from qstress.model import Accel, Build, Milestone, Outcome, Tier
+from qstress.model import Accel, Build, Milestone, Tier
 from qstress.report import accuracy
 from qstress.report.html.markup import Content, Markup, join, tag
 from qstress.report.html.run import Shown
@@ -33,7 +33,7 @@ def _cell(tally: Tally, cell: CellTally) -> tuple[Content, ...]:
         f"{cell.n:,}",
         rate(cell.hangs, cell.n, dispersion=tally.hang_dispersion([cell])),
         cell.found(None) - cell.hangs,
-        cell.outcomes[Outcome.RIG] + cell.outcomes[Outcome.UNKNOWN],
+        cell.trials - cell.n,
         per_s(cell.sent / cell.hammered_s) if cell.hammered_s else "",
         "" if cell.duty_cycle is None else f"{cell.duty_cycle:.2g}",
         "" if p50 is None or p99 is None else f"{duration(p50)}, {duration(p99)}",
@@ -47,7 +47,7 @@ def builds(run: Shown) -> Markup:
     )
 
 
-def _build(run: Shown, build: Build) -> dict[str, Content]:
+def _build(run: Shown, build: Build) -> dict[str, object]:
     held = {"before the write-back": build.hold_write_s, "before the read": build.hold_read_s}
     return {
         "binary": build.binary,
@@ -63,7 +63,7 @@ def _build(run: Shown, build: Build) -> dict[str, Content]:
     }
 
 
-def _provenance(made: object) -> dict[str, Content]:
+def _provenance(made: object) -> dict[str, object]:
     """Return what ``qstress build`` says of a binary that it made."""
     if not isinstance(made, Mapping):
         return {}
@@ -72,8 +72,8 @@ def _provenance(made: object) -> dict[str, Content]:
     return {
         "built from": ", ".join(str(source[key]) for key in ("version", "commit", "package") if source.get(key)),
         "patches": "; ".join(named) or "none",
-        "configure": _plain(made.get("configure")),
-        "compiler": _plain(made.get("compiler")),
+        "configure": made.get("configure"),
+        "compiler": made.get("compiler"),
     }
 
 
@@ -95,9 +95,9 @@ def host(run: Shown) -> Markup:
             "to stop after": " or ".join(filter(None, stop)) or None,
             "lanes": facts.lanes,
             "seed": settings.seed,
-            "kernel": _plain(facts.host.get("kernel")),
-            "processor": _plain(facts.host.get("cpu")),
-            "cores": _plain(facts.host.get("cores")),
+            "kernel": facts.host.get("kernel"),
+            "processor": facts.host.get("cpu"),
+            "cores": facts.host.get("cores"),
             "memory": f"{memory / 2**30:.1f} GiB" if isinstance(memory, int) else None,
             "KVM": _kvm(run),
             "accelerator": settings.accel_note,
@@ -139,8 +139,8 @@ def _gaps(run: Shown) -> Iterator[str]:
     shapes = [stratum.shape for stratum in settings.strata]
     if empty := [cell for cell in tally.cells if not cell.n]:
         yield f"{len(empty)} of {len(tally.cells)} cells have no valid trial, the first: {shape_text(empty[0].cell)}"
-    if settings.stop_trials and run.trials < settings.stop_trials and run.facts.reason != "decided":
-        yield f"{settings.stop_trials - run.trials:,} of {settings.stop_trials:,} planned trials did not run"
+    if settings.stop_trials and run.tally.trials < settings.stop_trials and run.facts.reason != "decided":
+        yield f"{settings.stop_trials - run.tally.trials:,} of {settings.stop_trials:,} planned trials did not run"
     tiers = sorted({tier_of(cell.cell) for cell in tally.cells})
     if Tier.T0 not in tiers:
         yield f"production: every number is of tier {', '.join(tiers)}; none is a rate that production sees"
@@ -155,11 +155,7 @@ def _gaps(run: Shown) -> Iterator[str]:
     yield "any host but this one"
 
 
-def _facts(facts: Mapping[str, Content]) -> Markup:
+def _facts(facts: Mapping[str, object]) -> Markup:
     """Return names with what is known of them; what is None is left out."""
-    pairs = [(tag("dt", name), tag("dd", value)) for name, value in facts.items() if value is not None]
+    pairs = [(tag("dt", name), tag("dd", str(value))) for name, value in facts.items() if value is not None]
     return tag("dl", [part for pair in pairs for part in pair])
-
-
-def _plain(value: object) -> str | None:
-    return None if value is None else str(value)

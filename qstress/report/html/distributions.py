@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from qstress.model import LATENCY_BUCKETS_S
-from qstress.report.html.figures import Figure, builds_of
+from qstress.report.html.figures import Figure
 from qstress.report.html.labels import Labels
 from qstress.report.html.markup import Markup, join
 from qstress.report.html.plot import WIDTH, Scale, frame, legend, mark, path
@@ -42,7 +42,7 @@ def reply_times(tally: Tally) -> Figure | None:
     """Draw how long the monitor took to reply; None where nothing was asked."""
     curves: dict[str, Curve] = {}
     rows = []
-    for name in builds_of(tally):
+    for name in tally.builds:
         buckets = [sum(counts) for counts in zip(*(cell.latencies for cell in tally.build(name)), strict=True)]
         if replies := sum(buckets):
             shares = [sum(buckets[: i + 1]) / replies for i in range(len(LATENCY_BUCKETS_S))]
@@ -63,7 +63,7 @@ def _of_histograms(tally: Tally, name: str, title: str, what: str, of_cells: Seq
     curves: dict[str, Curve] = {}
     labels = Labels(tally)
     rows: list[tuple[str | int, ...]] = []
-    for build in builds_of(tally):
+    for build in tally.builds:
         own = [h for h, cell in zip(of_cells, tally.cells, strict=True) if cell.cell.build.name == build and h.count]
         if own:
             curves[build] = _curve(own)
@@ -99,7 +99,7 @@ def _trimmed(curves: dict[str, Curve]) -> dict[str, Curve]:
 def _drawn(
     tally: Tally, name: str, title: str, says: str, curves: dict[str, Curve], data: TableData, *, marks: bool = False
 ) -> Figure:
-    builds = builds_of(tally)
+    builds = tally.builds
     times = [at_s for curve in curves.values() for at_s, _ in curve]
     x = Scale(max(min(times), max(times) / DECADES), max(times), 52.0, WIDTH - 12, log=True)
     y = Scale(0.0, 1.0, 236.0, 56.0)

@@ -12,11 +12,10 @@ from qstress.report.html.markup import Markup, join, tag
 from qstress.report.html.plot import SERIES, WIDTH, Scale, frame, legend, line, mark, path, plot_text, power_of_ten
 from qstress.report.html.tables import TableData, table
 from qstress.report.trace import Point, Trace, now
-from qstress.report.wording import evidence, percent_down, percent_up, rate
+from qstress.report.wording import evidence, limits_shown, percent_down, percent_up, rate
 from qstress.stats.cells import CellTally
-from qstress.stats.clusters import widened
 from qstress.stats.compare import ALWAYS, asked_first
-from qstress.stats.intervals import Interval, lower_limit, upper_limit
+from qstress.stats.intervals import Interval
 from qstress.stats.tally import Tally
 
 #: More rows than this no picture of rates has; its table goes on.
@@ -54,11 +53,6 @@ def figure(shown: Figure) -> Markup:
     return tag("figure", caption, svg, data, id=shown.name, aria_label=shown.title)
 
 
-def builds_of(tally: Tally) -> list[str]:
-    """Return the names of the builds in planned order; a build's place is its series in every plot."""
-    return list(dict.fromkeys(cell.cell.build.name for cell in tally.cells))
-
-
 def classes_shown(tally: Tally) -> list[FindingClass]:
     """Return the classes that a report speaks of: those that were seen, and those that are always compared. It begins
     with those that the run's question is about."""
@@ -66,17 +60,9 @@ def classes_shown(tally: Tally) -> list[FindingClass]:
     return asked_first(shown, tally.classes)
 
 
-def limits_shown(k: int, n: int, dispersion: float | None) -> Interval:
-    """Return the limits that :func:`qstress.report.wording.rate` prints: one-sided for no event or nothing else."""
-    if 0 < k < n or not n:
-        return widened(k, n, dispersion)
-    worth = max(1.0, dispersion or 1.0)
-    return Interval(lower_limit(k / worth, n / worth, 0.05), upper_limit(k / worth, n / worth, 0.05))
-
-
 def rates(tally: Tally) -> Figure:
     """Draw the rate of each class in each cell with its interval, cells of a stratum one below the other."""
-    builds, labels = builds_of(tally), Labels(tally)
+    builds, labels = tally.builds, Labels(tally)
     groups: dict[tuple[FindingClass, Stratum], list[tuple[CellTally, Interval]]] = {}
     for of_class in classes_shown(tally):
         for cell in tally.cells:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 
 from qstress.model import FindingClass
-from qstress.report.html.figures import builds_of, classes_shown
+from qstress.report.html.figures import classes_shown
 from qstress.report.html.labels import Labels
 from qstress.report.html.markup import Markup, tag
 from qstress.report.wording import rate
@@ -29,7 +29,7 @@ def heat_map(tally: Tally) -> Markup | None:
     seen = [c for c in classes_shown(tally) if any(cell.classes[c] for cell in tally.cells)]
     if len(rows) * len(columns) < 2 or not seen:
         return None
-    kinds = [(of_class, build) for of_class in seen for build in builds_of(tally)]
+    kinds = [(of_class, build) for of_class in seen for build in tally.builds]
     shown = columns[:COLUMNS_MAX]
     of_each = rows[: max(1, TILES_MAX // (len(kinds) * len(shown)))]
     maps = [_one(tally, of_class, build, of_each, shown, labels) for of_class, build in kinds]
@@ -49,9 +49,7 @@ def heat_map(tally: Tally) -> Markup | None:
 def _one(
     tally: Tally, of_class: FindingClass, build: str, rows: list[str], columns: list[str], labels: Labels
 ) -> Markup:
-    cells = {}
-    for cell in tally.build(build):
-        cells[labels.shape(cell.cell.stratum), labels.hammer(cell.cell.stratum)] = cell
+    cells = {(labels.shape(c.cell.stratum), labels.hammer(c.cell.stratum)): c for c in tally.build(build)}
     head = tag("tr", tag("td"), [tag("th", column, scope="col") for column in columns])
     body = [
         tag("tr", tag("th", row, scope="row"), [_tile(tally, cells.get((row, column)), of_class) for column in columns])

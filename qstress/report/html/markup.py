@@ -5,7 +5,7 @@ from __future__ import annotations
 import html
 from collections.abc import Iterable
 
-from qstress.report.wording import evidence, printable
+from qstress.report.wording import printable
 
 _VOID = frozenset({"col", "img", "link", "meta"})
 
@@ -48,11 +48,6 @@ def join(*content: Content | Iterable[Content]) -> Markup:
         elif part is not None:
             parts.append(join(*part))
     return Markup("".join(parts))
-
-
-def odds(log10: float) -> Markup:
-    """Return the odds of an e-value with its exponent raised; see :func:`qstress.report.wording.evidence`."""
-    return raised(evidence(log10))
 
 
 def raised(words: str) -> Markup:

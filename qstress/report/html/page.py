@@ -36,9 +36,9 @@ def page(run: Shown) -> str:
         Markup(f"<style>{style}</style>"),
     )
     asked = run.settings.compare
-    grown = evidence_over_trials(run.tally, run.trace, asked.alpha) if asked and run.trials else None
-    shown = [rates(run.tally), grown]
-    times = [boot_times(run.tally), reply_times(run.tally), detection_times(run.tally)]
+    grown = evidence_over_trials(run.tally, run.trace, asked.alpha) if asked and run.tally.trials else None
+    shown = [one for one in (rates(run.tally), grown) if one]
+    times = [one for of in (boot_times, reply_times, detection_times) if (one := of(run.tally))]
     heat = heat_map(run.tally)
     sections = [
         ("findings", f"Findings ({len(bugs(run.tally.findings))})", bug_articles(run)),
@@ -48,9 +48,9 @@ def page(run: Shown) -> str:
         ("builds", "Builds", about.builds(run)),
         ("host", "Run and host", about.host(run)),
     ]
-    names = [(one.name, one.title) for one in shown if one]
+    names = [(one.name, one.title) for one in shown]
     names += [("heat-map", "Rate by shape and hammer")] if heat else []
-    names += [(one.name, one.title) for one in times if one]
+    names += [(one.name, one.title) for one in times]
     names += [(name, title) for name, title, _ in sections]
     body = tag(
         "body",
@@ -58,9 +58,9 @@ def page(run: Shown) -> str:
             "main",
             verdict_header(run),
             _contents(names),
-            tag("div", [figure(one) for one in shown if one], class_="side-by-side"),
+            tag("div", map(figure, shown), class_="side-by-side"),
             heat,
-            tag("div", [figure(one) for one in times if one], class_="side-by-side"),
+            tag("div", map(figure, times), class_="side-by-side"),
             [_section(*section) for section in sections],
         ),
     )

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 
 from qstress.report.html.markup import Content, Markup, join, tag
 
-#: Builds differ in colour, in dash and in mark, so that no one of them is needed to tell them apart.
+#: A build's place in the plan is its series in every plot. They differ in colour, in dash and in mark, so that no one
+#: of these is needed to tell them apart.
 SERIES = 6
 #: A figure is so wide: two of them stand side by side, and on a telephone its words can still be read.
 WIDTH = 420.0
@@ -75,9 +76,9 @@ def path(points: Sequence[tuple[float, float]], series: int) -> Markup:
     return tag("path", d=steps, class_=f"line s{series % SERIES}")
 
 
-def mark(x: float, y: float, series: int, *, hollow: bool = False) -> Markup:
+def mark(x: float, y: float, series: int) -> Markup:
     """Return the mark of a series: circle, square, triangle, diamond, and the first two again turned round."""
-    kind = f"mark s{series % SERIES}" + (" hollow" if hollow else "")
+    kind = f"mark s{series % SERIES}"
     shapes = (
         tag("circle", cx=x, cy=y, r=5.0, class_=kind),
         tag("rect", x=x - 4.5, y=y - 4.5, width=9.0, height=9.0, class_=kind),

@@ -32,8 +32,3 @@ class Shown:
     host_log: Mapping[str, Any] = field(default_factory=dict)
     pictures: Mapping[str, str] = field(default_factory=dict)
     stories: Mapping[str, str] = field(default_factory=dict)
-
-    @property
-    def trials(self) -> int:
-        """All trials that were counted or tried in finished blocks."""
-        return sum(cell.trials for cell in self.tally.cells)

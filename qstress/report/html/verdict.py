@@ -7,13 +7,14 @@ from typing import Any
 
 from qstress.model import FindingClass
 from qstress.report.gate import GateRule
-from qstress.report.html.markup import Content, Markup, join, odds, raised, tag
+from qstress.report.html.markup import Content, Markup, join, raised, tag
 from qstress.report.html.run import Shown
 from qstress.report.html.tables import TableData, table
 from qstress.report.text import build_rates, exposure_notes, meaning, notes
 from qstress.report.wording import (
     classes_text,
     duration,
+    evidence,
     nearest_decision,
     power,
     power_up,
@@ -81,7 +82,7 @@ def _in_words(comparison: Comparison, run: Shown) -> Markup:
         f"{classes_text(comparison.classes)}: {comparison.baseline} {baseline} of bring-ups, {comparison.candidate} ",
         f"{candidate}{runs_text(overall)}: {_decided(overall)}",
         _evidence(overall),
-        f", {after} and {run.trials:,} trials.",
+        f", {after} and {run.tally.trials:,} trials.",
     )
 
 
@@ -93,7 +94,7 @@ def _decided(contrast: Contrast) -> str:
 def _evidence(contrast: Contrast) -> Markup:
     """Return the odds of what is decided, else how much evidence there is of what it takes."""
     if contrast.decision.decided:
-        return odds(contrast.reached_log10)
+        return raised(evidence(contrast.reached_log10))
     reached, needed, toward = nearest_decision(contrast)
     return join(raised(power(reached)), " of ", raised(power_up(needed)), f" needed{toward}")
 

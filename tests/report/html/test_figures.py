@@ -8,11 +8,11 @@ import pytest
 from qstress.config.settings import Gate
 from qstress.model import FindingClass
 from qstress.plan.schedule import Plan
-from qstress.report.html.figures import RATES_MAX, evidence_over_trials, figure, limits_shown, rates, thinned
+from qstress.report.html.figures import RATES_MAX, evidence_over_trials, figure, rates, thinned
 from qstress.report.html.markup import join
 from qstress.report.html.plot import WIDTH
 from qstress.report.trace import Point
-from qstress.report.wording import rate
+from qstress.report.wording import limits_shown, rate
 from qstress.stats.clusters import widened
 from qstress.stats.tally import Tally
 from tests.report.html.samples import everything, result_of, settings, shown, strata

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from qstress.report.html.markup import Markup, join, odds, tag
+from qstress.report.html.markup import Markup, join, raised, tag
 
 
 class Texts(HTMLParser):
@@ -53,5 +53,5 @@ def test_control_characters_have_no_place() -> None:
 
 
 def test_the_odds_raise_their_exponent() -> None:
-    assert odds(7.19) == "10<sup>7.1</sup> : 1"
-    assert isinstance(odds(0.0), Markup)
+    assert raised("10^7.1 : 1") == "10<sup>7.1</sup> : 1"
+    assert isinstance(raised("10^0.0 : 1"), Markup)

@@ -5,4 +5,4 @@ from tests.stats.samples import LOST, OK, RIG
 
 
 def test_all_trials_are_counted_whatever_became_of_them() -> None:
-    assert shown(verdicts=[(LOST, OK), (RIG, OK)]).trials == 4
+    assert shown(verdicts=[(LOST, OK), (RIG, OK)]).tally.trials == 4
