@@ -23,19 +23,7 @@ from qstress.guest.live import live_guest
 from qstress.host.sandbox import has_sandbox
 from qstress.interposer import build as interposer
 from qstress.interposer.log import Counters, open_log, read_counters
-from qstress.model import (
-    Accel,
-    Build,
-    Cell,
-    FindingClass,
-    HammerSpec,
-    Outcome,
-    Rate,
-    Shape,
-    Smm,
-    Stratum,
-    Trial,
-)
+from qstress.model import Accel, Build, Cell, FindingClass, HammerSpec, Outcome, Rate, Shape, Smm, Stratum, Trial
 from qstress.report.wording import percent_up, rate
 from qstress.stats.intervals import upper_limit
 from qstress.trial.context import EvidenceQuota, TrialContext
