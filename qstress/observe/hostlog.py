@@ -19,7 +19,6 @@ from anyio.lowlevel import checkpoint
 
 from qstress.hostlog.findings import HostFinding, HostFindings, LiveTrials, blame_for
 from qstress.hostlog.kinds import is_advice
-from qstress.hostlog.lines import kernel_log_lines
 from qstress.hostlog.records import KmsgReader, LogLine
 from qstress.hostlog.reports import SILENCE_S, KernelReport, ReportReader, tasks_in
 from qstress.observe.usage import numbers_of
@@ -104,10 +103,6 @@ class HostLog:
                 for title, finding in self.findings.by_title.items()
             ],
         }
-
-    def text(self) -> list[str]:
-        """Return the same for a person, in lines; never empty."""
-        return kernel_log_lines(self.document())
 
     def _open(self, path: Path) -> int:
         try:
