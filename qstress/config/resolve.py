@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from qstress.config import binary, rules
 from qstress.config.schema import BuildEntry, Config, HammerEntry
-from qstress.config.settings import Compare, Gate, HostSettings, Settings, digest, resolved_document
+from qstress.config.settings import Compare, Gate, HostSettings, Settings
 from qstress.config.tree import Loc, refusal
 from qstress.config.wording import problem_at
 from qstress.errors import ConfigError, RigError
@@ -21,8 +21,6 @@ from qstress.model import Accel, Build, HammerSpec, Rate, Shape, Smm, SmmWriteba
 
 if TYPE_CHECKING:
     from qstress.config.kvm import KvmFacts
-
-__all__ = ["Compare", "Gate", "Settings", "digest", "resolve", "resolved_document"]
 
 #: More cells than this no run can fill with trials.
 MAX_CELLS = 4096

@@ -122,7 +122,7 @@ class GuestEntry(Section):
     machine: OneOrMore[Machine] = written("pc", "one or a list (an axis)")
     smp: OneOrMore[Smp] = written(4, "number of vCPUs, one or a list (an axis)")
     memory: units.Size = written("32M", "the guest's memory")
-    firmware: units.Firmware = Field(SEABIOS.name, description=f"{', '.join(BY_NAME)}, or a path to a BIOS image")
+    firmware: Text = Field(SEABIOS.name, description=f"{', '.join(BY_NAME)}, or a path to a BIOS image")
     restart: Annotated[RestartWord, among(RestartWord)] = Field(
         "process", description="how the next trial of a lane begins: by a new process, or by a reset in place"
     )

@@ -11,7 +11,7 @@ import platform
 import secrets
 import signal
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -45,7 +45,7 @@ from qstress.report.standing import Standing, standing
 from qstress.report.story import finding_story
 from qstress.report.summary import RunFacts
 from qstress.report.timeline import of, svg
-from qstress.run.campaign import Campaign, Reason, StopRule
+from qstress.run.campaign import Campaign, OnResult, Reason, StopRule
 from qstress.run.emulated import Place
 from qstress.run.runner import SoakRunner
 from qstress.stats.tally import Tally
@@ -208,9 +208,8 @@ class Soak:
 
 
 def start(
-    settings: Settings, kvm: KvmFacts, *, stack: ExitStack, on_result: Callable[[TrialResult, str | None], None],
-    place: Place | None = None,
-) -> Soak:  # fmt: skip
+    settings: Settings, kvm: KvmFacts, *, stack: ExitStack, on_result: OnResult, place: Place | None = None
+) -> Soak:
     """Make the folder of a new run and everything that is needed to run it.
 
     :param place: where its trials run, if not here.
@@ -225,22 +224,14 @@ def start(
         "host": place.facts if place else host_facts(kvm),
         "builds": {build.name: _provenance(build) for build in settings.builds},
     }
-    store = stack.enter_context(
-        RunStore.create(
-            settings.runs_dir, settings.name, run, now=started, token=secrets.token_hex(3), rules=_rules(settings)
-        )
+    store = RunStore.create(
+        settings.runs_dir, settings.name, run, now=started, token=secrets.token_hex(3), rules=_rules(settings)
     )
-    return _wire(settings, kvm, store, started, on_result, place)
+    return _wire(settings, kvm, stack.enter_context(store), started, on_result, place)
 
 
 def resume(
-    settings: Settings,
-    kvm: KvmFacts,
-    *,
-    run: Path,
-    stack: ExitStack,
-    on_result: Callable[[TrialResult, str | None], None],
-    place: Place | None = None,
+    settings: Settings, kvm: KvmFacts, *, run: Path, stack: ExitStack, on_result: OnResult, place: Place | None = None
 ) -> Soak:
     """Go on with a run, whether it was killed, interrupted or came to its end: finished blocks count, the open one is
     run again. Its stop rule becomes that of *settings*.
@@ -289,9 +280,8 @@ def _rules(settings: Settings) -> EvidenceRules:
 
 
 def _wire(
-    settings: Settings, kvm: KvmFacts, store: RunStore, started: datetime,
-    on_result: Callable[[TrialResult, str | None], None], place: Place | None,
-) -> Soak:  # fmt: skip
+    settings: Settings, kvm: KvmFacts, store: RunStore, started: datetime, on_result: OnResult, place: Place | None
+) -> Soak:
     plan = Plan(settings.builds, settings.strata, settings.seed)
     totals = RunTotals(settings, plan)
     tally = totals.tally
