@@ -298,8 +298,8 @@ class FuzzEntry(Section):
     weights: dict[Text, units.Weight] = Field(
         {}, description="how often a command is drawn: a QMP name, or hmp and an HMP name; those left out keep theirs"
     )
-    reply: units.Duration = written("10s", "a monitor that is silent for longer is stalled")
-    reduce: units.Budget = written("60s", "how long a new finding is made smaller; 0: not at all")
+    reply_s: units.Duration = written("10s", "a monitor that is silent for longer is stalled", alias="reply")
+    reduce_s: units.Budget = written("60s", "how long a new finding is made smaller; 0: not at all", alias="reduce")
     known: Text | None = Field(None, description="a file of known findings (relative to this file's folder)")
 
 
