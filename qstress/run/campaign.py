@@ -178,7 +178,5 @@ class Campaign:
             return
         self._rigs_in_a_row += 1
         if self._rigs_in_a_row >= (HOPELESS_LATER if self._works else HOPELESS_AFTER):
-            raise RigError(
-                f"{self._rigs_in_a_row} trials in a row could not be run: {result.verdict.title}",
-                reason=result.rig_reason,
-            )
+            text = f"{self._rigs_in_a_row} trials in a row could not be run: {result.verdict.title}"
+            raise RigError(text, reason=result.rig_reason)

@@ -147,12 +147,14 @@ def test_a_process_is_found_by_its_threads() -> None:
 
 
 def test_a_process_has_its_programs_name() -> None:
-    sleeper = subprocess.Popen(["sleep", "1000"])
-    try:
-        assert usage.process_name(sleeper.pid) == "sleep"
-    finally:
-        sleeper.kill()
-        sleeper.wait()
+    with subprocess.Popen(["cat"], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as cat:
+        assert cat.stdin is not None
+        assert cat.stdout is not None
+        cat.stdin.write(b"x\n")
+        cat.stdin.flush()
+        cat.stdout.readline()  # it runs: exec closes what Popen waits for a moment before it gives the name
+        assert usage.process_name(cat.pid) == "cat"
+        cat.stdin.close()
     assert usage.process_name(2**22 - 1) == ""
 
 
