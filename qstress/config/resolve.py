@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import itertools
 import os
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -90,26 +91,23 @@ def _accelerator(config: Config, kvm: KvmFacts) -> tuple[Accel, str]:
 
 def _builds(config: Config, accel: Accel, kvm: KvmFacts, base: Path) -> tuple[Build, ...]:
     """Return the builds; a binary that several of them share is hashed and asked once."""
-    hashes: dict[Path, str] = {}
-    versions: dict[tuple[Path, tuple[tuple[str, str], ...]], str] = {}
+    sha256_of = cache(binary.sha256_of)
+    version_of = cache(lambda path, env: binary.qemu_version(path, dict(env)))
     builds = []
     for name, entry in config.builds.items():
         share = _lost_ap_share(config, name, entry, accel)
         held = entry.hold if accel is Accel.KVM else None
         try:
             path, env = binary.find_binary(entry.binary, base), tuple(entry.env.items())
-            if (path, env) not in versions:
-                versions[path, env] = binary.qemu_version(path, entry.env)
-            if path not in hashes:
-                hashes[path] = binary.sha256_of(path)
+            version, sha256 = version_of(path, env), sha256_of(path)
         except RigError as error:
             raise RigError(f"builds.{name}.binary: {error}", reason=error.reason) from error
         builds.append(
             Build(
                 name=name,
                 binary=str(path),
-                version=versions[path, env],
-                sha256=hashes[path],
+                version=version,
+                sha256=sha256,
                 args=entry.args,
                 env=env,
                 smm=_smm(entry, accel, kvm),
@@ -134,9 +132,7 @@ def _smm(entry: BuildEntry, accel: Accel, kvm: KvmFacts) -> Smm:
 
 def _lost_ap_share(config: Config, name: str, entry: BuildEntry, accel: Accel) -> float:
     """Return the share of trials into which a lost AP is injected on this accelerator."""
-    if entry.inject is None or entry.inject.accel not in ("any", accel):
-        return 0.0
-    if not entry.inject.lost_ap:
+    if entry.inject is None or not entry.inject.lost_ap or entry.inject.accel not in ("any", accel):
         return 0.0
     fault = firmware_named(config.guest.firmware).lost_ap
     if fault is None:

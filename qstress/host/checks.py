@@ -81,10 +81,7 @@ def _qemu(name: str) -> Iterator[Check]:
 def _data_folders(path: Path) -> list[Path]:
     """Return where this QEMU looks for firmware, as ``-L help`` prints it."""
     try:
-        done = subprocess.run(
-            [path, "-L", "help"], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
-            timeout=10, check=False,
-        )  # fmt: skip
+        done = subprocess.run([path, "-L", "help"], input=b"", capture_output=True, timeout=10, check=False)
     except (OSError, subprocess.TimeoutExpired):
         return []
     lines = os.fsdecode(done.stdout).splitlines()
