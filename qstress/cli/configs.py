@@ -25,10 +25,10 @@ def config() -> None:
 @config.command(name="list")
 def list_configs() -> int:
     """Print each shipped configuration: its name, and what it is for."""
-    from qstress.config.shipped import about, shipped
+    from qstress.config.shipped import first_sentence, shipped
 
     for name, path in shipped().items():
-        click.echo(f"{name:16} {about(path)}")
+        click.echo(f"{name:16} {first_sentence(path)}")
     return 0
 
 

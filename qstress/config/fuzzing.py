@@ -38,18 +38,8 @@ def fuzz_settings(config: Config, base: Path) -> FuzzSettings:
     """
     if problems := list(_broken(config)):
         raise refusal([problem_at(config._origin, loc, text) for loc, text in problems])
-    fuzz = config.fuzz
-    return FuzzSettings(
-        guests=fuzz.guests,
-        commands=fuzz.commands,
-        wrong=fuzz.wrong,
-        depth=fuzz.depth,
-        mix={str(kind): weight for kind, weight in fuzz.mix.items()},
-        weights=dict(fuzz.weights),
-        reply_s=fuzz.reply,
-        reduce_s=fuzz.reduce,
-        known=base / Path(fuzz.known).expanduser() if fuzz.known else None,
-    )
+    known = base / Path(config.fuzz.known).expanduser() if config.fuzz.known else None
+    return FuzzSettings(**config.fuzz.model_dump(exclude={"known"}), known=known)
 
 
 def _broken(config: Config) -> Iterator[tuple[Loc, str]]:

@@ -9,7 +9,8 @@ import errno
 import fcntl
 import os
 import struct
-from contextlib import ExitStack
+from collections.abc import Sequence
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -60,7 +61,7 @@ def probe(
 
     :param modules: where the kernel lists its modules, built-in ones with parameters included.
     """
-    flags = _cpu_flags(cpuinfo)
+    flags = cpu_words(cpuinfo, "flags").split()
     facts = KvmFacts(usable=False, reason="", nested="hypervisor" in flags if flags else None)
     with ExitStack() as descriptors:
         try:
@@ -132,17 +133,14 @@ def _msr_indices(kvm: int) -> tuple[int, ...]:
     return struct.unpack_from(f"={count}I", buffer, 4)
 
 
-def _cpu_flags(cpuinfo: Path) -> frozenset[str]:
-    """Return the first CPU's flags; empty where they cannot be read (one line of a file that can be long)."""
-    try:
-        with cpuinfo.open(encoding="ascii", errors="replace") as lines:
-            flags = next((line for line in lines if line.startswith("flags")), "")
-    except OSError:
-        return frozenset()
-    return frozenset(flags.partition(":")[2].split())
+def cpu_words(cpuinfo: Path, key: str) -> str:
+    """Return what *cpuinfo* says of the first CPU under *key*; empty where it does not (of a file that can be long)."""
+    with suppress(OSError), cpuinfo.open(encoding="ascii", errors="replace") as lines:
+        return next((line.partition(":")[2].strip() for line in lines if line.startswith(key)), "")
+    return ""
 
 
-def _kind(modules: Path, flags: frozenset[str]) -> str:
+def _kind(modules: Path, flags: Sequence[str]) -> str:
     """Return whose KVM this is; where several are built in, the CPU decides."""
     present = [kind for module, kind in _KINDS.items() if (modules / module).is_dir()]
     return next((kind for kind in present if kind in flags), present[-1] if present else "other")

@@ -49,11 +49,9 @@ class Layers:
                 continue
             source = "--" + key.rpartition(".")[2].replace("_", "-")
             try:
-                node = from_plain(value, self._place(source))
+                self._put(tuple(key.split(".")), from_plain(value, self._place(source)), source)
             except ValueError as error:
                 self._note(source, key, str(error))
-            else:
-                self._put(tuple(key.split(".")), node, source)
 
     def _place(self, source: str) -> Position:
         self.rank += 1

@@ -7,12 +7,13 @@ from __future__ import annotations
 
 import itertools
 import os
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from qstress.config import binary, rules
 from qstress.config.schema import BuildEntry, Config, HammerEntry
-from qstress.config.settings import Compare, Gate, HostSettings, Settings, digest, resolved_document
+from qstress.config.settings import Compare, Gate, HostSettings, Settings
 from qstress.config.tree import Loc, refusal
 from qstress.config.wording import problem_at
 from qstress.errors import ConfigError, RigError
@@ -21,8 +22,6 @@ from qstress.model import Accel, Build, HammerSpec, Rate, Shape, Smm, SmmWriteba
 
 if TYPE_CHECKING:
     from qstress.config.kvm import KvmFacts
-
-__all__ = ["Compare", "Gate", "Settings", "digest", "resolve", "resolved_document"]
 
 #: More cells than this no run can fill with trials.
 MAX_CELLS = 4096
@@ -92,26 +91,23 @@ def _accelerator(config: Config, kvm: KvmFacts) -> tuple[Accel, str]:
 
 def _builds(config: Config, accel: Accel, kvm: KvmFacts, base: Path) -> tuple[Build, ...]:
     """Return the builds; a binary that several of them share is hashed and asked once."""
-    hashes: dict[Path, str] = {}
-    versions: dict[tuple[Path, tuple[tuple[str, str], ...]], str] = {}
+    sha256_of = cache(binary.sha256_of)
+    version_of = cache(lambda path, env: binary.qemu_version(path, dict(env)))
     builds = []
     for name, entry in config.builds.items():
         share = _lost_ap_share(config, name, entry, accel)
         held = entry.hold if accel is Accel.KVM else None
         try:
             path, env = binary.find_binary(entry.binary, base), tuple(entry.env.items())
-            if (path, env) not in versions:
-                versions[path, env] = binary.qemu_version(path, entry.env)
-            if path not in hashes:
-                hashes[path] = binary.sha256_of(path)
+            version, sha256 = version_of(path, env), sha256_of(path)
         except RigError as error:
             raise RigError(f"builds.{name}.binary: {error}", reason=error.reason) from error
         builds.append(
             Build(
                 name=name,
                 binary=str(path),
-                version=versions[path, env],
-                sha256=hashes[path],
+                version=version,
+                sha256=sha256,
                 args=entry.args,
                 env=env,
                 smm=_smm(entry, accel, kvm),
@@ -136,9 +132,7 @@ def _smm(entry: BuildEntry, accel: Accel, kvm: KvmFacts) -> Smm:
 
 def _lost_ap_share(config: Config, name: str, entry: BuildEntry, accel: Accel) -> float:
     """Return the share of trials into which a lost AP is injected on this accelerator."""
-    if entry.inject is None or entry.inject.accel not in ("any", accel):
-        return 0.0
-    if not entry.inject.lost_ap:
+    if entry.inject is None or not entry.inject.lost_ap or entry.inject.accel not in ("any", accel):
         return 0.0
     fault = firmware_named(config.guest.firmware).lost_ap
     if fault is None:

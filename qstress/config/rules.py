@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 
-from qstress.config.schema import Config
+from qstress.config.schema import Config, GateEntry
 from qstress.config.settings import LAST_GOOD
 from qstress.config.tree import Loc, display
 from qstress.firmware import BY_NAME, firmware_named
@@ -16,12 +16,8 @@ PROCESS_TRIALS = 100
 
 def broken(config: Config) -> Iterator[tuple[Loc, str]]:
     """Yield what is wrong between the sections of *config*, each with the place of the key to change."""
-    yield from _stop(config)
-    yield from _gate(config)
-    yield from _hold(config)
-    yield from _restart(config)
-    yield from _observe(config)
-    yield from _storm(config)
+    for rule in (_stop, _gate, _hold, _restart, _observe, _storm):
+        yield from rule(config)
 
 
 def process_trials(config: Config) -> int:
@@ -66,9 +62,11 @@ def _stop(config: Config) -> Iterator[tuple[Loc, str]]:
 def _asks_now(config: Config) -> bool:
     """Whether the gate, if any, asks something that this run's own trials can answer."""
     gate = config.gate
-    if gate is None:
-        return False
-    return gate.max_hang_rate is not None or gate.better_than is not None or gate.baseline not in (None, LAST_GOOD)
+    return gate is not None and (gate.max_hang_rate is not None or _rests_on_compare(gate))
+
+
+def _rests_on_compare(gate: GateEntry) -> bool:
+    return gate.better_than is not None or gate.baseline not in (None, LAST_GOOD)
 
 
 def _hold(config: Config) -> Iterator[tuple[Loc, str]]:
@@ -123,7 +121,6 @@ def _gate(config: Config) -> Iterator[tuple[Loc, str]]:
     build = gated_build(config)
     if build is None:
         yield ("gate", "build"), "is missing; say which build must pass"
-    if build is None:
         return
     if gate.baseline == LAST_GOOD and LAST_GOOD in config.builds:
         yield ("gate", "baseline"), f"could be the build {LAST_GOOD} or an earlier run; give that build another name"
@@ -135,8 +132,7 @@ def _gate(config: Config) -> Iterator[tuple[Loc, str]]:
             yield ("gate", key), f"{display(name)} has to be compared with; add  {missing}"
     if compare is None or compare.classes is None or gate.classes is None:
         return
-    rests_on_it = gate.better_than is not None or gate.baseline not in (None, LAST_GOOD)
-    if rests_on_it and set(compare.classes) != set(gate.classes):
+    if _rests_on_compare(gate) and set(compare.classes) != set(gate.classes):
         yield ("gate", "classes"), "must be those of compare, on which this gate rests; leave one of them out"
 
 

@@ -62,6 +62,8 @@ BuildName = Annotated[str, _NAME, AfterValidator(_known_build)]
 GateBaseline = Annotated[str, _NAME, AfterValidator(_known_baseline)]
 EnvName = Annotated[str, named("[A-Za-z_][A-Za-z0-9_]{0,254}", "letters, digits and _, no digit first")]
 Machine = Annotated[str, named(r"[A-Za-z0-9][^\s]{0,199}", "a machine as QEMU's -machine takes it, such as pc or q35")]
+Share = Annotated[float, fraction(inclusive=True)]
+OpenShare = Annotated[float, fraction(inclusive=False)]
 Smp = Annotated[int, whole(1, 4096)]
 Trials = Annotated[int, whole(1, 10**9)]
 Seed = Annotated[int, whole(0, 2**63 - 1)]
@@ -81,19 +83,19 @@ def written(value: object, description: str, *, alias: str | None = None) -> Any
 class InjectEntry(Section):
     """A fault that looks like a lost AP, for hosts where the real race cannot occur."""
 
-    lost_ap: Annotated[float, fraction(inclusive=True)] = Field(description="share of the trials, 0 to 1")
-    accel: Annotated[InjectAccelWord, among(InjectAccelWord)] = Field(
-        "any", description="inject under any accelerator, or only under tcg"
+    lost_ap: Share = Field(description="share of the trials, 0 to 1")
+    accel: Annotated[InjectAccelWord, among(InjectAccelWord)] = written(
+        "any", "inject under any accelerator, or only under tcg"
     )
 
 
 class HoldEntry(Section):
     """How long the interposer keeps an AP that waits for its INIT; raises the odds of the race (tier T2)."""
 
-    write: units.Duration | None = Field(None, description="between reading its state and writing it back (lost-init)")
-    read: units.Duration | None = Field(None, description="before reading its state (replayed-init)")
-    until_checkin: units.Duration | None = Field(
-        None, description="at most so long, the first AP about to be written back until another one has been woken"
+    write: units.Duration | None = written(None, "between reading its state and writing it back (lost-init)")
+    read: units.Duration | None = written(None, "before reading its state (replayed-init)")
+    until_checkin: units.Duration | None = written(
+        None, "at most so long, the first AP about to be written back until another one has been woken"
     )
 
 
@@ -101,58 +103,54 @@ class BuildEntry(Section):
     """One QEMU under test."""
 
     binary: Text = Field(description="a name on PATH, or a path (relative to this file's folder)")
-    args: tuple[Text, ...] = Field((), description="appended to this build's command line")
-    env: dict[EnvName, units.AnyText] = Field({}, description="added to this build's environment")
-    kvm_smm: Annotated[KvmSmmWord, among(KvmSmmWord)] = Field(
-        "real", description="pretend: tell QEMU that KVM has SMM; auto: only where it has none"
+    args: tuple[Text, ...] = written((), "appended to this build's command line")
+    env: dict[EnvName, units.AnyText] = written({}, "added to this build's environment")
+    kvm_smm: Annotated[KvmSmmWord, among(KvmSmmWord)] = written(
+        "real", "pretend: tell QEMU that KVM has SMM; auto: only where it has none"
     )
-    smm_writeback: Annotated[WritebackWord, among(WritebackWord)] = Field(
-        "as-is", description="reset-only: imitate the upstream fix on any binary"
+    smm_writeback: Annotated[WritebackWord, among(WritebackWord)] = written(
+        "as-is", "reset-only: imitate the upstream fix on any binary"
     )
-    hold: Annotated[HoldEntry | None, BeforeValidator(lambda value: None if value == 0 else value)] = Field(
-        None, description="keep APs between the reading and the writing back of their state"
+    hold: Annotated[HoldEntry | None, BeforeValidator(lambda value: None if value == 0 else value)] = written(
+        None, "keep APs between the reading and the writing back of their state"
     )
-    inject: InjectEntry | None = Field(None, description="inject a fault instead of waiting for the race")
+    inject: InjectEntry | None = written(None, "inject a fault instead of waiting for the race")
 
 
 class GuestEntry(Section):
     """What every build boots."""
 
-    accel: Annotated[AccelWord, among(AccelWord)] = Field("auto", description="auto: kvm where it can be used")
+    accel: Annotated[AccelWord, among(AccelWord)] = written("auto", "auto: kvm where it can be used")
     machine: OneOrMore[Machine] = written("pc", "one or a list (an axis)")
     smp: OneOrMore[Smp] = written(4, "number of vCPUs, one or a list (an axis)")
     memory: units.Size = written("32M", "the guest's memory")
-    firmware: units.Firmware = Field(SEABIOS.name, description=f"{', '.join(BY_NAME)}, or a path to a BIOS image")
-    restart: Annotated[RestartWord, among(RestartWord)] = Field(
-        "process", description="how the next trial of a lane begins: by a new process, or by a reset in place"
+    firmware: Text = written(SEABIOS.name, f"{', '.join(BY_NAME)}, or a path to a BIOS image")
+    restart: Annotated[RestartWord, among(RestartWord)] = written(
+        "process", "how the next trial of a lane begins: by a new process, or by a reset in place"
     )
-    process_trials: Annotated[int, whole(2, 10**6)] | None = Field(
-        None, description="with restart: reset, how many trials of a build run one after another; 100 by default"
+    process_trials: Annotated[int, whole(2, 10**6)] | None = written(
+        None, "with restart: reset, how many trials of a build run one after another; 100 by default"
     )
-    storm: units.Storm | None = Field(
-        None, description="with smpscan and restart: reset, how long CPUs interrupt each other after each bring-up"
+    storm: units.Storm | None = written(
+        None, "with smpscan and restart: reset, how long CPUs interrupt each other after each bring-up"
     )
-    settle: units.Settle | None = Field(
-        None, description="with smpscan, how long the hammer has before INIT; where KVM is hammered 5ms by default"
+    settle: units.Settle | None = written(
+        None, "with smpscan, how long the hammer has before INIT; where KVM is hammered 5ms by default"
     )
-    args: tuple[Text, ...] = Field((), description="appended to every QEMU command line")
-    placement: Annotated[PlacementWord, among(PlacementWord)] = Field(
-        "none",
-        description="bsp-alone: the boot CPU alone on one core, more hangs; spread: vCPUs over the cores in turn",
+    args: tuple[Text, ...] = written((), "appended to every QEMU command line")
+    placement: Annotated[PlacementWord, among(PlacementWord)] = written(
+        "none", "bsp-alone: the boot CPU alone on one core, more hangs; spread: vCPUs over the cores in turn"
     )
 
 
 class HammerEntry(Section):
     """One paced stream of monitor commands."""
 
-    command: Text | None = Field(
-        None,
-        description=f"an HMP line (K: a vCPU drawn each time), a QMP command's name, or a kick: {', '.join(Kick)}",
+    command: Text | None = written(
+        None, f"an HMP line (K: a vCPU drawn each time), a QMP command's name, or a kick: {', '.join(Kick)}"
     )
-    mix: units.Mix | None = Field(
-        None, description="instead of command: HMP lines with weights, one is drawn each time"
-    )
-    via: Annotated[ViaWord, among(ViaWord)] = Field("hmp", description="which monitor language, or kick")
+    mix: units.Mix | None = written(None, "instead of command: HMP lines with weights, one is drawn each time")
+    via: Annotated[ViaWord, among(ViaWord)] = written("hmp", "which monitor language, or kick")
     rate: OneOrMore[units.Pace] = written("max", "max, 500/s, every 2ms; or a list (an axis)")
     start: units.Phase = written("start", "the phase of the boot that begins it", alias="from")
     until: units.Phase = written("boot", "the phase of the boot that ends it")
@@ -185,11 +183,11 @@ class HammerEntry(Section):
 class StopEntry(Section):
     """When a run ends: whichever comes first."""
 
-    trials: Trials | None = Field(None, description="after so many trials in all")
-    duration: units.Duration | None = Field(None, description="after so long")
-    decided: units.Boolean = Field(
+    trials: Trials | None = written(None, "after so many trials in all")
+    duration: units.Duration | None = written(None, "after so long")
+    decided: units.Boolean = written(
         False,
-        description="once compare has named the better build; with gate.max_hang_rate, once the gated build is shown "
+        "once compare has named the better build; with gate.max_hang_rate, once the gated build is shown "
         "to be below that and compare's baseline above it (or the gated build is)",
     )
 
@@ -199,10 +197,8 @@ class CompareEntry(Section):
 
     baseline: BuildName = Field(description="the build that the others are compared with")
     candidate: OneOrMore[BuildName] = Field(description="one or a list")
-    alpha: Annotated[float, fraction(inclusive=False)] = Field(
-        1e-6, description="the chance of a wrong decision that is accepted"
-    )
-    confidence: Annotated[float, fraction(inclusive=False)] = Field(0.95, description="of the shown intervals")
+    alpha: OpenShare = written(1e-6, "the chance of a wrong decision that is accepted")
+    confidence: OpenShare = written(0.95, "of the shown intervals")
     classes: units.Classes = written("all", "which findings decide: all, or a list such as [lost-init]")
 
     @model_validator(mode="after")
@@ -216,20 +212,18 @@ class CompareEntry(Section):
 class GateEntry(Section):
     """What makes the run pass or fail."""
 
-    build: BuildName | None = Field(None, description="the build that must pass; default: compare's candidate")
-    max_hang_rate: Annotated[float, fraction(inclusive=True)] | None = Field(
-        None, description="highest rate that passes; the build must be shown to be below it, in each cell"
+    build: BuildName | None = written(None, "the build that must pass; default: compare's candidate")
+    max_hang_rate: Share | None = written(
+        None, "highest rate that passes; the build must be shown to be below it, in each cell"
     )
     classes: units.Classes = written("all", "which findings count: all, or a list such as [lost-init]")
-    better_than: BuildName | None = Field(None, description="the build that must be shown to be worse")
-    baseline: GateBaseline | None = Field(
+    better_than: BuildName | None = written(None, "the build that must be shown to be worse")
+    baseline: GateBaseline | None = written(
         None,
-        description="what must not be shown to be better: a build, or last-good, the newest run of this very "
+        "what must not be shown to be better: a build, or last-good, the newest run of this very "
         "configuration in runs_dir that passed",
     )
-    min_trials: Trials | None = Field(
-        None, description="valid trials in each cell of the build without which none passes"
-    )
+    min_trials: Trials | None = written(None, "valid trials in each cell of the build without which none passes")
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
@@ -245,23 +239,23 @@ class GateEntry(Section):
 class MetricsEntry(Section):
     """Where metrics can be read."""
 
-    listen: units.Address | None = Field(None, description="serve them here, for example 127.0.0.1:9797")
-    textfile: Text | None = Field(None, description="write them here, for the node exporter's textfile collector")
+    listen: units.Address | None = written(None, "serve them here, for example 127.0.0.1:9797")
+    textfile: Text | None = written(None, "write them here, for the node exporter's textfile collector")
 
 
 class RecordEntry(Section):
     """How much of what is found is kept."""
 
-    max_bytes: units.Size | None = Field(
-        None, description="of evidence folders; when they hold this much, further findings are rows alone"
+    max_bytes: units.Size | None = written(
+        None, "of evidence folders; when they hold this much, further findings are rows alone"
     )
 
 
 class EmulatedEntry(Section):
     """A KVM host in emulation (docs/background/emulated-hosts.md, "As qstress does it")."""
 
-    kernel: Text = Field("auto", description="auto: the distribution's default; a version such as 6.12; or a path")
-    cpus: Annotated[int, whole(1, 64)] = Field(2, description="its CPUs")
+    kernel: Text = written("auto", "auto: the distribution's default; a version such as 6.12; or a path")
+    cpus: Annotated[int, whole(1, 64)] = written(2, "its CPUs")
     memory: units.Size = written("3G", "its memory")
 
 
@@ -287,20 +281,18 @@ class FuzzEntry(Section):
     guests: tuple[tuple[Text, ...], ...] = Field(
         ((),), min_length=1, description="lists of QEMU arguments; each guest gets one of them, drawn"
     )
-    commands: Annotated[int, whole(1, 10**6)] = Field(3000, description="of one guest, after which the next starts")
-    wrong: Annotated[float, fraction(inclusive=True)] = Field(
-        0.3, description="share of the commands with something wrong in their arguments"
+    commands: Annotated[int, whole(1, 10**6)] = written(3000, "of one guest, after which the next starts")
+    wrong: Share = written(0.3, "share of the commands with something wrong in their arguments")
+    depth: Annotated[int, whole(1, 20)] = written(5, "how deep arguments nest at most")
+    mix: dict[Annotated[ExchangeWord, among(ExchangeWord)], units.Weight] = written(
+        {}, "how often each kind of exchange is drawn; those left out keep their default"
     )
-    depth: Annotated[int, whole(1, 20)] = Field(5, description="how deep arguments nest at most")
-    mix: dict[Annotated[ExchangeWord, among(ExchangeWord)], units.Weight] = Field(
-        {}, description="how often each kind of exchange is drawn; those left out keep their default"
+    weights: dict[Text, units.Weight] = written(
+        {}, "how often a command is drawn: a QMP name, or hmp and an HMP name; those left out keep theirs"
     )
-    weights: dict[Text, units.Weight] = Field(
-        {}, description="how often a command is drawn: a QMP name, or hmp and an HMP name; those left out keep theirs"
-    )
-    reply: units.Duration = written("10s", "a monitor that is silent for longer is stalled")
-    reduce: units.Budget = written("60s", "how long a new finding is made smaller; 0: not at all")
-    known: Text | None = Field(None, description="a file of known findings (relative to this file's folder)")
+    reply_s: units.Duration = written("10s", "a monitor that is silent for longer is stalled", alias="reply")
+    reduce_s: units.Budget = written("60s", "how long a new finding is made smaller; 0: not at all", alias="reduce")
+    known: Text | None = written(None, "a file of known findings (relative to this file's folder)")
 
 
 class Config(Section):
@@ -314,21 +306,21 @@ class Config(Section):
         [{"command": "info registers -a", "via": "hmp", "rate": "max"}],
         "the streams of commands, all at once; [] for none (a control)",
     )
-    host: Annotated[HostEntry | None, BeforeValidator(_host_word)] = Field(
-        None, description="where guests run: this machine by default; emulated: on a KVM host in emulation"
+    host: Annotated[HostEntry | None, BeforeValidator(_host_word)] = written(
+        None, "where guests run: this machine by default; emulated: on a KVM host in emulation"
     )
     churn: OneOrMore[units.Churn] = written(
         "none", "how QEMU's threads are moved between cores: none, 1000/s, 200 at pci; or a list (an axis)"
     )
     stop: StopEntry = written({}, "when the run ends; at least one rule")
-    compare: CompareEntry | None = Field(None, description="which builds are compared")
-    gate: GateEntry | None = Field(None, description="what makes the run pass or fail")
-    observe: Annotated[ObserveWord, among(ObserveWord)] = Field(
-        "console", description="none: as production boots, judged from the monitor's replies alone (tier T0)"
+    compare: CompareEntry | None = written(None, "which builds are compared")
+    gate: GateEntry | None = written(None, "what makes the run pass or fail")
+    observe: Annotated[ObserveWord, among(ObserveWord)] = written(
+        "console", "none: as production boots, judged from the monitor's replies alone (tier T0)"
     )
     lanes: units.Lanes = written("auto", "how many guests at once; auto: half the cores")
-    seed: Seed = Field(1, description="of everything random in the run")
-    runs_dir: Text = Field("runs", description="where runs are recorded (relative to the current folder)")
+    seed: Seed = written(1, "of everything random in the run")
+    runs_dir: Text = written("runs", "where runs are recorded (relative to the current folder)")
     record: RecordEntry = written({}, "how much of what is found is kept")
     metrics: MetricsEntry = written({}, "where metrics can be read")
     fuzz: FuzzEntry = written({}, "how `qstress fuzz` fuzzes; a soak does not look at it")

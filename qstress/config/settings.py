@@ -15,6 +15,8 @@ from qstress.model import Build, FindingClass, Stratum
 
 #: ``gate.baseline``: the newest run of the same configuration that passed, instead of a build of this run.
 LAST_GOOD = "last-good"
+#: The settings that do not make another experiment.
+LEFT_OUT_OF_DIGEST = frozenset({"runs_dir", "record_max_bytes", "metrics_listen", "metrics_textfile", "accel_note"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,18 +107,13 @@ def digest(settings: Settings) -> str:
     on the accelerator, whose wording is the host's. Lanes do: they change the rates (design.md, decision 10), and so
     does an emulated host: its numbers are not mixed with those of another host.
     """
-    kept = {key: value for key, value in resolved_document(settings).items() if key not in left_out_of_digest()}
+    kept = {key: value for key, value in resolved_document(settings).items() if key not in LEFT_OUT_OF_DIGEST}
     if isinstance(asked := kept["compare"], dict) and asked["classes"] is None:
         del asked["classes"]  # runs recorded before it could be asked are the same experiment
     if kept["host"] is None:
         del kept["host"]  # as before there were emulated ones
     text = json.dumps(kept, sort_keys=True, separators=(",", ":"), allow_nan=False)
     return hashlib.sha256(text.encode()).hexdigest()
-
-
-def left_out_of_digest() -> set[str]:
-    """Return the names of the settings that do not make another experiment."""
-    return {"runs_dir", "record_max_bytes", "metrics_listen", "metrics_textfile", "accel_note"}
 
 
 def _json_value(value: object) -> object:

@@ -37,7 +37,7 @@ def find_config(given: Path) -> Path:
     )
 
 
-def about(path: Path) -> str:
+def first_sentence(path: Path) -> str:
     """Return the first sentence of the comment that a shipped configuration begins with; empty without one."""
     lines = takewhile(lambda line: line.startswith("# "), path.read_text().splitlines())
     sentence = re.match(r".*?[.?](?= |$)", " ".join(line[2:] for line in lines))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Annotated
 
 from qstress.config.checked import Checked, JsonSchema, any_text, boolean, closest, one_line, wrong
@@ -17,10 +17,7 @@ _DURATION = r"([0-9]+(?:\.[0-9]+)?)(us|ms|s|m|h|d)"
 _SIZE = r"([0-9]+)([KMGT])"
 _PER_SECOND = r"([0-9]+(?:\.[0-9]+)?)/s"
 _BURST = r"([0-9]+) +at +([a-z]+(?:\+[a-z]+)*)"
-_MAX_DURATION_S = 365 * 86400.0
-_MAX_MEMORY_BYTES = 2**44
 MAX_LANES = 1024
-_INTERVALS_S = (1e-6, 3600.0)
 _MAX_CHURN_HZ = 100_000.0
 _MAX_BURST = 100_000
 _MAX_STORM_S = 0.2
@@ -39,7 +36,7 @@ def duration_s(value: object) -> float:
     """Return the seconds of a duration such as ``2ms``, ``30s`` or ``8h``."""
     number, unit = _quantity(value, _DURATION, "a duration such as 2ms, 30s, 10m or 8h").groups()
     seconds = round(float(number) * _SECONDS[unit], 12)  # 100us is 0.0001, not 9.999999999999999e-05
-    if not 0 < seconds <= _MAX_DURATION_S:
+    if not 0 < seconds <= 365 * _SECONDS["d"]:
         raise wrong(f"{display(value)} is not above 0 and at most 365d")
     return seconds
 
@@ -48,7 +45,7 @@ def size_bytes(value: object) -> int:
     """Return the bytes of a size such as ``32M``; K, M, G and T are powers of 1024, as in QEMU's own options."""
     number, unit = _quantity(value, _SIZE, "a size such as 512K, 32M or 4G").groups()
     size = int(number) * _BYTES[unit]
-    if not 2**20 <= size <= _MAX_MEMORY_BYTES:
+    if not 2**20 <= size <= 2**44:
         raise wrong(f"{display(value)} is not from 1M to 16T")
     return size
 
@@ -63,7 +60,7 @@ def hammer_rate(value: object) -> Rate:
     else:
         per_s = float(_quantity(words, _PER_SECOND, "a rate: max, 500/s or every 2ms").group(1))
         interval_s = 1 / per_s if per_s > 0 else 0.0
-    if not _INTERVALS_S[0] <= interval_s <= _INTERVALS_S[1]:
+    if not 1e-6 <= interval_s <= 3600:
         raise wrong(f"{display(value)} is not from one command an hour to 1000000/s")
     return Rate(interval_s, str(words))
 
@@ -102,11 +99,6 @@ def storm_s(value: object) -> float:
     return seconds
 
 
-def settle_s(value: object) -> float:
-    """Return the seconds that a boot CPU waits before it wakes the others; 0 for not at all."""
-    return 0.0 if type(value) is int and value == 0 else storm_s(value)
-
-
 def mix(value: object) -> tuple[tuple[str, int], ...]:
     """Return the lines and weights of a mapping such as ``{info registers -a: 8, info lapic: 1}``."""
     if not isinstance(value, Mapping):
@@ -132,11 +124,6 @@ def weight(value: object) -> float:
     if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 <= value <= _MAX_WEIGHT:
         raise wrong(f"{display(value)} is not a number from 0 to {_MAX_WEIGHT}")
     return float(value)
-
-
-def budget_s(value: object) -> float:
-    """Return the seconds of a duration that may also be 0: not at all."""
-    return 0.0 if type(value) is int and value == 0 else duration_s(value)
 
 
 def finding_classes(value: object) -> tuple[FindingClass, ...] | None:
@@ -175,25 +162,28 @@ def lanes(value: object) -> int | None:
     return value
 
 
-def firmware_name(value: object) -> str:
-    """Check a firmware: ``seabios``, ``smpscan`` or a path."""
-    return one_line(value)
+def or_zero(check: Callable[[object], float]) -> Callable[[object], float]:
+    """Return *check* for values that may also be 0: not at all."""
+    return lambda value: 0.0 if type(value) is int and value == 0 else check(value)
 
 
-_STRING: JsonSchema = {"type": "string", "minLength": 1}
+settle_s, budget_s = or_zero(storm_s), or_zero(duration_s)
 
-Text = Annotated[str, Checked(one_line, _STRING)]
+_SECONDS_TEXT: JsonSchema = {"type": "string", "pattern": f"^{_DURATION}$"}
+_SECONDS_OR_ZERO: JsonSchema = {"anyOf": [{"const": 0}, _SECONDS_TEXT]}
+
+Text = Annotated[str, Checked(one_line, {"type": "string", "minLength": 1})]
 AnyText = Annotated[str, Checked(any_text, {"type": "string"})]
 Boolean = Annotated[bool, Checked(boolean, {"type": "boolean"})]
-Duration = Annotated[float, Checked(duration_s, {"type": "string", "pattern": f"^{_DURATION}$"})]
-Budget = Annotated[float, Checked(budget_s, {"anyOf": [{"const": 0}, {"type": "string", "pattern": f"^{_DURATION}$"}]})]
+Duration = Annotated[float, Checked(duration_s, _SECONDS_TEXT)]
+Budget = Annotated[float, Checked(budget_s, _SECONDS_OR_ZERO)]
 Weight = Annotated[float, Checked(weight, {"type": "number", "minimum": 0, "maximum": _MAX_WEIGHT})]
 Size = Annotated[int, Checked(size_bytes, {"type": "string", "pattern": f"^{_SIZE}$"})]
 Pace = Annotated[Rate, Checked(hammer_rate, {"type": "string", "pattern": f"^(max|{_PER_SECOND}|every +{_DURATION})$"})]
 Phase = Annotated[Milestone, Checked(phase, {"enum": [milestone.name.lower() for milestone in Milestone]})]
 Churn = Annotated[ChurnSpec | None, Checked(churn, {"type": "string", "pattern": f"^(none|{_PER_SECOND}|{_BURST})$"})]
-Storm = Annotated[float, Checked(storm_s, {"type": "string", "pattern": f"^{_DURATION}$"})]
-Settle = Annotated[float, Checked(settle_s, {"anyOf": [{"const": 0}, {"type": "string", "pattern": f"^{_DURATION}$"}]})]
+Storm = Annotated[float, Checked(storm_s, _SECONDS_TEXT)]
+Settle = Annotated[float, Checked(settle_s, _SECONDS_OR_ZERO)]
 Mix = Annotated[
     tuple[tuple[str, int], ...],
     Checked(mix, {
@@ -217,4 +207,3 @@ Lanes = Annotated[
     int | None,
     Checked(lanes, {"anyOf": [{"const": "auto"}, {"type": "integer", "minimum": 1, "maximum": MAX_LANES}]}),
 ]
-Firmware = Annotated[str, Checked(firmware_name, _STRING)]

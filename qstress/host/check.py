@@ -23,19 +23,7 @@ from qstress.guest.live import live_guest
 from qstress.host.sandbox import has_sandbox
 from qstress.interposer import build as interposer
 from qstress.interposer.log import Counters, open_log, read_counters
-from qstress.model import (
-    Accel,
-    Build,
-    Cell,
-    FindingClass,
-    HammerSpec,
-    Outcome,
-    Rate,
-    Shape,
-    Smm,
-    Stratum,
-    Trial,
-)
+from qstress.model import Accel, Build, Cell, FindingClass, HammerSpec, Outcome, Rate, Shape, Smm, Stratum, Trial
 from qstress.report.wording import percent_up, rate
 from qstress.stats.intervals import upper_limit
 from qstress.trial.context import EvidenceQuota, TrialContext
@@ -118,9 +106,8 @@ async def run_check(build: Build, accel: Accel, *, machine: str = "pc", bringups
     if accel is not Accel.KVM:
         return smi_answer(None, accel, build.smm), replay_answer(0, 0)
     if "kernel-irqchip=off" in " ".join((machine, *build.args)):  # 7.2 then does not even answer its monitor here
-        return tuple(
-            CheckAnswer(None, f"{question}: cannot tell: {_NO_APIC}") for question in ("SMI write-back", "INIT replay")
-        )
+        questions = ("SMI write-back", "INIT replay")
+        return tuple(CheckAnswer(None, f"{question}: cannot tell: {_NO_APIC}") for question in questions)
     sandbox = has_sandbox(build)
     counters = await _one_boot(build, shape, sandbox)
     return smi_answer(counters, accel, build.smm), await _forced(build, shape, sandbox, bringups)

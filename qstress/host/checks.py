@@ -6,7 +6,6 @@ a compiler where KVM would be used (the shipped configurations then load the int
 
 from __future__ import annotations
 
-import errno
 import os
 import platform
 import resource
@@ -82,10 +81,7 @@ def _qemu(name: str) -> Iterator[Check]:
 def _data_folders(path: Path) -> list[Path]:
     """Return where this QEMU looks for firmware, as ``-L help`` prints it."""
     try:
-        done = subprocess.run(
-            [path, "-L", "help"], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
-            timeout=10, check=False,
-        )  # fmt: skip
+        done = subprocess.run([path, "-L", "help"], input=b"", capture_output=True, timeout=10, check=False)
     except (OSError, subprocess.TimeoutExpired):
         return []
     lines = os.fsdecode(done.stdout).splitlines()
@@ -177,7 +173,7 @@ def kernel_log(path: Path) -> Check:
     except (BlockingIOError, BrokenPipeError):
         pass  # nothing new, or overwritten while we read: readable
     except OSError as error:
-        refused = error.errno in (errno.EPERM, errno.EACCES)
+        refused = isinstance(error, PermissionError)
         remedy = "run as root, or set the sysctl kernel.dmesg_restrict to 0" if refused else ""
         return Check("kernel log", "warn", f"{path} cannot be read: {error.strerror}", remedy)
     return Check("kernel log", "ok", f"{path} can be read")

@@ -11,8 +11,6 @@ from qstress.config.kvm import KvmFacts, probe
 from qstress.host import checks
 from qstress.host.checks import Check
 
-DEFAULT_QEMU = "qemu-system-x86_64"
-
 
 @dataclass(frozen=True, slots=True)
 class DoctorReport:
@@ -48,7 +46,7 @@ def examine_host(builds: Sequence[str] = (), *, places: HostPaths | None = None)
     found = (
         *checks.emulated(),
         Check("python", "ok", platform.python_version()),
-        *checks.qemus(list(dict.fromkeys((DEFAULT_QEMU, *builds)))),
+        *checks.qemus(list(dict.fromkeys(("qemu-system-x86_64", *builds)))),
         checks.setpriv(),
         checks.interposer(kvm),
         *checks.kvm(kvm),

@@ -8,7 +8,7 @@ import platform
 from dataclasses import asdict
 from pathlib import Path
 
-from qstress.config.kvm import KvmFacts
+from qstress.config.kvm import KvmFacts, cpu_words
 from qstress.observe.usage import memory_bytes
 
 #: Where an emulated host says that it is one, and what it runs in; there is none elsewhere.
@@ -29,7 +29,7 @@ def host_facts(kvm: KvmFacts) -> dict[str, object]:
     return {
         "kernel": platform.release(),
         "machine": platform.machine(),
-        "cpu": _first_value(Path("/proc/cpuinfo"), "model name"),
+        "cpu": cpu_words(Path("/proc/cpuinfo"), "model name"),
         "cores": len(os.sched_getaffinity(0)),
         "memory_bytes": memory_bytes(),
         "loadavg": list(os.getloadavg()),
@@ -37,11 +37,3 @@ def host_facts(kvm: KvmFacts) -> dict[str, object]:
         "kvm": asdict(kvm),
         **({"emulated": about} if (about := emulated_host()) else {}),
     }
-
-
-def _first_value(path: Path, key: str) -> str:
-    try:
-        lines = path.read_text().splitlines()
-    except OSError:
-        return ""
-    return next((line.partition(":")[2].strip() for line in lines if line.startswith(key)), "")

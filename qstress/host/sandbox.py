@@ -19,15 +19,10 @@ def has_sandbox(build: Build) -> bool:
     """
     arguments = ("-machine", "none", "-nodefaults", "-display", "none", "-sandbox", "on")
     monitor = ("-chardev", "stdio,id=qstress", "-mon", "chardev=qstress,mode=control")
+    command = ("setpriv", "--pdeathsig", "KILL", "--", build.binary, *arguments, *monitor)
+    env = {**os.environ, **dict(build.env)}
     try:
-        done = subprocess.run(
-            ["setpriv", "--pdeathsig", "KILL", "--", build.binary, *arguments, *monitor],
-            input=_QUIT,
-            capture_output=True,
-            env={**os.environ, **dict(build.env)},
-            timeout=_TIMEOUT_S,
-            check=False,
-        )
+        done = subprocess.run(command, input=_QUIT, capture_output=True, env=env, timeout=_TIMEOUT_S, check=False)
     except (OSError, subprocess.TimeoutExpired):
         return True
     return done.returncode == 0 or b"sandbox" not in done.stderr

@@ -74,7 +74,7 @@ class HostFinding:
 
     first: KernelReport
     blame: Blame
-    count: int = 1
+    count: int = 0
 
     @property
     def verdict(self) -> Verdict:
@@ -99,15 +99,12 @@ class HostFindings:
 
     def add(self, report: KernelReport, blamed: Blame) -> HostFinding:
         """Count *report*; return its finding, whose ``count`` is 1 when the title is new."""
-        known = self.by_title.get(report.title)
-        if known is None:
-            known = self.by_title[report.title] = HostFinding(report, _cut(blamed))
-            return known
-        known.count += 1
-        trials = tuple(dict.fromkeys((*known.blame.trials, *blamed.trials)))
-        best = min(known.blame.confidence, blamed.confidence, key=list(Confidence).index)
-        known.blame = _cut(Blame(trials, best))
-        return known
+        finding = self.by_title.setdefault(report.title, HostFinding(report, blamed))
+        finding.count += 1
+        trials = tuple(dict.fromkeys((*finding.blame.trials, *blamed.trials)))[:MOST_TRIALS]
+        best = min(finding.blame.confidence, blamed.confidence, key=list(Confidence).index)
+        finding.blame = Blame(trials, best)
+        return finding
 
 
 def reports_text(findings: Iterable[HostFinding]) -> str:
@@ -118,7 +115,3 @@ def reports_text(findings: Iterable[HostFinding]) -> str:
         head = f"==== {report.title} ({finding.count} times; trials: {trials}; {finding.blame.confidence}) ===="
         parts.append("\n".join([head, *report.lines, ""]))
     return "\n".join(parts)
-
-
-def _cut(blamed: Blame) -> Blame:
-    return Blame(blamed.trials[:MOST_TRIALS], blamed.confidence)

@@ -61,9 +61,10 @@ class ReportRule:
 _AT = re.compile(r"\bat: (?:\[<[0-9a-f]+>\] )?([A-Za-z_][\w.]*)\+0x")
 _RELEASED_AT = re.compile(r"(?:\[<[0-9a-f]+>\] )?([A-Za-z_][\w.]*)\+0x")
 _ACCESS = re.compile(r"(Read|Write) of size \d+ ")
-_EQUALS = re.compile(r"={20,}$")
-_END_TRACE = re.compile(r"---\[ end trace ")
-_END_STACK = re.compile(r"---\[ end trace |\s*</TASK>")
+_EQUALS = r"={20,}$"
+_END_TRACE = r"---\[ end trace "
+_END_STACK = r"---\[ end trace |\s*</TASK>"
+_AT_ONCE = ""  # a report of one line
 #: What differs between two reports of one bug: addresses, numbers of their own, and those of vCPUs and CPUs. A number
 #: in a name (``L1TF``, ``CVE-2018-3646``, ``kmalloc-128``) is part of it.
 _DIFFERS = re.compile(
@@ -77,6 +78,8 @@ _WARNED_IN = {
     "mm/usercopy.c": "WARNING: bad usercopy",
     "kernel/locking/lockdep.c": "WARNING: locking bug",
 }
+_LOCKDEP_SAYS = {"inconsistent lock state": "", "Invalid wait context": "BUG: ",
+                 "trying to register non-static key": "INFO: "}  # fmt: skip
 _DIED_IN = {"lib/list_debug.c": "BUG: corrupted list", "mm/usercopy.c": "BUG: bad usercopy"}
 
 
@@ -106,7 +109,7 @@ def _called(title: str, *, rip: bool = False, frame: bool = True) -> Titler:
     is false; *rip*: it may be where the CPU stood."""
 
     def say(begin: re.Match[str], lines: Sequence[str]) -> str:
-        named = (begin.groupdict().get("function") or "") if begin.re.groupindex else ""
+        named = begin.groupdict().get("function") or ""
         said = title.format(*(_plain(group) for group in begin.groups("")))
         return said + (_in(telling_frame(lines, named, rip=rip)) if frame else "")
 
@@ -138,27 +141,19 @@ def _lockdep(begin: re.Match[str], lines: Sequence[str]) -> str:
         what = "still has locks held"
     if "RCU" in what or "rcu_dereference" in what:
         what, at = "suspicious RCU usage", ""
-    prefix = {
-        "inconsistent lock state": "",
-        "Invalid wait context": "BUG: ",
-        "trying to register non-static key": "INFO: ",
-    }
     what = "nested lock was not taken" if what.startswith("Nested") else what
-    return f"{prefix.get(what, 'WARNING: ')}{what}{_in(telling_frame(lines, at, rip=False))}"
+    return f"{_LOCKDEP_SAYS.get(what, 'WARNING: ')}{what}{_in(telling_frame(lines, at, rip=False))}"
 
 
 def _oops(begin: re.Match[str], lines: Sequence[str]) -> str:
-    null = "NULL pointer dereference" in begin.string
-    frame = telling_frame(lines)
-    return f"BUG: unable to handle kernel {'NULL pointer dereference' if null else 'paging request'}{_in(frame)}"
+    what = "NULL pointer dereference" if "NULL pointer dereference" in begin.string else "paging request"
+    return f"BUG: unable to handle kernel {what}{_in(telling_frame(lines))}"
 
 
 def _trap(begin: re.Match[str], lines: Sequence[str]) -> str:
     what = re.sub(r"^segment-related | for .*| or .*", "", begin["trap"].replace("_", " "))
-    what = {"stack segment": "stack segment fault", "Oops": "BUG: unable to handle kernel paging request"}.get(
-        what, what
-    )
-    return f"{what}{_in(telling_frame(lines))}"
+    names = {"stack segment": "stack segment fault", "Oops": "BUG: unable to handle kernel paging request"}
+    return f"{names.get(what, what)}{_in(telling_frame(lines))}"
 
 
 def _died(begin: re.Match[str], lines: Sequence[str]) -> str:
@@ -166,12 +161,9 @@ def _died(begin: re.Match[str], lines: Sequence[str]) -> str:
 
 
 def _warned(begin: re.Match[str], lines: Sequence[str]) -> str:
-    file, function = begin["file"] or "", begin["function"] or ""
-    file = file.removeprefix("./")
-    if file.startswith("mm/") and re.match(r"_*k\w*alloc", function):
-        what = "WARNING: kmalloc bug"
-    else:
-        what = _WARNED_IN.get(file, "WARNING")
+    file, function = (begin["file"] or "").removeprefix("./"), begin["function"] or ""
+    allocates = file.startswith("mm/") and re.match(r"_*k\w*alloc", function)
+    what = "WARNING: kmalloc bug" if allocates else _WARNED_IN.get(file, "WARNING")
     frame = telling_frame(lines, function)
     return f"{what} at {file}" if what == "WARNING" and file and not frame else what + _in(frame)
 
@@ -179,6 +171,14 @@ def _warned(begin: re.Match[str], lines: Sequence[str]) -> str:
 def _leaked(begin: re.Match[str], lines: Sequence[str]) -> str:
     last = next((match[1] for line in lines if (match := re.search(r"last function: (\w+)", line))), "")
     return f"BUG: workqueue leaked lock or atomic{_in(last or telling_frame(lines, rip=False))}"
+
+
+def _ubsan(begin: re.Match[str], lines: Sequence[str]) -> str:
+    return f"UBSAN: {begin[1].lower().replace(' ', '-')}{_in(telling_frame(lines, rip=False))}"
+
+
+def _leaked_memory(begin: re.Match[str], lines: Sequence[str]) -> str:
+    return f"memory leak{_in(telling_frame(lines, rip=False, besides=ALLOCATING))}"
 
 
 def _bug(begin: re.Match[str], lines: Sequence[str]) -> str:
@@ -227,143 +227,110 @@ _COMPLAINT = re.compile(
 )
 
 
-def _is(pattern: str) -> re.Pattern[str]:
-    return re.compile(pattern)
+def _rule(
+    kind: ReportKind, begin: str | re.Pattern[str], title: str | Titler, end: str | re.Pattern[str] | None = None,
+    *, rip: bool = False, frame: bool = True, most_level: int = 7, gathers: bool = False, follows: bool = False,
+) -> ReportRule:  # fmt: skip
+    """Return a rule; a *title* that is text is made by :func:`_called`, to which *rip* and *frame* go."""
+    titler = _called(title, rip=rip, frame=frame) if isinstance(title, str) else title
+    last = None if end is None else re.compile(end)
+    return ReportRule(kind, re.compile(begin), titler, last, most_level, gathers, follows)
 
 
 #: In this order: the first whose ``begin`` is found in a line makes the report.
 RULES: tuple[ReportRule, ...] = (
-    ReportRule(ReportKind.KCSAN, _is(r"BUG: KCSAN: (.+)"), _kcsan, _EQUALS),
-    ReportRule(ReportKind.KASAN, _is(r"BUG: KASAN: (\S.*?) (?:in|on address) (\S+)"), _kasan, _EQUALS),
-    ReportRule(
-        ReportKind.KMSAN, _is(r"BUG: KMSAN: (\S+) in (?P<function>\S+)"), _called("KMSAN: {0}"), _EQUALS,
-    ),
-    ReportRule(
-        ReportKind.KFENCE, _is(r"BUG: KFENCE: (\S.*?) in (?P<function>\S+)"), _called("KFENCE: {0}"), _EQUALS,
-    ),
-    ReportRule(
-        ReportKind.UBSAN, _is(r"UBSAN: (\S.*?) in \S+:\d+"),
-        lambda begin, lines: f"UBSAN: {begin[1].lower().replace(' ', '-')}{_in(telling_frame(lines, rip=False))}",
-        _is(r"---\[ end trace |={20,}$"),
-    ),
-    ReportRule(
-        ReportKind.SOFT_LOCKUP, _is(r"(?:(?:NMI )?watchdog: )?BUG: soft lockup"), _stalled("BUG: soft lockup"),
+    _rule(ReportKind.KCSAN, r"BUG: KCSAN: (.+)", _kcsan, _EQUALS),
+    _rule(ReportKind.KASAN, r"BUG: KASAN: (\S.*?) (?:in|on address) (\S+)", _kasan, _EQUALS),
+    _rule(ReportKind.KMSAN, r"BUG: KMSAN: (\S+) in (?P<function>\S+)", "KMSAN: {0}", _EQUALS),
+    _rule(ReportKind.KFENCE, r"BUG: KFENCE: (\S.*?) in (?P<function>\S+)", "KFENCE: {0}", _EQUALS),
+    _rule(ReportKind.UBSAN, r"UBSAN: (\S.*?) in \S+:\d+", _ubsan, r"---\[ end trace |={20,}$"),
+    _rule(
+        ReportKind.SOFT_LOCKUP, r"(?:(?:NMI )?watchdog: )?BUG: soft lockup", _stalled("BUG: soft lockup"),
         gathers=True,
     ),
-    ReportRule(
-        ReportKind.HARD_LOCKUP, _is(r"(?:(?:NMI )?watchdog: )?(?:CPU\d+: |BUG: )?[Ww]atchdog detected hard LOCKUP"),
+    _rule(
+        ReportKind.HARD_LOCKUP, r"(?:(?:NMI )?watchdog: )?(?:CPU\d+: |BUG: )?[Ww]atchdog detected hard LOCKUP",
         _stalled("hard LOCKUP"), gathers=True,
     ),
-    ReportRule(
+    _rule(
         ReportKind.RCU_STALL,
-        _is(r"(?:rcu\w*: )*(?:INFO: )?rcu\w*(?: kthread)? (?:self-)?detected (?:expedited )?stalls?\b"),
+        r"(?:rcu\w*: )*(?:INFO: )?rcu\w*(?: kthread)? (?:self-)?detected (?:expedited )?stalls?\b",
         _stalled("INFO: rcu detected stall"), gathers=True,
     ),
-    ReportRule(ReportKind.HUNG_TASK, _is(r"INFO: task .+:\d+ .*for more than \d+ seconds"), _hung, gathers=True),
-    ReportRule(
+    _rule(ReportKind.HUNG_TASK, r"INFO: task .+:\d+ .*for more than \d+ seconds", _hung, gathers=True),
+    _rule(
         ReportKind.LOCKDEP,
-        _is(
-            r"(?:\[ )?(?:WARNING|BUG|INFO): (?P<what>possible .*lock.* detected|.*-> .*lock order detected|"
-            r"inconsistent lock state|bad unlock balance detected!|bad contention detected!|held lock freed!|"
-            r"suspicious RCU usage.*|suspicious rcu_dereference\w*\(\) usage.*|lock held when returning to user space!|"
-            r"[Nn]ested lock was not taken|.* still has locks held!|Invalid wait context|"
-            r"trying to register non-static key)"
-        ),
-        _lockdep, _is(r"\s*</TASK>"),
+        r"(?:\[ )?(?:WARNING|BUG|INFO): (?P<what>possible .*lock.* detected|.*-> .*lock order detected|"
+        r"inconsistent lock state|bad unlock balance detected!|bad contention detected!|held lock freed!|"
+        r"suspicious RCU usage.*|suspicious rcu_dereference\w*\(\) usage.*|lock held when returning to user space!|"
+        r"[Nn]ested lock was not taken|.* still has locks held!|Invalid wait context|"
+        r"trying to register non-static key)",
+        _lockdep, r"\s*</TASK>",
     ),
-    ReportRule(ReportKind.BUG, _is(r"kernel BUG at (?P<file>\S+?):\d+!"), _died, _END_TRACE),
-    ReportRule(ReportKind.BUG, _is(r"kernel BUG at (?P<file>\S+)!"), _died, _END_TRACE),
-    ReportRule(
-        ReportKind.BUG, _is(r"BUG: (?:[Uu]nable to handle|[Kk]ernel NULL pointer dereference)"), _oops, _END_TRACE,
-    ),
-    ReportRule(
-        ReportKind.BUG, _is(r"(?:traps: )?PANIC: double fault"), _called("PANIC: double fault", rip=True), _END_TRACE,
-    ),
-    ReportRule(
+    _rule(ReportKind.BUG, r"kernel BUG at (?P<file>\S+?):\d+!", _died, _END_TRACE),
+    _rule(ReportKind.BUG, r"kernel BUG at (?P<file>\S+)!", _died, _END_TRACE),
+    _rule(ReportKind.BUG, r"BUG: (?:[Uu]nable to handle|[Kk]ernel NULL pointer dereference)", _oops, _END_TRACE),
+    _rule(ReportKind.BUG, r"(?:traps: )?PANIC: double fault", "PANIC: double fault", _END_TRACE, rip=True),
+    _rule(
         ReportKind.BUG,
-        _is(r"(?:traps: )?(?:Oops: )*(?P<trap>[a-z][a-z_ 0-9#'-]*?)(?:[,(] ?[^\[]*)?: [0-9a-f]{4,8} \[#\d+\]"),
+        r"(?:traps: )?(?:Oops: )*(?P<trap>[a-z][a-z_ 0-9#'-]*?)(?:[,(] ?[^\[]*)?: [0-9a-f]{4,8} \[#\d+\]",
         _trap, _END_TRACE, follows=True,
     ),
-    ReportRule(
-        ReportKind.BUG, _is(r"(?:Oops: )*(?P<trap>Oops|general protection fault)[:,] .*\[#\d+\]"), _trap, _END_TRACE,
+    _rule(
+        ReportKind.BUG, r"(?:Oops: )*(?P<trap>Oops|general protection fault)[:,] .*\[#\d+\]", _trap, _END_TRACE,
         follows=True,
     ),
-    ReportRule(
-        ReportKind.BUG, _is(r"WARNING: .* umount_check\+0x"), _called("BUG: Dentry still in use"), _END_TRACE,
-        follows=True,
-    ),
-    ReportRule(
+    _rule(ReportKind.BUG, r"WARNING: .* umount_check\+0x", "BUG: Dentry still in use", _END_TRACE, follows=True),
+    _rule(
         ReportKind.WARNING,
-        _is(
-            r"WARNING: (?:CPU: \d+ PID: \d+ )?(?:at )?(?:\[.*\] )?(?:at )?(?:(?P<file>[^\s:]+\.[chS]):\d+ ?)?(?:at )?"
-            r"(?:(?P<function>[A-Za-z_][\w.]*)\+0x|\[?<?(?:0x)?[0-9a-f]+>?\]?(?:,|$| ))"
-        ),
+        r"WARNING: (?:CPU: \d+ PID: \d+ )?(?:at )?(?:\[.*\] )?(?:at )?(?:(?P<file>[^\s:]+\.[chS]):\d+ ?)?(?:at )?"
+        r"(?:(?P<function>[A-Za-z_][\w.]*)\+0x|\[?<?(?:0x)?[0-9a-f]+>?\]?(?:,|$| ))",
         _warned, _END_TRACE,
     ),
-    ReportRule(
-        ReportKind.WARNING, _is(r"WARNING: kernel stack (regs|frame pointer) at +\S+ in .+ has bad (?:'\w+' )?value"),
-        _called("WARNING: kernel stack {0} has bad value", frame=False), _END_STACK,
+    _rule(
+        ReportKind.WARNING, r"WARNING: kernel stack (regs|frame pointer) at +\S+ in .+ has bad (?:'\w+' )?value",
+        "WARNING: kernel stack {0} has bad value", _END_STACK, frame=False,
     ),
-    ReportRule(
-        ReportKind.WARNING, _is(r"unchecked MSR access error: \S+ (?:from|to) 0x\w+ .*at rIP: \S+ \((?P<function>\w+)"),
-        _called("unchecked MSR access error"), _END_STACK,
+    _rule(
+        ReportKind.WARNING, r"unchecked MSR access error: \S+ (?:from|to) 0x\w+ .*at rIP: \S+ \((?P<function>\w+)",
+        "unchecked MSR access error", _END_STACK,
     ),
-    ReportRule(
-        ReportKind.KMEMLEAK, _is(r"BUG: memory leak"),
-        lambda begin, lines: f"memory leak{_in(telling_frame(lines, rip=False, besides=ALLOCATING))}",
+    _rule(ReportKind.KMEMLEAK, r"BUG: memory leak", _leaked_memory),
+    _rule(ReportKind.BUG, r"BUG: workqueue lockup", "BUG: workqueue lockup", frame=False),
+    _rule(ReportKind.BUG, r"BUG: workqueue leaked", _leaked, _END_STACK),
+    _rule(ReportKind.BUG, r"BUG: Bad rss-counter", "BUG: Bad rss-counter state", _AT_ONCE, frame=False),
+    _rule(
+        ReportKind.BUG, r"BUG: non-zero (\w+) on freeing mm", "BUG: non-zero {0} on freeing mm", _AT_ONCE, frame=False
     ),
-    ReportRule(ReportKind.BUG, _is(r"BUG: workqueue lockup"), _called("BUG: workqueue lockup", frame=False)),
-    ReportRule(ReportKind.BUG, _is(r"BUG: workqueue leaked"), _leaked, _END_STACK),
-    ReportRule(
-        ReportKind.BUG, _is(r"BUG: Bad rss-counter"), _called("BUG: Bad rss-counter state", frame=False), _is(""),
+    _rule(ReportKind.BUG, r"BUG: Bad page map", "BUG: Bad page map", _END_STACK, frame=False),
+    _rule(ReportKind.BUG, r"BUG: Dentry .* still in use", "BUG: Dentry still in use", _END_TRACE, rip=True),
+    _rule(
+        ReportKind.BUG, r"BUG: (?:\w+ )?stack guard page was hit", "BUG: stack guard page was hit", _END_TRACE, rip=True
     ),
-    ReportRule(
-        ReportKind.BUG, _is(r"BUG: non-zero (\w+) on freeing mm"),
-        _called("BUG: non-zero {0} on freeing mm", frame=False), _is(""),
+    _rule(ReportKind.BUG, r"BUG: scheduling while atomic", "BUG: scheduling while atomic", _END_STACK),
+    _rule(
+        ReportKind.BUG, r"BUG: sleeping function called from invalid context",
+        "BUG: sleeping function called from invalid context", _END_STACK,
     ),
-    ReportRule(ReportKind.BUG, _is(r"BUG: Bad page map"), _called("BUG: Bad page map", frame=False), _END_STACK),
-    ReportRule(
-        ReportKind.BUG, _is(r"BUG: Dentry .* still in use"), _called("BUG: Dentry still in use", rip=True), _END_TRACE,
+    _rule(ReportKind.BUG, r"BUG: using (\w+\(\)) in preemptible", "BUG: using {0} in preemptible code", _END_STACK),
+    _rule(ReportKind.BUG, r"BUG (\S+) \((?:Not t|T)ainted.*?\): (\S.*)", "BUG {0}: {1}", _END_STACK, frame=False),
+    _rule(ReportKind.BUG, r"BUG: (\S.*)", _bug, _END_STACK),
+    _rule(
+        ReportKind.BUG, r"unregister_netdevice: waiting for \S+ to become free",
+        "unregister_netdevice: waiting for DEV to become free", _AT_ONCE, frame=False,
     ),
-    ReportRule(
-        ReportKind.BUG, _is(r"BUG: (?:\w+ )?stack guard page was hit"),
-        _called("BUG: stack guard page was hit", rip=True), _END_TRACE,
+    _rule(
+        ReportKind.BUG, r"VFS: (Busy inodes after unmount|Close: file count is 0)", "VFS: {0} (use-after-free)",
+        _AT_ONCE, frame=False,
     ),
-    ReportRule(
-        ReportKind.BUG, _is(r"BUG: scheduling while atomic"), _called("BUG: scheduling while atomic"), _END_STACK,
+    _rule(ReportKind.PANIC, r"Kernel panic - not syncing: (.*)", _panic, r"---\[ end Kernel panic", follows=True),
+    _rule(ReportKind.OOM, r".{1,40} invoked oom-killer: ", _oom, KILLED),
+    _rule(ReportKind.OOM, KILLED, _oom, KILLED),
+    _rule(
+        ReportKind.KVM, r"(?:kvm_(?:intel|amd): )?(VMC[SB]) \S+, last attempted (VM\S+) on CPU",
+        "kvm: {1} failed: {0} dumped", frame=False, most_level=4,
     ),
-    ReportRule(
-        ReportKind.BUG, _is(r"BUG: sleeping function called from invalid context"),
-        _called("BUG: sleeping function called from invalid context"), _END_STACK,
-    ),
-    ReportRule(
-        ReportKind.BUG, _is(r"BUG: using (\w+\(\)) in preemptible"), _called("BUG: using {0} in preemptible code"),
-        _END_STACK,
-    ),
-    ReportRule(
-        ReportKind.BUG, _is(r"BUG (\S+) \((?:Not t|T)ainted.*?\): (\S.*)"), _called("BUG {0}: {1}", frame=False),
-        _END_STACK,
-    ),
-    ReportRule(ReportKind.BUG, _is(r"BUG: (\S.*)"), _bug, _END_STACK),
-    ReportRule(
-        ReportKind.BUG, _is(r"unregister_netdevice: waiting for \S+ to become free"),
-        _called("unregister_netdevice: waiting for DEV to become free", frame=False), _is(""),
-    ),
-    ReportRule(
-        ReportKind.BUG, _is(r"VFS: (Busy inodes after unmount|Close: file count is 0)"),
-        _called("VFS: {0} (use-after-free)", frame=False), _is(""),
-    ),
-    ReportRule(
-        ReportKind.PANIC, _is(r"Kernel panic - not syncing: (.*)"), _panic, _is(r"---\[ end Kernel panic"),
-        follows=True,
-    ),
-    ReportRule(ReportKind.OOM, _is(r".{1,40} invoked oom-killer: "), _oom, KILLED),
-    ReportRule(ReportKind.OOM, KILLED, _oom, KILLED),
-    ReportRule(
-        ReportKind.KVM, _is(r"(?:kvm_(?:intel|amd): )?(VMC[SB]) \S+, last attempted (VM\S+) on CPU"),
-        _called("kvm: {1} failed: {0} dumped", frame=False), most_level=4,
-    ),
-    ReportRule(ReportKind.KVM, _KVM_LINE, _kvm, _is(""), most_level=4, follows=True),  # one line, or one of a dump
+    _rule(ReportKind.KVM, _KVM_LINE, _kvm, _AT_ONCE, most_level=4, follows=True),  # one line, or one of a dump
 )  # fmt: skip
 
 _ANY = re.compile("|".join(re.sub(r"\?P<\w+>", "", f"(?:{rule.begin.pattern})") for rule in RULES))

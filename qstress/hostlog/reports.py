@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from qstress.hostlog.kinds import KILLED, ReportKind, ReportRule, begins, report_title
 from qstress.hostlog.records import LogLine
@@ -64,20 +64,13 @@ class _Open:
         return KernelReport(self.rule.kind, name, self.at_s, tuple(self.lines), tasks)
 
 
-@dataclass(slots=True)
-class _Opening:
-    """What came before a report is named: a rule or ``cut here``, and a few lines."""
-
-    at_s: float
-    lines: list[str] = field(default_factory=list)
-
-
 class ReportReader:
     """Puts lines together; one for the whole log."""
 
     def __init__(self) -> None:
         self._open: dict[str, _Open] = {}
-        self._opening: dict[str, _Opening] = {}
+        # what came before a report is named: when, and a rule or ``cut here`` with a few lines
+        self._opening: dict[str, tuple[float, list[str]]] = {}
         self._told_us: int | None = None
         self._since = 0  # lines since a report was over
 
@@ -98,13 +91,14 @@ class ReportReader:
         if rule is not None and not (rule.follows and self._is_told(rule, line, current)):
             return over + self._close(line.caller) + self._begin(rule, line, at_s)
         if _OPENING.match(line.text):
-            self._opening[line.caller] = _Opening(at_s, [line.text])
+            self._opening[line.caller] = (at_s, [line.text])
             return over + self._close(line.caller)
         if current := current or next((each for each in self._open.values() if each.rule.gathers), None):
             current.add(line)
-        elif opening := self._opening.get(line.caller):
-            opening.lines.append(line.text)
-            if len(opening.lines) > _MOST_OPENING:
+        elif line.caller in self._opening:
+            _, lines = self._opening[line.caller]
+            lines.append(line.text)
+            if len(lines) > _MOST_OPENING:
                 del self._opening[line.caller]
         return over
 
@@ -114,15 +108,10 @@ class ReportReader:
         """
         if rule.kind is not ReportKind.PANIC:
             return current is not None and current.rule.kind is rule.kind
-        return (
-            current is not None
-            or any(each.rule.gathers for each in self._open.values())
-            or (
-                self._told_us is not None
-                and 0 <= line.at_us - self._told_us < AFTER_S * 1e6
-                and self._since <= _AFTER_LINES
-            )
-        )
+        if current is not None or any(each.rule.gathers for each in self._open.values()):
+            return True
+        soon = self._told_us is not None and 0 <= line.at_us - self._told_us < AFTER_S * 1e6
+        return soon and self._since <= _AFTER_LINES
 
     def flush(self) -> list[KernelReport]:
         """Return the reports under way: nothing has come for :data:`SILENCE_S`, or nothing more will."""
@@ -136,8 +125,8 @@ class ReportReader:
         return [report for caller in callers for report in self._close(caller)]
 
     def _begin(self, rule: ReportRule, line: LogLine, at_s: float) -> list[KernelReport]:
-        opening = self._opening.pop(line.caller, None) or _Opening(at_s)
-        begun = _Open(rule, opening.at_s, opening.lines, line.at_us)
+        began_s, lines = self._opening.pop(line.caller, (at_s, []))
+        begun = _Open(rule, began_s, lines, line.at_us)
         begun.add(line)
         self._open[line.caller] = begun
         return self._close(line.caller) if begun.ends_with(line) else []
@@ -153,10 +142,6 @@ class ReportReader:
 def tasks_in(lines: Sequence[str], *, killed_only: bool = False) -> tuple[int, ...]:
     """Return the thread ids that *lines* of a report name; *killed_only*: only whom the out-of-memory killer killed,
     for the others in its report are bystanders."""
-    found: list[int] = []
-    for line in lines:
-        if killed_only:
-            found += [int(match[1]) for match in KILLED.finditer(line)]
-        else:
-            found += [int(next(filter(None, match.groups()))) for match in _TASK.finditer(line)]
-    return tuple(dict.fromkeys(found))
+    pattern = KILLED if killed_only else _TASK
+    found = (next(filter(None, match.groups())) for line in lines for match in pattern.finditer(line))
+    return tuple(dict.fromkeys(map(int, found)))

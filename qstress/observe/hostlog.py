@@ -7,7 +7,6 @@ which everything else has its turn.
 
 from __future__ import annotations
 
-import errno
 import os
 import stat
 import time
@@ -20,9 +19,9 @@ from anyio.lowlevel import checkpoint
 
 from qstress.hostlog.findings import HostFinding, HostFindings, LiveTrials, blame_for
 from qstress.hostlog.kinds import is_advice
-from qstress.hostlog.lines import kernel_log_lines
 from qstress.hostlog.records import KmsgReader, LogLine
 from qstress.hostlog.reports import SILENCE_S, KernelReport, ReportReader, tasks_in
+from qstress.observe.usage import numbers_of
 
 KMSG = Path("/dev/kmsg")
 #: So many lines of KVM's advice are kept.
@@ -50,7 +49,7 @@ class HostLog:
         self.problem = ""
         self._on_report = on_report
         self._reports = ReportReader()
-        self._owners: dict[int, int] = {}  # process by thread, looked up while the thread is alive
+        self._owners: dict[int, int] = {}  # process by thread, looked up while that is alive; else it is its own
         self._ended = False
         self._fd = self._open(path)
 
@@ -105,17 +104,11 @@ class HostLog:
             ],
         }
 
-    def text(self) -> list[str]:
-        """Return the same for a person, in lines; never empty."""
-        return kernel_log_lines(self.document())
-
     def _open(self, path: Path) -> int:
         try:
             fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
         except OSError as error:
-            remedy = (
-                "; run as root, or sysctl kernel.dmesg_restrict=0" if error.errno in (errno.EPERM, errno.EACCES) else ""
-            )
+            remedy = "; run as root, or sysctl kernel.dmesg_restrict=0" if isinstance(error, PermissionError) else ""
             self.problem = f"{path}: {error.strerror}{remedy}"
             return -1
         status = os.fstat(fd)
@@ -135,12 +128,12 @@ class HostLog:
                 data = os.read(self._fd, _RECORD_BYTES)
             except BlockingIOError:
                 return lines if place else None
-            except OSError as error:
-                if error.errno != errno.EPIPE:
-                    self._ended, self.problem = True, f"it could be read no further: {error.strerror}"
-                    return lines or None
+            except BrokenPipeError:
                 self.overruns += 1
                 continue
+            except OSError as error:
+                self._ended, self.problem = True, f"it could be read no further: {error.strerror}"
+                return lines or None
             if not data:
                 self._ended = True
                 return lines if place else None
@@ -153,7 +146,7 @@ class HostLog:
         over = self._reports.add(line, at_s)
         if over or self._reports.underway:
             for task in tasks_in([line.text]):
-                self._owners.setdefault(task, _process_of(task))
+                self._owners.setdefault(task, numbers_of(task)[0] or task)
             self._take(over)
 
     def _take(self, reports: list[KernelReport]) -> None:
@@ -162,11 +155,3 @@ class HostLog:
             self._on_report(self.findings.add(report, blamed))
         if not self._reports.underway:
             self._owners.clear()
-
-
-def _process_of(tid: int) -> int:
-    """Return the process of a thread; a thread that is gone, or unknown here, stands for itself."""
-    with suppress(OSError, ValueError, IndexError):
-        status = Path(f"/proc/{tid}/status").read_text()
-        return int(status.partition("\nTgid:")[2].split()[0])
-    return tid

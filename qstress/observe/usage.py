@@ -104,9 +104,16 @@ def child_of(pid: int) -> int:
     return min((child for child, stat in stats if stat.rpartition(") ")[2].split()[1:2] == [str(pid)]), default=0)
 
 
+def numbers_of(tid: int) -> tuple[int, int]:
+    """Return the process of a thread, and its number in its own namespace, the last of ``NSpid`` (proc(5), since Linux
+    4.1); 0 and 0 where it is gone."""
+    told = dict(re.findall(r"^(Tgid|NSpid):.*?(\d+)$", _text(Path(f"/proc/{tid}/status")), re.MULTILINE))
+    return int(told.get("Tgid", 0)), int(told.get("NSpid", tid if told else 0))
+
+
 def own_numbers(pid: int) -> dict[int, int]:
     """Return the threads of *pid* by the numbers that they have for themselves (in a container others than here)."""
-    return {_numbers(tid)[1]: tid for tid in threads_of(pid).values()}
+    return {numbers_of(tid)[1]: tid for tid in threads_of(pid).values()}
 
 
 def process_of(tids: Iterable[int]) -> int:
@@ -114,7 +121,7 @@ def process_of(tids: Iterable[int]) -> int:
 
     ``/proc/TID`` is there for threads, too, though no listing shows it.
     """
-    found = {(process if own == tid else 0) for tid in tids for process, own in [_numbers(tid)]}
+    found = {(process if own == tid else 0) for tid in tids for process, own in [numbers_of(tid)]}
     return found.pop() if len(found) == 1 else 0
 
 
@@ -172,13 +179,6 @@ def load_since(since: CpuTimes) -> Load:
 def _state(task: Path) -> str:
     stat = _text(task / "stat")
     return stat.rpartition(") ")[2][:1]
-
-
-def _numbers(tid: int) -> tuple[int, int]:
-    """Return the process of a thread, and its number in its own namespace, the last of ``NSpid`` (proc(5), since Linux
-    4.1); 0 and 0 where it is gone."""
-    told = dict(re.findall(r"^(Tgid|NSpid):.*?(\d+)$", _text(Path(f"/proc/{tid}/status")), re.MULTILINE))
-    return int(told.get("Tgid", 0)), int(told.get("NSpid", tid if told else 0))
 
 
 def _text(path: Path) -> str:

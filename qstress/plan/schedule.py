@@ -1,9 +1,9 @@
 """Which trial comes when: seeded, interleaved, and computable for any position, so that a run can be resumed.
 
 A block holds one process-run of every build in the same stratum, in shuffled order (with ``restart: process`` a run is
-one trial): builds are compared under the same drift
-of the host, never A A A then B B B (with drift and no effect that order said "fixed" in 42 % of simulated sessions,
-shuffled blocks in 3.6 %: facts, statistics.md). Strata come in shuffled rounds, each once a round.
+one trial): builds are compared under the same drift of the host, never A A A then B B B (with drift and no effect that
+order said "fixed" in 42 % of simulated sessions, shuffled blocks in 3.6 %: facts, statistics.md). Strata come in
+shuffled rounds, each once a round.
 """
 
 from __future__ import annotations
@@ -53,11 +53,6 @@ class Plan:
     def block_trials(self) -> int:
         """How many trials a block has."""
         return len(self.builds) * self.run_trials
-
-    def trial(self, number: int) -> Trial:
-        """Return trial *number* of the run."""
-        block, place = divmod(number, self.block_trials)
-        return self.block(block)[place]
 
     def _run(self, block: int, stratum: int, build: int, first: int) -> tuple[Trial, ...]:
         rng = random.Random(f"{self.seed}/trial/{first}")

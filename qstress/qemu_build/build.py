@@ -19,7 +19,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -48,31 +48,14 @@ _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]*")
 Say = Callable[[str], None]
 
 
-@dataclass(frozen=True, slots=True)
 class _Work:
-    """The folders of one build; *out* is absolute."""
+    """The folders and files of one build; *out* is absolute."""
 
-    out: Path
-
-    @property
-    def tree(self) -> Path:
-        return self.out / "work/tree"
-
-    @property
-    def build(self) -> Path:
-        return self.out / "work/build"
-
-    @property
-    def log(self) -> Path:
-        return self.out / "work/build.log"
-
-    @property
-    def stamp(self) -> Path:
-        return self.out / "work/configured.json"
-
-    @property
-    def roms(self) -> Path:
-        return self.out / "share/qemu"
+    def __init__(self, out: Path) -> None:
+        self.out = out
+        self.tree, self.build = out / "work/tree", out / "work/build"
+        self.log, self.stamp = out / "work/build.log", out / "work/configured.json"
+        self.roms = out / "share/qemu"
 
 
 def build(source: Path, patch_files: Sequence[Path], out: Path, name: str, say: Say) -> Path:
@@ -129,9 +112,7 @@ def _make(work: _Work, tree: Source, patches: Sequence[Patch], name: str, say: S
         "sha256": sha256_of(binary),
         "version": qemu_version(binary, {}),
         "source": asdict(tree),
-        "patches": [
-            {key: value for key, value in asdict(patch).items() if key not in ("diff", "files")} for patch in patches
-        ],
+        "patches": [{key: getattr(each, key) for key in ("file", "sha256", "subject", "author")} for each in patches],
         "configure": line,
         "compiler": compiler,
         "built": datetime.now(UTC).isoformat(timespec="seconds"),

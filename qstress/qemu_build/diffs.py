@@ -33,9 +33,8 @@ class Diff(NamedTuple):
     @property
     def key(self) -> bytes:
         """What two copies have in common that went through mailers: all but white space and blob names."""
-        return b"".join(part for part in self.text.split(b"\n") if not part.startswith(b"index ")).translate(
-            None, b" \t\r\n"
-        )
+        lines = (line for line in self.text.split(b"\n") if not line.startswith(b"index "))
+        return b"".join(lines).translate(None, b" \t\r\n")
 
     @property
     def first_file(self) -> str:

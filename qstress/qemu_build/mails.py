@@ -90,7 +90,7 @@ def _parts(folder: Path, mail: bytes, nesting: int) -> Iterator[PatchMail]:
         text = _content(part)
         if part.get_content_subtype() == "html":
             text = b"" if diffs else html_text(text)  # where it is all that there is, not as the alternative
-        if part is not message and nesting and _is_patch_mail(text):
+        if part is not message and nesting and as_mbox(text) is not None and diffs_in(text):
             attached += [each for each in _mails(text, nesting - 1) if each.diffs]
             continue
         flowed = b"Content-Type: text/plain; format=flowed; delsp=%s\n" % str(part.get_param("delsp", "no")).encode()
@@ -125,10 +125,6 @@ def _content(part: Message) -> bytes:
         return b""
     payload = part.get_payload(decode=True)
     return payload if isinstance(payload, bytes) else b""
-
-
-def _is_patch_mail(text: bytes) -> bool:
-    return as_mbox(text) is not None and bool(diffs_in(text))
 
 
 def _read(folder: Path, mail: bytes) -> PatchMail:

@@ -189,9 +189,9 @@ def preview(patch_files: Sequence[Path], tree: Path) -> tuple[list[Patch], str]:
     :raises RigError: reason ``build-needs``: there is no git on this host.
     """
     patches: list[Patch] = []
+    if not tree.is_dir():
+        return patches, f"{tree} is no folder with a source tree"
     try:
-        if not tree.is_dir():
-            raise ConfigError(f"{tree} is no folder with a source tree")
         for path in patch_files:
             patches += read_patches(path)
         apply_patches(patches, tree, dry_run=True)

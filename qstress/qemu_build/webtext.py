@@ -106,8 +106,7 @@ def title_and_author(before: str) -> tuple[str, str]:
     start = titles[-1].start() if titles else 0
     labelled = None if titles else _OTHER_TITLE.search(before)
     title = titles[-1][1] if titles else next(filter(None, labelled.groups())) if labelled else ""
-    found = next(filter(None, (pattern.search(before, start) for pattern in _AUTHORS)), None)
-    found = found or next(filter(None, (pattern.search(before) for pattern in _AUTHORS)), None)
+    found = next(filter(None, (pattern.search(before, at) for at in (start, 0) for pattern in _AUTHORS)), None)
     author = plain_address(found[1].removesuffix(" <>")) if found else ""
     signed = [match[1] for match in _SIGNED_OFF.finditer(before) if match[1].startswith(author)]
     return title.strip(), signed[0] if signed and "@" not in author else author

@@ -17,7 +17,7 @@ from qstress.config.binary import sha256_of
 from qstress.config.layers import Layers
 from qstress.config.rules import stop_problems
 from qstress.config.schema import Section, StopEntry
-from qstress.config.settings import Settings, digest, left_out_of_digest, resolved_document
+from qstress.config.settings import LEFT_OUT_OF_DIGEST, Settings, digest, resolved_document
 from qstress.config.tree import Node, Position, Problem, dotted, from_plain, plain, refusal
 from qstress.config.wording import problems_of
 from qstress.errors import ConfigError
@@ -81,7 +81,7 @@ def stop_changed(settings: Settings, overrides: Sequence[str], path: Path) -> Se
 
 def other_changes(before: Settings, now: Settings) -> list[str]:
     """Return the keys, other than ``stop``, in which two settings are not the same experiment."""
-    kept = left_out_of_digest() | set(STOP_FIELDS.values())
+    kept = LEFT_OUT_OF_DIGEST | set(STOP_FIELDS.values())
     old, new = resolved_document(before), resolved_document(now)
     return [_KEYS.get(key, key) for key in old if key not in kept and old[key] != new[key]]
 

@@ -29,6 +29,8 @@ CUT_AFTER_S = 5.0
 
 #: Takes results as they come, with the evidence of findings; returns whether to go on.
 Deliver = Callable[[Sequence[tuple[TrialResult, Evidence | None]]], bool]
+#: Told each result as it comes, with where its evidence lies, relative to the run (None: nowhere).
+OnResult = Callable[[TrialResult, str | None], None]
 #: Runs the trials of one process-run on a lane and delivers each before the next begins; raises what that raised, else
 #: only for defects of qstress itself.
 TrialRunner = Callable[[Sequence[Trial], int, Deliver], Awaitable[None]]
@@ -75,7 +77,7 @@ class Campaign:
     recorder: Recorder
     stop: StopRule
     lanes: int
-    on_result: Callable[[TrialResult, str | None], None]
+    on_result: OnResult
     on_block: Callable[[Sequence[TrialResult]], None]
     first_block: int = 0
     elapsed_s: float = 0.0  # of earlier sessions of this run
@@ -176,7 +178,5 @@ class Campaign:
             return
         self._rigs_in_a_row += 1
         if self._rigs_in_a_row >= (HOPELESS_LATER if self._works else HOPELESS_AFTER):
-            raise RigError(
-                f"{self._rigs_in_a_row} trials in a row could not be run: {result.verdict.title}",
-                reason=result.rig_reason,
-            )
+            text = f"{self._rigs_in_a_row} trials in a row could not be run: {result.verdict.title}"
+            raise RigError(text, reason=result.rig_reason)

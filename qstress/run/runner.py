@@ -84,28 +84,26 @@ class SoakRunner:
         )  # fmt: skip
 
 
+@dataclass(frozen=True, slots=True)
 class _RunCoordinator(Coordinator):
     """What one process-run tells: to the memory of its cell, the tally, the roll and the campaign."""
 
-    def __init__(
-        self, memory: CellMemory, on_kicks: Callable[[int, StormCount], None], live_trials: LiveTrials, deliver: Deliver
-    ) -> None:
-        self._memory = memory
-        self._on_kicks = on_kicks
-        self._live_trials = live_trials
-        self._deliver = deliver
+    memory: CellMemory
+    on_kicks: Callable[[int, StormCount], None]
+    live_trials: LiveTrials
+    deliver: Deliver
 
     def began(self, trial: Trial, pid: int) -> None:
-        self._live_trials.begin(trial.number, pid, time.monotonic())
+        self.live_trials.begin(trial.number, pid, time.monotonic())
 
     def ended(self, trial: Trial) -> None:
-        self._live_trials.end(trial.number, time.monotonic())
+        self.live_trials.end(trial.number, time.monotonic())
 
     def kicked(self, cell_index: int, count: StormCount) -> None:
-        self._on_kicks(cell_index, count)
+        self.on_kicks(cell_index, count)
 
     def take(self, finished: Sequence[FinishedTrial]) -> bool:
         for each in finished:
-            self._memory.add(each)
+            self.memory.add(each)
         # as stored: what a summary made again from the store is made of
-        return self._deliver([(as_stored(each.result), each.evidence) for each in finished])
+        return self.deliver([(as_stored(each.result), each.evidence) for each in finished])

@@ -11,14 +11,14 @@ import select
 import time
 import traceback
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import anyio
 from anyio.abc import TaskGroup
 
 from qstress.host.facts import emulated_host
 from qstress.model import StormCount, Trial
-from qstress.observe.usage import CpuTimes, cpu_times, host_load
+from qstress.observe.usage import cpu_times, host_load
 from qstress.run.messages import Began, Ended, Finished, Inbox, Kicked, Message, Over, Run, Taken, encoded
 from qstress.trial.context import Coordinator, FinishedTrial
 from qstress.trial.process_run import run_process
@@ -82,8 +82,7 @@ class Served:
 
     async def _run(self, asked: Run) -> None:
         error = ""
-        since: CpuTimes = self._since
-        context = replace(asked.context, run_began_s=time.monotonic() - asked.age_s, since=since)
+        context = replace(asked.context, run_began_s=time.monotonic() - asked.age_s, since=self._since)
         try:
             await run_process(asked.trials, context, _Away(self, asked.number))
         except Exception:
@@ -91,24 +90,24 @@ class Served:
         self.send(Over(asked.number, error))
 
 
+@dataclass(frozen=True, slots=True)
 class _Away(Coordinator):
     """The coordinator of one process-run, at the other end."""
 
-    def __init__(self, served: Served, number: int) -> None:
-        self._served = served
-        self._number = number
+    served: Served
+    number: int
 
     def began(self, trial: Trial, pid: int) -> None:
-        self._served.send(Began(self._number, trial, pid))
+        self.served.send(Began(self.number, trial, pid))
 
     def ended(self, trial: Trial) -> None:
-        self._served.send(Ended(self._number, trial))
+        self.served.send(Ended(self.number, trial))
 
     def kicked(self, cell_index: int, count: StormCount) -> None:
-        self._served.send(Kicked(self._number, cell_index, count))
+        self.served.send(Kicked(self.number, cell_index, count))
 
     def take(self, finished: Sequence[FinishedTrial]) -> bool:
-        return self._served.take(self._number, finished)
+        return self.served.take(self.number, finished)
 
 
 def serve_trials() -> None:

@@ -11,7 +11,7 @@ import platform
 import secrets
 import signal
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -35,21 +35,19 @@ from qstress.observe.hostlog import KMSG, HostLog
 from qstress.plan.schedule import Plan
 from qstress.recorded.extend import is_extended, other_changes, run_extended
 from qstress.recorded.history import last_good
-from qstress.recorded.reports import files_of
+from qstress.recorded.reports import files_of, printed, summary_of
 from qstress.recorded.run import Recorded
 from qstress.recorded.settings import settings_of
 from qstress.recorded.totals import RunTotals
-from qstress.report.gate import GateResult, PastRun, answered
+from qstress.report.gate import PastRun, answered
 from qstress.report.repro import boot_repro_sh
 from qstress.report.standing import Standing, standing
 from qstress.report.story import finding_story
-from qstress.report.summary import RunFacts, summary
-from qstress.report.text import run_text
+from qstress.report.summary import RunFacts
 from qstress.report.timeline import of, svg
-from qstress.run.campaign import Campaign, Reason, StopRule
+from qstress.run.campaign import Campaign, OnResult, Reason, StopRule
 from qstress.run.emulated import Place
 from qstress.run.runner import SoakRunner
-from qstress.stats.compare import Comparison
 from qstress.stats.tally import Tally
 from qstress.store.read import open_run
 from qstress.store.write import EvidenceRules, RunStore, call_qstress
@@ -92,11 +90,6 @@ class Soak:
         complete = self.campaign.reason in (Reason.TRIALS, Reason.DURATION)
         return standing(self.settings, self.tally, complete=complete, past=self.past, extended=self.extended)
 
-    @property
-    def comparisons(self) -> tuple[Comparison, ...]:
-        """Each candidate against the baseline."""
-        return self.standing.comparisons
-
     async def run(self) -> int:
         """Run to the stop rule, a signal or an error; write the summary; return the exit code.
 
@@ -131,9 +124,10 @@ class Soak:
             self.store.write_report(HOST_KERNEL_FILE, reports_text(self.host_findings))
         if isinstance(self.error, HostLost):
             self.store.write_report(HOST_CONSOLE_FILE, "\n".join([str(self.error), "", *self.error.console, ""]))
-        self.store.write_summary(self.summary())
+        recorded = self.recorded()
+        self.store.write_summary(summary_of(recorded))
         self.totals.keep(self.store, at_once=True)
-        for name, content in files_of(self.recorded()).items():
+        for name, content in files_of(recorded).items():
             self.store.write_report(name, content)
 
     def recorded(self) -> Recorded:
@@ -143,11 +137,6 @@ class Soak:
             self.store.path, run, self.settings, self.totals, self.facts(), self.standing, self.campaign.duration_s,
             self.host_log.document(),
         )  # fmt: skip
-
-    @property
-    def gate(self) -> GateResult | None:
-        """What the gate says, None where there is none."""
-        return self.standing.gate
 
     @property
     def exit_code(self) -> int:
@@ -184,13 +173,11 @@ class Soak:
 
     def summary(self) -> dict[str, object]:
         """Return the content of ``summary.json`` as things stand."""
-        content = summary(self.facts(), self.tally, self.comparisons)
-        return {**content, "host_log": self.host_log.document()}
+        return summary_of(self.recorded())
 
     def text(self, *, colour: bool = False) -> str:
         """Return the summary for a person; *colour*: as ANSI terminals have it."""
-        log = self.host_log.document()
-        said = run_text(self.facts(), self.tally, self.comparisons, self.gate, host_log=log, colour=colour)
+        said = printed(self.recorded(), "text", colour=colour)
         return f"{said.rstrip()}; {self.settings.host.wording}\n" if self.settings.host else said
 
     def measured(self) -> Snapshot:
@@ -221,9 +208,8 @@ class Soak:
 
 
 def start(
-    settings: Settings, kvm: KvmFacts, *, stack: ExitStack, on_result: Callable[[TrialResult, str | None], None],
-    place: Place | None = None,
-) -> Soak:  # fmt: skip
+    settings: Settings, kvm: KvmFacts, *, stack: ExitStack, on_result: OnResult, place: Place | None = None
+) -> Soak:
     """Make the folder of a new run and everything that is needed to run it.
 
     :param place: where its trials run, if not here.
@@ -238,22 +224,14 @@ def start(
         "host": place.facts if place else host_facts(kvm),
         "builds": {build.name: _provenance(build) for build in settings.builds},
     }
-    store = stack.enter_context(
-        RunStore.create(
-            settings.runs_dir, settings.name, run, now=started, token=secrets.token_hex(3), rules=_rules(settings)
-        )
+    store = RunStore.create(
+        settings.runs_dir, settings.name, run, now=started, token=secrets.token_hex(3), rules=_rules(settings)
     )
-    return _wire(settings, kvm, store, started, on_result, place)
+    return _wire(settings, kvm, stack.enter_context(store), started, on_result, place)
 
 
 def resume(
-    settings: Settings,
-    kvm: KvmFacts,
-    *,
-    run: Path,
-    stack: ExitStack,
-    on_result: Callable[[TrialResult, str | None], None],
-    place: Place | None = None,
+    settings: Settings, kvm: KvmFacts, *, run: Path, stack: ExitStack, on_result: OnResult, place: Place | None = None
 ) -> Soak:
     """Go on with a run, whether it was killed, interrupted or came to its end: finished blocks count, the open one is
     run again. Its stop rule becomes that of *settings*.
@@ -302,9 +280,8 @@ def _rules(settings: Settings) -> EvidenceRules:
 
 
 def _wire(
-    settings: Settings, kvm: KvmFacts, store: RunStore, started: datetime,
-    on_result: Callable[[TrialResult, str | None], None], place: Place | None,
-) -> Soak:  # fmt: skip
+    settings: Settings, kvm: KvmFacts, store: RunStore, started: datetime, on_result: OnResult, place: Place | None
+) -> Soak:
     plan = Plan(settings.builds, settings.strata, settings.seed)
     totals = RunTotals(settings, plan)
     tally = totals.tally

@@ -9,7 +9,8 @@ import pytest
 from qstress.config import binary
 from qstress.config.kvm import KvmFacts
 from qstress.config.load import load_config
-from qstress.config.resolve import MAX_CELLS, Compare, Gate, Settings, digest, resolve, resolved_document
+from qstress.config.resolve import MAX_CELLS, resolve
+from qstress.config.settings import Compare, Gate, Settings, digest, resolved_document
 from qstress.errors import ConfigError, RigError
 from qstress.model import Accel, ChurnSpec, FindingClass, Milestone, Smm, SmmWriteback
 from tests.config.samples import config

@@ -9,7 +9,15 @@ from typing import Any
 
 import pytest
 
-from qstress.config.settings import Compare, Gate, HostSettings, Settings, digest, left_out_of_digest, resolved_document
+from qstress.config.settings import (
+    LEFT_OUT_OF_DIGEST,
+    Compare,
+    Gate,
+    HostSettings,
+    Settings,
+    digest,
+    resolved_document,
+)
 from qstress.model import Accel, Build, FindingClass, HammerSpec, Milestone, Rate, Shape, Smm, Stratum
 
 BUILD = Build("stock", "/q", "7.2.22", "ab", args=("-x",), env=(("A", "b"),), smm=Smm.PRETENDED)
@@ -102,7 +110,7 @@ def test_not_to_ask_about_classes_is_the_experiment_it_always_was() -> None:
     document = json.loads(json.dumps(resolved_document(replace(SETTINGS, compare=plain))))
     assert document["compare"].pop("classes") is None
     assert document.pop("host") is None, "nor had those recorded before there were emulated hosts"
-    kept = {key: value for key, value in document.items() if key not in left_out_of_digest()}
+    kept = {key: value for key, value in document.items() if key not in LEFT_OUT_OF_DIGEST}
     text = json.dumps(kept, sort_keys=True, separators=(",", ":"))
     assert digest(replace(SETTINGS, compare=plain)) == hashlib.sha256(text.encode()).hexdigest()
     assert digest(replace(SETTINGS, compare=replace(plain, classes=(FindingClass.CRASH,)))) != digest(

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from qstress.config import shipped as module
-from qstress.config.shipped import about, find_config, shipped
+from qstress.config.shipped import find_config, first_sentence, shipped
 from qstress.errors import ConfigError
 
 CONFIGS = Path(__file__).parents[2] / "configs"
@@ -20,14 +20,14 @@ def test_every_configuration_is_found_by_its_name_and_says_what_it_is_for(
     assert {path.name for path in shipped().values()} == {path.name for path in CONFIGS.glob("*.yaml")}
     for name, path in shipped().items():
         assert find_config(Path(name)) == find_config(Path(f"{name}.yaml")) == path
-        assert len(about(path)) > 20
+        assert len(first_sentence(path)) > 20
 
 
 def test_the_package_comes_before_the_checkout(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "smp64.yaml").write_text("version: 1\n")
     monkeypatch.setattr(module, "FOLDERS", (tmp_path, CONFIGS))
     assert shipped() == {"smp64": tmp_path / "smp64.yaml"}
-    assert about(tmp_path / "smp64.yaml") == ""
+    assert first_sentence(tmp_path / "smp64.yaml") == ""
 
 
 def test_a_file_in_the_working_directory_comes_first(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

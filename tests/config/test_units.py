@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from pydantic_core import PydanticCustomError
 
 from qstress.config import units
+from qstress.config.checked import one_line
 from qstress.model import ChurnSpec, FindingClass, Milestone, Rate
 
 DURATION = "a duration such as 2ms, 30s, 10m or 8h"
@@ -85,7 +86,7 @@ def test_the_other_forms() -> None:
     assert units.lanes("auto") is None
     assert units.lanes("3") == 3
     assert units.lanes(units.MAX_LANES) == units.MAX_LANES
-    assert units.firmware_name("bios.bin") == "bios.bin"
+    assert one_line("bios.bin") == "bios.bin"
 
 
 @pytest.mark.parametrize(
@@ -146,7 +147,7 @@ def test_the_other_forms() -> None:
         (units.lanes, 1025, "1025 is neither auto nor a whole number from 1 to 1024"),
         (units.lanes, "04", "'04' is neither auto nor a whole number from 1 to 1024"),
         (units.lanes, True, "true is neither auto nor a whole number from 1 to 1024"),
-        (units.firmware_name, 5, "5 is not text; put it in quotes"),
+        (one_line, 5, "5 is not text; put it in quotes"),
     ],
 )
 def test_what_is_refused(check: Any, value: object, words: str) -> None:

@@ -15,6 +15,7 @@ import anyio
 import pytest
 
 from qstress.hostlog.findings import HostFinding
+from qstress.hostlog.lines import kernel_log_lines
 from qstress.model import Confidence
 from qstress.observe import hostlog
 from qstress.observe.hostlog import KMSG, HostLog
@@ -61,13 +62,17 @@ async def watched() -> AsyncIterator[Kernel]:
         os.close(fd)
 
 
+def told(log: HostLog) -> list[str]:
+    return kernel_log_lines(log.document())
+
+
 async def test_what_kvm_advises_is_a_note_and_no_finding() -> None:
     advice = "kvm: SMP vm created on host with unstable TSC; guest TSC will not be reliable"
     async with watched() as kernel:
         await kernel.say(advice, advice, *KCSAN.lines)
         await kernel.until(lambda: len(kernel.heard) == 1)
     assert kernel.log.document()["notes"] == [advice]
-    assert f"  note: {advice}" in kernel.log.text()
+    assert f"  note: {advice}" in told(kernel.log)
 
 
 async def test_every_kind_is_found_titled_and_counted_once_a_title() -> None:
@@ -171,7 +176,7 @@ async def test_an_overrun_is_counted_and_said_and_the_rest_is_read(monkeypatch: 
         await kernel.until(lambda: bool(kernel.heard))
         monkeypatch.undo()
     assert (kernel.log.overruns, kernel.log.records.lost) == (2, 999)
-    assert "999 records lost (2 overruns), 0 torn: a report may have been missed" in kernel.log.text()[1]
+    assert "999 records lost (2 overruns), 0 torn: a report may have been missed" in told(kernel.log)[1]
     assert kernel.log.document()["overruns"] == 2
 
 
@@ -182,7 +187,7 @@ async def test_a_torn_record_is_counted_and_the_next_is_read() -> None:
         os.write(kernel.fd, b"ord\n4,2\n" + recorded(KCSAN.lines, first=2))
         await kernel.until(lambda: bool(kernel.heard))
     assert (kernel.log.records.torn, kernel.heard[0].first.lines) == (1, KCSAN.lines)
-    assert "1 torn" in kernel.log.text()[1]
+    assert "1 torn" in told(kernel.log)[1]
 
 
 async def test_nobody_can_plant_a_report() -> None:
@@ -191,7 +196,7 @@ async def test_nobody_can_plant_a_report() -> None:
             await kernel.say(*KCSAN.lines, priority=priority)
         await kernel.until(lambda: kernel.log.records.read == 3 * len(KCSAN.lines))
     assert kernel.heard == []
-    assert kernel.log.text() == [f"host kernel log: quiet, {3 * len(KCSAN.lines)} records"]
+    assert told(kernel.log) == [f"host kernel log: quiet, {3 * len(KCSAN.lines)} records"]
 
 
 async def test_a_log_that_ends_ends_the_watch(tmp_path: Path) -> None:
@@ -215,7 +220,7 @@ async def test_a_log_that_can_be_read_no_further_is_said(monkeypatch: pytest.Mon
         await kernel.say("b")
         await kernel.until(lambda: bool(kernel.log.problem))
         monkeypatch.undo()
-    assert kernel.log.text()[0].startswith(
+    assert told(kernel.log)[0].startswith(
         "HOST KERNEL LOG READ IN PART ONLY: it could be read no further: Input/output"
     )
 
@@ -237,7 +242,7 @@ async def test_no_right_to_read_is_said_with_the_remedy(
     log = HostLog(lambda found: None, Path("/proc/1/mem"))
     await log.watch()  # returns at once
     log.close()
-    (line,) = log.text()
+    (line,) = told(log)
     assert line.startswith("HOST KERNEL LOG NOT READ: /proc/1/mem: Permission denied; run as root, or sysctl")
     assert log.document()["read"] is False
     assert "Permission denied" in str(log.document()["problem"])
@@ -251,8 +256,8 @@ async def test_no_log_at_all_is_said(path: Path, words: str) -> None:
     log = HostLog(lambda found: None, path)
     await log.watch()
     log.close()
-    assert words in log.text()[0]
-    assert "NOT READ" in log.text()[0]
+    assert words in told(log)[0]
+    assert "NOT READ" in told(log)[0]
 
 
 def records_there() -> int:

@@ -4,12 +4,27 @@ import os
 import signal
 import subprocess
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
 from qstress.observe import usage
 from qstress.verdict.limits import Load
+
+
+@contextmanager
+def running_cat(*fds: int) -> Iterator[subprocess.Popen[bytes]]:
+    """A process that has answered: Popen returns while the program is still being loaded, with files open for that and
+    without its name. It has the three standard descriptors and *fds*."""
+    with subprocess.Popen(["cat"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, pass_fds=fds) as cat:
+        assert cat.stdin is not None
+        assert cat.stdout is not None
+        cat.stdin.write(b"x\n")
+        cat.stdin.flush()
+        cat.stdout.readline()
+        yield cat  # it ends with its input
 
 
 def test_who_spins_and_who_sleeps_is_told_apart() -> None:
@@ -45,13 +60,10 @@ def test_threads_that_are_gone_are_left_out() -> None:
 
 
 def test_a_process_is_looked_at_from_outside_and_one_that_is_gone_has_nothing() -> None:
-    with open(os.devnull) as file, subprocess.Popen(["sleep", "1000"], pass_fds=(file.fileno(),)) as process:
-        try:
-            assert usage.open_descriptors(process.pid) == 4
-            assert usage.private_bytes(process.pid) >= 4096
-            assert [line.partition(": ")[0] for line in usage.wait_channels(process.pid)] in (["sleep"], ["python"])
-        finally:
-            process.kill()
+    with open(os.devnull) as file, running_cat(file.fileno()) as process:
+        assert usage.open_descriptors(process.pid) == 4
+        assert usage.private_bytes(process.pid) >= 4096
+        assert [line.partition(": ")[0] for line in usage.wait_channels(process.pid)] == ["cat"]
     assert usage.open_descriptors(process.pid) == usage.private_bytes(process.pid) == 0
     assert usage.wait_channels(process.pid) == ()
     assert usage.run_and_queue_s(process.pid) == (0.0, 0.0)
@@ -147,12 +159,8 @@ def test_a_process_is_found_by_its_threads() -> None:
 
 
 def test_a_process_has_its_programs_name() -> None:
-    sleeper = subprocess.Popen(["sleep", "1000"])
-    try:
-        assert usage.process_name(sleeper.pid) == "sleep"
-    finally:
-        sleeper.kill()
-        sleeper.wait()
+    with running_cat() as cat:
+        assert usage.process_name(cat.pid) == "cat"
     assert usage.process_name(2**22 - 1) == ""
 
 

@@ -36,13 +36,12 @@ def test_the_order_within_blocks_is_shuffled_and_balanced() -> None:
 
 def test_any_trial_can_be_found_again_by_its_number() -> None:
     for number in range(20):
-        assert plan().trial(number) == plan().block(number // 2)[number % 2]
-        assert plan().trial(number).number == number
+        assert plan().block(number // 2)[number % 2].number == number
 
 
 def test_the_seed_decides_everything() -> None:
     assert plan(1).block(7) == plan(1).block(7)
-    assert [plan(1).trial(n).seed for n in range(8)] != [plan(2).trial(n).seed for n in range(8)]
+    assert [trial.seed for trial in plan(1).block(0)] != [trial.seed for trial in plan(2).block(0)]
 
 
 def test_a_cell_has_its_place() -> None:
@@ -65,7 +64,7 @@ def test_a_process_run_is_one_builds_trials_one_after_another() -> None:
         runs = drawn.runs(number)
         assert [len({trial.cell for trial in run}) for run in runs] == [1, 1]
         assert [trial.number for run in runs for trial in run] == list(range(10 * number, 10 * number + 10))
-        assert drawn.trial(10 * number + 7) == runs[1][2]
+        assert drawn.block(number)[7] == runs[1][2]
     assert len({trial.seed for trial in drawn.block(3)}) == 10
 
 

@@ -6,7 +6,7 @@ import hashlib
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from qstress.errors import ConfigError, RigError
@@ -149,6 +149,7 @@ def test_a_file_that_is_not_there(tmp_path: Path) -> None:
         read_patches(tmp_path / "none.patch")
 
 
+@settings(deadline=None)  # git is started for each file
 @given(st.lists(st.sampled_from([
     b"From x Tue Sep  9 12:00:00 2025\n", b"Subject:", b"From: <\"@", b" =?utf-8?q?=1b?=", b"\n", b"\n\n", b"\xff",
     b"Content-Type: multipart/mixed; boundary=B", b"--B\n", b"Content-Transfer-Encoding: base64", b"=?x?b?!?=",

@@ -151,12 +151,12 @@ def test_a_run_that_ended_goes_on_with_a_longer_stop_and_its_gate_asks_more(tmp_
         again = resume(longer, KVM, run=folder, stack=stack, on_result=lambda done, place: None)
         assert again.campaign.first_block == 4
         soaked(again, playing({}))
-        assert again.gate is not None
-        assert "at every look" in again.gate.lines[0]
+        assert again.standing.gate is not None
+        assert "at every look" in again.standing.gate.lines[0]
     after = open_recorded(folder)
     assert (after.settings.stop_trials, after.totals.tally.cells[0].n, after.facts.reason) == (10, 10, "trials")
     assert after.run["extended"] == [{"stop_trials": 4, "stop_duration_s": None, "stop_decided": False}]
-    assert after.standing.gate == again.gate
+    assert after.standing.gate == again.standing.gate
 
 
 def test_a_run_that_goes_on_as_it_was_is_not_extended(tmp_path: Path) -> None:
