@@ -35,7 +35,7 @@ class SmmWriteback(StrEnum):
 
 
 class Tier(StrEnum):
-    """How far a number is from production (design.md, section 1)."""
+    """How far a number is from production (docs/architecture.md, "Tiers")."""
 
     T0 = "T0"  # as production runs it
     T1 = "T1"  # only load, placement and pace differ
@@ -58,7 +58,7 @@ class Outcome(StrEnum):
 
     @property
     def counted(self) -> bool:
-        """Whether a trial that ended so is one of the n of a rate (design.md, decision 10)."""
+        """Whether a trial that ended so is one of the n of a rate (docs/architecture.md, "What is counted")."""
         return self not in (Outcome.UNKNOWN, Outcome.RIG)
 
     @property
@@ -94,8 +94,8 @@ class Confidence(StrEnum):
 
 
 class Milestone(IntEnum):
-    """How far a boot has come, in order. What SeaBIOS prints then is said here (facts: qemu.md 3.4); another firmware
-    has lines of its own, or none for some."""
+    """How far a boot has come, in order. What SeaBIOS prints then is said here (docs/background/qemu.md, "SeaBIOS's
+    debug console"); another firmware has lines of its own, or none for some."""
 
     START = 0  # ``cont`` was sent, nothing printed yet
     BANNER = 1  # ``SeaBIOS (version``

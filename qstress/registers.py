@@ -3,9 +3,10 @@
 One piece of code reads both the raw QMP reply line, in which a line break is the four characters ``\\r\\n``, and the
 decoded text. JSON is never decoded: at 4 vCPUs that alone costs as much as everything here.
 
-The layouts (facts: qemu.md section 2; ``target/i386/cpu-dump.c``, QEMU 7.2 to 11.0): ``EIP``/``EFL`` with 8 digits or
-``RIP``/``RFL`` with 16, mixed freely within a reply; segment lines may carry trailing text; QEMU 11 can print R16 to
-R31 between R15 and RIP. vCPUs come in creation order, so their number is read and never counted.
+The layouts (docs/background/qemu.md, "The text of info registers"; ``target/i386/cpu-dump.c``, QEMU 7.2 to 11.0):
+``EIP``/``EFL`` with 8 digits or ``RIP``/``RFL`` with 16, mixed freely within a reply; segment lines may carry trailing
+text; QEMU 11 can print R16 to R31 between R15 and RIP. vCPUs come in creation order, so their number is read and never
+counted.
 """
 
 from __future__ import annotations
@@ -90,8 +91,8 @@ _WAIT_LOOP = re.compile(
 def wait_loop_count_address(code: bytes, address: int, eip: int) -> int | None:
     """Return where SeaBIOS counts the CPUs that came up, if *eip* lies in its ``smp_scan`` loop, else None.
 
-    The count wanted is the low half of EBX. The bytes are the same in SeaBIOS 1.16.2, 1.16.3 and 1.17.0 (facts: qemu.md
-    3.3; ``src/fw/smp.c``).
+    The count wanted is the low half of EBX. The bytes are the same in SeaBIOS 1.16.2, 1.16.3 and 1.17.0
+    (docs/background/qemu.md, "The bytes of the wait loop"; ``src/fw/smp.c``).
 
     :param code: guest memory from *address* on; ``WAIT_LOOP_BYTES`` before and after *eip* always suffice.
     """
@@ -104,7 +105,7 @@ def wait_loop_count_address(code: bytes, address: int, eip: int) -> int | None:
 def parse_xp(text: str) -> bytes:
     """Return the bytes printed by HMP ``xp /Nxb``; empty where it printed anything else.
 
-    Addresses have 16 digits in QEMU 7.2 and 10, 8 in 11 (facts: qemu.md section 2).
+    Addresses have 16 digits in QEMU 7.2 and 10, 8 in 11 (docs/background/qemu.md, "The text of info registers").
     """
     lines = re.findall(r"^[0-9a-f]{8,16}:((?: 0x[0-9a-f]{2})+)\s*$", text, re.MULTILINE)
     return bytes(int(number, 16) for line in lines for number in line.split())

@@ -231,7 +231,8 @@ def test_general_register_in_either_spelling() -> None:
 
 def test_the_wait_loop_is_recognised_from_every_address_in_it() -> None:
     code = parse_xp(returned(wire("xp-64-bytes")))
-    start, first, last = 0xEE2D0, 0xEE2E1, 0xEE307  # SeaBIOS 1.16.2 (facts: qemu.md 3.3)
+    # SeaBIOS 1.16.2 (docs/background/qemu.md, "The bytes of the wait loop")
+    start, first, last = 0xEE2D0, 0xEE2E1, 0xEE307
     assert len(code) == 64
     assert last - first + 1 == WAIT_LOOP_BYTES
     for eip in range(start, start + 64):

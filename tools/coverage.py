@@ -2,7 +2,7 @@
 
 Two builds are simulated, process-run by process-run in the same blocks, and each campaign's intervals are made as the
 reports make them (:func:`qstress.stats.clusters.pooled_index`). The clustering and the drift are those that
-docs/background/statistics.md ("Dependence", "Interleaving") speaks of, and worse ones.
+docs/background/statistics.md, "Dependence", speaks of (and "Interleaving" there), and worse ones.
 
 usage: python -m tools.coverage [--campaigns N]
 """

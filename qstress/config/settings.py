@@ -104,8 +104,8 @@ def digest(settings: Settings) -> str:
     """Return the SHA-256, in hex, of what makes two runs the same experiment.
 
     Where a run is recorded, how much of its evidence is kept and where its metrics go do not count, nor does the note
-    on the accelerator, whose wording is the host's. Lanes do: they change the rates (design.md, decision 10), and so
-    does an emulated host: its numbers are not mixed with those of another host.
+    on the accelerator, whose wording is the host's. Lanes do: they change the rates (docs/architecture.md, "What is
+    counted"), and so does an emulated host: its numbers are not mixed with those of another host.
     """
     kept = {key: value for key, value in resolved_document(settings).items() if key not in LEFT_OUT_OF_DIGEST}
     if isinstance(asked := kept["compare"], dict) and asked["classes"] is None:

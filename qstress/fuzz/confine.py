@@ -26,7 +26,8 @@ UID = 64_737
 #: The one place that can be written, inside.
 WORK = "/tmp"
 WORK_BYTES = 64 << 20
-#: TCG alone maps a buffer of 1 GiB (design.md, 4.5); threads have stacks of 8 MiB.
+#: TCG alone maps a buffer of 1 GiB (docs/architecture.md, "Started paused, console on a pipe"); threads have stacks of
+#: 8 MiB.
 ADDRESS_SPACE_BYTES = 4 << 30
 PROCESSES = 1024
 #: QEMU's own filter. It allows all file and network calls, so it is the second fence and not the first.

@@ -130,7 +130,8 @@ def session(job: Job, say: Callable[[str], None]) -> Session:
 
 
 def run(job: Job, made: Session) -> int:
-    """Run *made* to its stop rule or a signal, write ``summary.json``, return the exit code (interface.md)."""
+    """Run *made* to its stop rule or a signal, write ``summary.json``, return the exit code (docs/reference.md, "Exit
+    codes")."""
     with _obeyed(made) as stopped_by:
         made.run(duration_s=job.settings.stop_duration_s, guests=job.settings.stop_trials)
     code = INTERRUPTED_EXIT[stopped_by[0]] if stopped_by else 1 if made.findings.unknown else 0

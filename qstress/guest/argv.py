@@ -4,7 +4,8 @@ Split in two, because a reproducer wants the first without the second: what defi
 
 Every channel is an inherited descriptor (``-chardev socket,fd=N``, ``-add-fd``): there is no path for a socket, so
 nothing is left on disk whatever kills us, and nobody else can connect. The console is a pipe written through a file
-chardev and not a socketpair, on which 279 unread one-byte writes block QEMU under its big lock (design.md, 4.5).
+chardev and not a socketpair, on which 279 unread one-byte writes block QEMU under its big lock (docs/architecture.md,
+"Started paused, console on a pipe").
 """
 
 from __future__ import annotations
@@ -67,7 +68,8 @@ def guarded(argv: Sequence[str], *, parent_pid: int, max_fds: int = 8192) -> tup
     """Wrap *argv* so that the process dies with its parent and has a descriptor limit, without ``preexec_fn``.
 
     ``setpriv`` sets the parent-death signal; the shell then checks that the parent was not already gone before that
-    (without the check 159 of 200 were orphaned, with it 0 of 200: design.md, 4.4) and becomes QEMU by ``exec``.
+    (without the check 159 of 200 were orphaned, with it 0 of 200: docs/architecture.md, "Starting QEMU") and becomes
+    QEMU by ``exec``.
     """
     shell = f'ulimit -n {max_fds} 2>/dev/null; test "$PPID" = "$0" && exec "$@"'
     return ("setpriv", "--pdeathsig", "KILL", "--", "sh", "-c", shell, str(parent_pid), *argv)

@@ -1,9 +1,9 @@
 """Where a guest's threads run: tier T1 amplifiers.
 
 ``bsp-alone``: the boot CPU has a core to itself; all other threads of QEMU share the rest, the APs as ``SCHED_IDLE``.
-Measured with SeaBIOS at -smp 4 on 2 cores: 38 of 40 boots lose an INIT (facts: race.md): an AP that is between reading
-and writing back its state is preempted there for long. ``spread``: vCPU n on the n-th core in turn, the rest anywhere.
-The process ends with its trials, so nothing is put back.
+Measured with SeaBIOS at -smp 4 on 2 cores: 38 of 40 boots lose an INIT (docs/background/race.md, "What raises the
+yield"): an AP that is between reading and writing back its state is preempted there for long. ``spread``: vCPU n on the
+n-th core in turn, the rest anywhere. The process ends with its trials, so nothing is put back.
 """
 
 from __future__ import annotations

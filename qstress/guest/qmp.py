@@ -1,10 +1,10 @@
 """The control monitor: ``qemu.qmp`` behind a small face that hides its traps.
 
-Measured with qemu.qmp 0.0.6 (design.md, 4.3): an AnyIO cancellation that reaches ``connect()`` or ``disconnect()``
-leaves it DISCONNECTING, so both run shielded under ``asyncio.timeout``; cancelling ``execute()`` does not cancel the
-command, so a timeout means *unknown*; ``disconnect()`` from a stopped QEMU never returns, so the caller kills first;
-its default listener keeps every event for ever, so here a filter consumes them; it pretty-prints every message for a
-debug log, so those hooks are bypassed.
+Measured with qemu.qmp 0.0.6 (docs/architecture.md, "qemu.qmp behind a small face"): an AnyIO cancellation that reaches
+``connect()`` or ``disconnect()`` leaves it DISCONNECTING, so both run shielded under ``asyncio.timeout``; cancelling
+``execute()`` does not cancel the command, so a timeout means *unknown*; ``disconnect()`` from a stopped QEMU never
+returns, so the caller kills first; its default listener keeps every event for ever, so here a filter consumes them; it
+pretty-prints every message for a debug log, so those hooks are bypassed.
 """
 
 from __future__ import annotations

@@ -2,7 +2,8 @@
 
 An ``asyncio.Protocol`` and not ``qemu.qmp``: 63-73 us CPU a small command against 200-320 us, and the next command
 can be sent from inside the callback that delivered the last reply, so a hammer at ``max`` loses no turn of the event
-loop (design.md, 4.2). Replies are not decoded here: they reach the hammer as the bytes QEMU sent.
+loop (docs/architecture.md, "Two monitors a guest"). Replies are not decoded here: they reach the hammer as the bytes
+QEMU sent.
 """
 
 from __future__ import annotations

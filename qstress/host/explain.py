@@ -27,7 +27,8 @@ from qstress.verdict.explain.picture import DumpVerdict, Explanation, Picture, W
 from qstress.verdict.explain.read import read_picture
 from qstress.verdict.explain.thread_times import explain_without_dump
 
-#: How long the monitor may take for its greeting and for a reply: 255 vCPUs under KVM took 9.4 s (design.md, 4.6).
+#: How long the monitor may take for its greeting and for a reply: 255 vCPUs under KVM took 9.4 s (docs/architecture.md,
+#: "Two witnesses").
 GREETING_S, REPLY_S = 10.0, 30.0
 #: Time between two looks: long enough for a healthy wait for APs to end, and for a spinning thread to show.
 GAP_S = 1.0
@@ -46,7 +47,7 @@ async def explain_live(path: str, *, dump: bool, gap_s: float = GAP_S) -> Explan
     """Return what the guest behind the QMP socket *path* shows.
 
     :param dump: whether to dump its registers as well. Under KVM that lets the kernel process a pending INIT or SIPI,
-        so it can wake a vCPU that missed its wake-up (facts: qemu.md section 2).
+        so it can wake a vCPU that missed its wake-up (docs/background/qemu.md, "What HLT says").
     :raises ConfigError: there is no such socket.
     :raises RigError: no greeting comes: it speaks no QMP, or another client holds it (one is served at a time).
     """

@@ -41,7 +41,7 @@ class LogAnswer:
         return "host-kernel" if self.reports else "quiet"
 
     def document(self) -> dict[str, object]:
-        """Return the answer as JSON-able values (docs/reference.md, ``explain --format json``)."""
+        """Return the answer as JSON-able values (docs/reference.md, "JSON of other commands")."""
         told = [{"kind": str(report.kind), "title": report.title} for report in self.reports]
         return {"verdict": self.verdict, "reports": told, "because": list(self.because)}
 

@@ -170,7 +170,8 @@ def duty_cycle(seen: Iterable[Window], start_ns: int, end_ns: int) -> float:
     """Return D: the share of the time from *start_ns* to *end_ns* in which some AP (index above 0) was between read and
     write-back at run time; 0.0 for no time. A window that is still open lasts until *end_ns*.
 
-    A bring-up whose INIT falls anywhere in that time alike loses it for some AP with probability D (facts: race.md).
+    A bring-up whose INIT falls anywhere in that time alike loses it for some AP with probability D
+    (docs/background/race.md, "The lost INIT").
     """
     of_aps = [each for each in seen if each.vcpu > 0 and (each.written is None or each.written.at_runtime)]
     covered, until = 0, start_ns

@@ -1,4 +1,4 @@
-"""The metrics of interface.md, made of a snapshot: names, labels, and what each means (pure).
+"""The metrics of docs/reference.md, "Metrics", made of a snapshot: names, labels, and what each means (pure).
 
 Every child exists from the start, so that a zero is there to count from. Label sets are closed: builds, -smp and
 commands come from the configuration, everything else from enumerations; the run's id is only on ``qstress_run_info``.

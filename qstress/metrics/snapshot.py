@@ -58,7 +58,7 @@ class RunVerdict(StrEnum):
 
     @classmethod
     def of(cls, exit_code: int) -> RunVerdict:
-        """Return what an exit code of ``qstress soak`` says (interface.md, "Exit codes")."""
+        """Return what an exit code of ``qstress soak`` says (docs/reference.md, "Exit codes")."""
         known = {0: cls.PASSED, 1: cls.FAILED, 5: cls.INCONCLUSIVE, 130: cls.INTERRUPTED, 143: cls.INTERRUPTED}
         return known.get(exit_code, cls.ERROR)
 

@@ -2,8 +2,8 @@
 
 A block holds one process-run of every build in the same stratum, in shuffled order (with ``restart: process`` a run is
 one trial): builds are compared under the same drift of the host, never A A A then B B B (with drift and no effect that
-order said "fixed" in 42 % of simulated sessions, shuffled blocks in 3.6 %: facts, statistics.md). Strata come in
-shuffled rounds, each once a round.
+order said "fixed" in 42 % of simulated sessions, shuffled blocks in 3.6 %: docs/background/statistics.md,
+"Interleaving"). Strata come in shuffled rounds, each once a round.
 """
 
 from __future__ import annotations

@@ -1,8 +1,9 @@
 """Two runs side by side: whether they may be compared at all, and the figures of one look if so (pure).
 
 Two runs are not interleaved, so whatever changed between them looks like a difference of the builds (with drift and no
-effect, A-then-B said "fixed" in 42 % of simulated sessions: facts, statistics.md). So there is no evidence that grows,
-and no decision: rates with their exact intervals, and exact p-values at a fixed number of trials.
+effect, A-then-B said "fixed" in 42 % of simulated sessions: docs/background/statistics.md, "Interleaving"). So there is
+no evidence that grows, and no decision: rates with their exact intervals, and exact p-values at a fixed number of
+trials.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The gate: whether a run passes, why, and the exit code that says so (interface.md)."""
+"""The gate: whether a run passes, why, and the exit code that says so (docs/reference.md, "Exit codes")."""
 
 from __future__ import annotations
 

@@ -1,4 +1,5 @@
-"""``summary.json``, format 2 (docs/reference.md): plain values from a run's facts, its tally and its comparisons."""
+"""``summary.json``, format 2 (docs/reference.md, "summary.json"): plain values from a run's facts, its tally and its
+comparisons."""
 
 from __future__ import annotations
 
@@ -27,8 +28,8 @@ class RunFacts:
     """What a report says of a run beside its numbers.
 
     ``run`` is the folder's name, ``folder`` its path as a user would type it (for ``qstress repro`` lines);
-    ``started`` and ``finished`` are ISO 8601; ``reason`` and ``exit_code`` as interface.md lists them; ``kvm`` is
-    vmx, svm, pvm or other, ``nested`` whether the host itself is a guest (None: not known).
+    ``started`` and ``finished`` are ISO 8601; ``reason`` and ``exit_code`` as docs/reference.md, "summary.json", lists
+    them; ``kvm`` is vmx, svm, pvm or other, ``nested`` whether the host itself is a guest (None: not known).
     """
 
     run: str
@@ -167,8 +168,8 @@ def _comparison(comparison: Comparison) -> dict[str, object]:
 
 
 def _contrast(contrast: Contrast) -> dict[str, object]:
-    """Return the keys of interface.md and, where trials share a process, what stands beside them: ``fisher_p`` is None
-    then, for it takes all trials as independent."""
+    """Return the keys of docs/reference.md, "summary.json", and, where trials share a process, what stands beside them:
+    ``fisher_p`` is None then, for it takes all trials as independent."""
     clustered: dict[str, object] = {}
     if contrast.runs is not None:
         clustered = {

@@ -22,7 +22,7 @@ from qstress.stats.counts import Counts
 from qstress.stats.exposure import Moments
 from qstress.stats.histogram import Histogram
 
-#: What counts as a hang in a hang rate (interface.md, ``gate``).
+#: What counts as a hang in a hang rate (docs/reference.md, "Configuration", ``gate``).
 HANGS = (Outcome.HANG, Outcome.RESTART)
 
 

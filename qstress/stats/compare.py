@@ -1,10 +1,10 @@
 """Two builds compared, class by class: the evidence that may be looked at any time, and exact figures beside it.
 
-"Better" is decided at alpha (E >= 1/alpha), "worse" is tested apart at alpha/2 (E >= 2/alpha); design.md, decision 10.
-What E has once reached stays decided (:class:`qstress.stats.tally.PairedBuilds`).
-Where several candidates share a baseline, each question is put to all of them together and answered by Holm's
-procedure on their e-values (:func:`qstress.stats.evalue.holm`), so that alpha is the chance of any wrong answer to it.
-Each question (a class, or all classes the run is gated on) has its own alpha.
+"Better" is decided at alpha (E >= 1/alpha), "worse" is tested apart at alpha/2 (E >= 2/alpha); docs/architecture.md,
+"What is counted". What E has once reached stays decided (:class:`qstress.stats.tally.PairedBuilds`). Where several
+candidates share a baseline, each question is put to all of them together and answered by Holm's procedure on their
+e-values (:func:`qstress.stats.evalue.holm`), so that alpha is the chance of any wrong answer to it. Each question (a
+class, or all classes the run is gated on) has its own alpha.
 
 Rates are per trial. Where trials share a process, evidence counts process-runs (one unit each), intervals are widened
 by the index of dispersion, and the p-value comes from exchanging whole arms of blocks instead of Fisher's test. Both

@@ -1,6 +1,6 @@
 """A finding's folder: what convinces a sceptic, and enough to run the trial again.
 
-Its files (interface.md): ``finding.json``, ``dumps.txt``, ``console.log``, ``commands.jsonl``,
+Its files (docs/reference.md, "Evidence"): ``finding.json``, ``dumps.txt``, ``console.log``, ``commands.jsonl``,
 ``threads.json``, ``events.jsonl``, ``stderr.txt`` and ``repro.sh``. All are always there, if empty; beside them lie
 the files for people that whoever keeps the evidence makes of it: ``story.txt``, ``timeline.svg``. A finding of a trial
 also has ``journal.jsonl``, from which it can be judged again (:mod:`qstress.trial.journal`).

@@ -3,9 +3,9 @@
 What disturbs no AP comes first. The boot CPU is looked at alone: nobody ever sends it an INIT, so reading its
 registers cannot interfere with one. When its own code says that it waits for its APs, their INIT has been sent; then
 their threads are watched, and only then all vCPUs are dumped, twice: on KVM reading a register lets the kernel process
-a pending INIT, so a dump can itself move an AP (facts: qemu.md section 2), and one that falls on the broadcast can lose
-it. A boot CPU that does something else may still be about to wake its APs, so on KVM they are left alone until it has
-been silent for very much longer than what raises a doubt.
+a pending INIT, so a dump can itself move an AP (docs/background/qemu.md, "What HLT says"), and one that falls on the
+broadcast can lose it. A boot CPU that does something else may still be about to wake its APs, so on KVM they are left
+alone until it has been silent for very much longer than what raises a doubt.
 """
 
 from __future__ import annotations

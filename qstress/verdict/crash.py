@@ -33,7 +33,7 @@ def ended(returncode: int, stderr: str, *, milestone: str) -> Verdict:
     :param returncode: exit status, negative for a signal, as ``subprocess`` has it.
 
     A SIGSYS is the sandbox speaking, not a crash: QEMU 7.2 is killed by its own seccomp filter where 10.0 gets EPERM
-    (facts: qemu.md section 7, qemu-seccomp.c).
+    (docs/background/qemu.md, "QEMU's own sandbox", qemu-seccomp.c).
     """
     title = crash_title(stderr)
     if returncode == -signal.SIGSYS:

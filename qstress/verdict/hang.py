@@ -1,10 +1,10 @@
 """Is a guest that makes no progress hung, and how? Register dumps, thread times and code bytes decide.
 
-A hang needs two witnesses (design.md, 4.6): the vCPUs' state stayed the same in two dumps taken after hammering had
-stopped, with the console silent; and ``/proc`` says who ran and who slept meanwhile. Where the firmware's wait loop is
-found by its bytes at the boot CPU's EIP, it also says how many vCPUs it waits for. The rules below are asked in their
-order, and each says no more than what was seen; one that finds no fault with a slow host returns ``unknown`` and
-``inconclusive``, which ends nothing: one looks again later.
+A hang needs two witnesses (docs/architecture.md, "Two witnesses"): the vCPUs' state stayed the same in two dumps taken
+after hammering had stopped, with the console silent; and ``/proc`` says who ran and who slept meanwhile. Where the
+firmware's wait loop is found by its bytes at the boot CPU's EIP, it also says how many vCPUs it waits for. The rules
+below are asked in their order, and each says no more than what was seen; one that finds no fault with a slow host
+returns ``unknown`` and ``inconclusive``, which ends nothing: one looks again later.
 """
 
 from __future__ import annotations
@@ -44,8 +44,8 @@ def _cured(seen: Examination, log: BootProgress) -> Verdict | None:
 
     Nothing but the dump can have woken it: a CPU that sends a SIPI makes the thread of its target runnable at once, and
     this one slept all the time between the look that found the boot CPU waiting and the first dump. Reading the state
-    of a vCPU makes KVM look again at what is pending (facts: qemu.md section 2); TCG reads without asking KVM, so
-    there a dump cures nothing. It is a lost wake-up, which only the dump has cured.
+    of a vCPU makes KVM look again at what is pending (docs/background/qemu.md, "What HLT says"); TCG reads without
+    asking KVM, so there a dump cures nothing. It is a lost wake-up, which only the dump has cured.
     """
     before, after = seen.wait_before, seen.wait
     if not seen.kvm or not seen.dumped or before is None or before.over:

@@ -12,7 +12,8 @@ from qstress.verdict import crash
 from qstress.verdict.limits import LIKELY_FACTOR, Limits
 from qstress.verdict.signature import finding_signature
 
-#: One reboot of SeaBIOS gives one or two RESET events (facts: qemu.md section 6); so many are no longer one restart.
+#: One reboot of SeaBIOS gives one or two RESET events (docs/background/qemu.md, "Resets in one process"); so many are
+#: no longer one restart.
 LOOP_RESETS = 6
 #: A thread that is runnable for seconds and gets less CPU time than this is starved. A fair scheduler gives each of 64
 #: busy threads on two cores 3 %.
@@ -107,9 +108,10 @@ def stalled(
     """Return the verdict on a living QEMU whose monitor does not answer.
 
     Told apart: the process is stopped (state T); the host does not let it run (``rig``, no fault of QEMU's); the main
-    loop is blocked, be it because a vCPU does not answer its kick (facts: qemu.md 4) or because a thread keeps the big
-    lock: in-band commands are stuck then, while the monitors' own thread answers out-of-band ones (QEMU 7.2,
-    monitor/qmp.c); or that thread is blocked, too. In which call which thread waits is told with it.
+    loop is blocked, be it because a vCPU does not answer its kick (docs/background/qemu.md, "A monitor that is stuck")
+    or because a thread keeps the big lock: in-band commands are stuck then, while the monitors' own thread answers
+    out-of-band ones (QEMU 7.2, monitor/qmp.c); or that thread is blocked, too. In which call which thread waits is told
+    with it.
 
     :param threads: what QEMU's threads did in the time in which the out-of-band command was tried, all of them.
     """
@@ -193,10 +195,10 @@ def _restarted(situation: Situation, log: BootProgress, limits: Limits) -> Verdi
     """Tell a replayed INIT from a guest that restarts again and again; None while more has to be seen.
 
     ``In resume``, or an entry without the BSP flag, *without any reset before* is an AP that runs the firmware from the
-    reset vector as if it were the boot CPU (facts: race.md, "The second race"), and needs no waiting: SeaBIOS resets
-    the machine only after that. Where a reset may have been there first, the signs are no more than its consequence,
-    and the next boot shows which it is: a triple fault or a port reset comes again, while the mark of a replay,
-    whatever it made the AP do, is one restart and then a boot that comes through or stands still.
+    reset vector as if it were the boot CPU (docs/background/race.md, "The replayed INIT"), and needs no waiting:
+    SeaBIOS resets the machine only after that. Where a reset may have been there first, the signs are no more than its
+    consequence, and the next boot shows which it is: a triple fault or a port reset comes again, while the mark of a
+    replay, whatever it made the AP do, is one restart and then a boot that comes through or stands still.
     """
     resets = (f"{situation.resets} RESET event(s) that nobody asked for",) if situation.resets else ()
     if situation.resets >= LOOP_RESETS:

@@ -5,10 +5,11 @@ sleeps, who spins, whose code) needs no long wait. So deadlines are short. They 
 slow: the accelerator, the number of vCPUs, and how busy the host is; once a cell has enough healthy bring-ups of this
 host behind it, these say how long one can be silent. Measured here, SeaBIOS, from ``cont`` to ``Found``, longest
 silence of the console in brackets: TCG -smp 4 0.02 s (0.009), -smp 64 0.24 s (0.12); KVM -smp 4 0.28 s (0.10), -smp 64
-1.2-2.7 s (1.5), -smp 255 14 s; one register dump of 255 vCPUs 2.1 s under TCG and 9.4 s under KVM (facts: qemu.md,
-design.md 4.6). smpscan says by itself that APs are missing, so silence matters there only when it says nothing at all;
-and a look at it need not be longer on a busy host: that is mostly the hammer's own doing, which rests by then (it
-had made these pauses four times as long), and a thread that does not get a core is seen and waited for.
+1.2-2.7 s (1.5), -smp 255 14 s; one register dump of 255 vCPUs 2.1 s under TCG and 9.4 s under KVM
+(docs/architecture.md, "Two witnesses"). smpscan says by itself that APs are missing, so silence matters there only when
+it says nothing at all; and a look at it need not be longer on a busy host: that is mostly the hammer's own doing, which
+rests by then (it had made these pauses four times as long), and a thread that does not get a core is seen and waited
+for.
 """
 
 from __future__ import annotations

@@ -96,7 +96,8 @@ async def test_a_guest_that_came_up_before_it_was_looked_at_is_up(monkeypatch: p
 
 @pytest.mark.parametrize("accel", ACCELS)
 async def test_a_boot_cpu_that_waits_for_ever_is_asked_long_before_its_silence_says_so(accel: Accel) -> None:
-    async def miscount(guest: Guest) -> None:  # one more than there are (docs/background/qemu.md)
+    # one more than there are (docs/background/qemu.md, "Injecting a lost AP", I1)
+    async def miscount(guest: Guest) -> None:
         for line in ("o /b 0x70 0x5f", f"o /b 0x71 {guest.shape.smp}"):
             await guest.control.hmp(line, timeout_s=10)
 

@@ -1,4 +1,5 @@
-"""The exposition: promtool takes it, names and labels are interface.md's, every child is there from the start."""
+"""The exposition: promtool takes it, names and labels are those of docs/reference.md, "Metrics", every child is there
+from the start."""
 
 from __future__ import annotations
 
@@ -16,7 +17,7 @@ from tests.dashboards.prom import promtool
 from tests.metrics.samples import at_start, progress, settings, tally_of
 from tests.stats.samples import LOST, OK, REPLAYED, build, cells, feed, feed_runs, verdicts
 
-#: interface.md, "Metrics", and what issues added: the labels of each.
+#: docs/reference.md, "Metrics", and what issues added: the labels of each.
 INTERFACE = {
     "qstress_build_info": {"version"},
     "qstress_run_info": {"config", "run", "accel", "kvm", "host", "nested"},

@@ -1,4 +1,5 @@
-"""``summary.json`` against the structure in interface.md and against numbers worked out by hand."""
+"""``summary.json`` against the structure in docs/reference.md, "summary.json", and against numbers worked out by
+hand."""
 
 from __future__ import annotations
 

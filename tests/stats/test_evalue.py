@@ -95,7 +95,8 @@ def test_the_array_of_the_simulations_is_the_process() -> None:
     ],
 )  # fmt: skip
 def test_mean_trials_to_a_decision(p: float, alpha: float, mean: int, p90: int | None) -> None:
-    """The facts' table within 5 %; a session has trials of both arms, so twice its blocks."""
+    """The table of docs/background/statistics.md, "The stopping rule", within 5 %; a session has trials of both arms,
+    so twice its blocks."""
     rng = np.random.default_rng(20250909)
     trials: list[int] = []
     for _ in range(4):
@@ -163,7 +164,7 @@ def test_process_runs_are_valid_units_and_their_trials_are_not() -> None:
 
 
 def test_type_one_error_with_three_thousand_looks() -> None:
-    """3.3 % at a nominal 5 % with 3000 looks, by the facts."""
+    """3.3 % at a nominal 5 % with 3000 looks (docs/background/statistics.md, "The stopping rule")."""
     rng = np.random.default_rng(7)
     wrong = [decided(rng.random((500, 3000)) < 0.12, rng.random((500, 3000)) < 0.12, 0.05) for _ in range(4)]
     assert np.mean(wrong) <= 0.05

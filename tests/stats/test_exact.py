@@ -1,4 +1,5 @@
-"""Fisher's test: the facts' known answers, SciPy as the oracle, symmetry, a million trials."""
+"""Fisher's test: the answers of docs/background/statistics.md, "Known answers", SciPy as the oracle, symmetry, a
+million trials."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Exact limits: the facts' known answers, SciPy as the oracle, refusals."""
+"""Exact limits: the answers of docs/background/statistics.md, "Known answers", SciPy as the oracle, refusals."""
 
 from __future__ import annotations
 

@@ -1,4 +1,5 @@
-"""The exact stratified test: the facts' known answers, brute force as the oracle, and its approximation."""
+"""The exact stratified test: the answers of docs/background/statistics.md, "Known answers", brute force as the oracle,
+and its approximation."""
 
 from __future__ import annotations
 

@@ -65,7 +65,7 @@ async def _paused(batch: Batch, *, accel: Accel) -> None:
 
 
 async def _miscounted(batch: Batch, *, accel: Accel, smp: int) -> None:
-    """The boot CPU is told of one CPU more than there is (facts: qemu.md section 5, I1)."""
+    """The boot CPU is told of one CPU more than there is (docs/background/qemu.md, "Injecting a lost AP", I1)."""
 
     async def paused(guest: Guest) -> None:
         await guest.control.hmp("o /b 0x70 0x5f", timeout_s=REPLY_S)

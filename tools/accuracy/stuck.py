@@ -48,8 +48,8 @@ def stop_one_at(gdb: Gdb, address: int, smp: int) -> int:
 async def _lost_later(batch: Batch, *, accel: Accel) -> None:
     """An AP takes its SIPI and is stopped at its first instruction by gdb, which lets all others go on.
 
-    Under KVM it need not come so far: reading a vCPU that gdb keeps from running has KVM take the SIPI in (facts:
-    qemu.md section 5, I4).
+    Under KVM it need not come so far: reading a vCPU that gdb keeps from running has KVM take the SIPI in
+    (docs/background/qemu.md, "Injecting a lost AP", I4).
     """
     smp = 4
     with gdb_socket() as (path, args):

@@ -25,7 +25,8 @@ LOST_2_LATER = monitor(waiting(0xEE2E7, expects=2), reset(1))
 TWO_LOOKS = d.asked(LOST_1_OF_4) + "\nten seconds later:\n" + d.asked(LATER)
 ONE_LOST = (RUNS, HALTED, RESET, HALTED)
 ALL_AT_RESET = monitor(*(reset(i, halted=i > 0) for i in range(4)))
-# The wait loop as SeaBIOS 1.16.2 has it (facts: qemu.md 3.3): CountCPUs at f5240, SMPLock at f5218.
+# The wait loop as SeaBIOS 1.16.2 has it (docs/background/qemu.md, "The bytes of the wait loop"): CountCPUs at f5240,
+# SMPLock at f5218.
 LOOP = bytes.fromhex("3b1d40520f00741f892544520f00c70518520f0000000000f390f00fba2d18520f000072f3ebd9")
 
 
