@@ -272,6 +272,7 @@ def test_the_command_leaves_the_textfile_of_its_run(tmp_path: Path) -> None:
     assert b'qstress_run_verdict{config="nightly-live",verdict="inconclusive"} 1.0' in written
     assert promtool("check", "metrics", stdin=written).returncode == 0
     history = qstress(tmp_path, "runs", "--format", "openmetrics").stdout.splitlines()
-    (ended,) = [line for line in history if re.search('build="healthy".*outcome="ok".* 1 ', line)]
-    assert ended.startswith('qstress_trials_total{config="nightly-live",')
+    (ended,) = [line for line in history if re.search('build="healthy".*outcome="ok".* 1.0 ', line)]
+    assert ended.startswith("qstress_trials_total{")
+    assert 'config="nightly-live"' in ended
     assert history[-1] == "# EOF"
