@@ -5,6 +5,7 @@ import pickle
 
 import pytest
 
+from qstress.guest.process import Process
 from qstress.model import Evidence, FindingClass, Outcome, StormCount, Verdict
 from qstress.run.messages import Began, Ended, Finished, Inbox, Kicked, Message, Over, Run, Taken, encoded
 from qstress.trial.context import FinishedTrial, TrialContext
@@ -39,4 +40,15 @@ class Evil:
 def test_only_what_is_ours_is_taken() -> None:
     body = pickle.dumps(Evil())
     with pytest.raises(pickle.UnpicklingError, match=r"posix\.system is not passed between hosts"):
+        list(Inbox().feed(len(body).to_bytes(4, "big") + body))
+
+
+class Starts:
+    def __reduce__(self) -> tuple[object, ...]:
+        return Process, (("true",),)
+
+
+def test_a_class_of_ours_that_does_something_when_it_is_made_is_not_taken() -> None:
+    body = pickle.dumps(Starts())
+    with pytest.raises(pickle.UnpicklingError, match=r"guest\.process\.Process is not passed between hosts"):
         list(Inbox().feed(len(body).to_bytes(4, "big") + body))
