@@ -92,6 +92,11 @@ class Bringup:
         self.tell(events.Started(began_s))
         await self._do_asked()
 
+    async def hammer_at_once(self) -> None:
+        """Have the hammers begin before the guest runs: on a busy host it is up before its ``cont`` is answered."""
+        self.tell(events.Tick(None))
+        await self._do_asked()
+
     def turn_to(self, trial: Trial, now_s: float) -> None:
         """Go on with the next bring-up of a series, whose time counts from *now_s* (monotonic seconds)."""
         self.trial, self.entered_s = trial, now_s
@@ -262,6 +267,7 @@ async def begin(
     if start is Start.RESET:
         await _run_state(guest.reset(timeout_s=reply_s))
     elif start is Start.CONT and guest.paused:
+        await bringup.hammer_at_once()
         await _run_state(guest.cont(timeout_s=reply_s))
     return bringup
 
