@@ -30,7 +30,10 @@ def doctor(builds: tuple[str, ...], form: str) -> int:
 
 @click.command()
 @host_option
-@click.option("--build", "binary", default="qemu-system-x86_64", show_default=True, help="the QEMU to look at")
+@click.option(
+    "--build", "binary", default="qemu-system-x86_64", show_default=True, envvar="QEMU_TEST_QEMU_BINARY",
+    show_envvar=True, help="the QEMU to look at",
+)  # fmt: skip
 @click.option("--accel", type=click.Choice(["auto", "kvm", "tcg"]), default="auto", show_default=True)
 @click.option("--machine", default="pc", show_default=True)
 @click.option("--arg", "arguments", multiple=True, help="one more argument for QEMU; repeatable")

@@ -24,7 +24,7 @@ file_option = click.option(
 )  # fmt: skip
 set_option = click.option("--set", "overrides", multiple=True, metavar="KEY.PATH=VALUE", help="override one setting")
 format_option = click.option("--format", "form", type=click.Choice(["text", "json"]), default="text")
-report_option = click.option("--format", "form", type=click.Choice(["text", "json", "github"]), default="text")
+report_option = click.option("--format", "form", type=click.Choice(["text", "json", "tap", "github"]), default="text")
 unsafe_option = click.option("--unsafe-no-sandbox", "unsafe", is_flag=True, help="fuzzed QEMU may harm this host")
 run_argument = click.argument("run", type=click.Path(path_type=Path))
 

@@ -59,10 +59,9 @@ def soak(
     """Boot guests as FILE says, hammer their monitors, judge, record, compare.
 
     FILE is a configuration, or the name of one that qstress ships."""
-    import json
-
     from qstress.config.resolve import resolve
     from qstress.recorded.extend import settings_to_go_on
+    from qstress.recorded.reports import printed
     from qstress.run.emulated import may_try_again
     from qstress.run.screen import Screen
 
@@ -91,8 +90,8 @@ def soak(
     if form == "github":
         _tell_github(run.recorded())
     else:
-        text = json.dumps(run.summary(), indent=1) if form == "json" else run.text(colour=coloured())
-        click.echo(text, nl=form == "json")
+        said = run.text(colour=coloured()) if form == "text" else printed(run.recorded(), form)
+        click.echo(said, nl=False)
     return code
 
 

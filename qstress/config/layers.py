@@ -1,10 +1,11 @@
-"""Settings that override the file: environment, then ``--set``, then named options.
+"""Settings that override the file: the QEMU under test, environment, then ``--set``, then named options.
 
 Each layer takes a tree and returns a new one; what it cannot place or read is noted as a problem and skipped.
 """
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -13,6 +14,8 @@ from qstress.config.tree import Loc, Node, Part, Position, Problem, dotted, from
 from qstress.config.yaml12 import MAX_DEPTH, parse_yaml
 
 PREFIX = "QSTRESS_"
+#: How QEMU's own tests are told the binary under test. It stands for a file's plain name of QEMU; a path wins over it.
+UNDER_TEST, QEMU = "QEMU_TEST_QEMU_BINARY", "qemu-system-x86_64"
 _SEGMENT = re.compile(r'(?:^|\.)(?:"([^"]*)"|([^."\[\]]+))|\[([0-9]{1,9})\]')
 
 
@@ -25,11 +28,22 @@ class Layers:
     rank: int = 0
 
     def environment(self, environ: Mapping[str, str]) -> None:
-        """Apply every ``QSTRESS_…`` variable in *environ*; ``__`` goes down a level: ``QSTRESS_STOP__TRIALS``."""
+        """Apply ``QEMU_TEST_QEMU_BINARY`` to each build that is QEMU's plain name, then every ``QSTRESS_…`` variable in
+        *environ*; ``__`` goes down a level: ``QSTRESS_STOP__TRIALS``."""
+        if given := environ.get(UNDER_TEST):
+            self._under_test(os.path.abspath(given) if "/" in given else given)
         for name in sorted(environ):
             if name.startswith(PREFIX):
                 path = _matched(self.root, name.removeprefix(PREFIX).split("__"))
                 self._put_text(path, environ[name], f"environment {name}")
+
+    def _under_test(self, binary: str) -> None:
+        builds = self.root.value.get("builds") if isinstance(self.root.value, dict) else None
+        for name, build in builds.value.items() if builds and isinstance(builds.value, dict) else ():
+            named = build.value.get("binary") if isinstance(build.value, dict) else None
+            if named and named.value == QEMU:
+                source = f"environment {UNDER_TEST}"
+                self._put(("builds", name, "binary"), from_plain(binary, self._place(source)), source)
 
     def overrides(self, settings: Sequence[str]) -> None:
         """Apply ``key.path=value`` settings; a name with a dot in it is quoted: ``builds."v7.2".binary=…``."""

@@ -31,7 +31,7 @@ def load_config(
 ) -> Config:
     """Read the configuration at *path* and what overrides it; later ones win: file, *environ*, *overrides*, *options*.
 
-    :param environ: the process's environment; only ``QSTRESS_…`` is looked at.
+    :param environ: the process's environment; only ``QSTRESS_…`` and ``QEMU_TEST_QEMU_BINARY`` are looked at.
     :param overrides: ``key.path=value`` texts of ``--set``; each value is YAML.
     :param options: dotted path -> value of the named options that were given (None: not given).
     :raises ConfigError: anything at all is wrong; one line a problem.

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import platform
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from qstress.config.kvm import KvmFacts, probe
+from qstress.config.layers import QEMU, UNDER_TEST
 from qstress.host import checks
 from qstress.host.checks import Check
 
@@ -39,14 +41,15 @@ class HostPaths:
 def examine_host(builds: Sequence[str] = (), *, places: HostPaths | None = None) -> DoctorReport:
     """Look at this host; never raises for what it finds. Takes about a second and starts no guest.
 
-    :param builds: QEMU binaries beside the one on PATH, as names or paths relative to the current folder.
+    :param builds: QEMU binaries beside the one under test (``QEMU_TEST_QEMU_BINARY``, else the one on PATH), as names
+        or paths relative to the current folder.
     """
     places = places or HostPaths()
     kvm = probe(places.kvm, modules=places.modules, cpuinfo=places.cpuinfo)
     found = (
         *checks.emulated(),
         Check("python", "ok", platform.python_version()),
-        *checks.qemus(list(dict.fromkeys(("qemu-system-x86_64", *builds)))),
+        *checks.qemus(list(dict.fromkeys((os.environ.get(UNDER_TEST) or QEMU, *builds)))),
         checks.setpriv(),
         checks.interposer(kvm),
         *checks.kvm(kvm),

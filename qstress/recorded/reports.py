@@ -7,12 +7,14 @@ from pathlib import Path
 
 from qstress.recorded.run import Recorded
 from qstress.report.bugs import bugs
+from qstress.report.cases import Case, cases
 from qstress.report.github import error_lines, step_summary
 from qstress.report.html.findings import LOOKED_THROUGH
 from qstress.report.html.page import page
 from qstress.report.html.run import Shown
 from qstress.report.junit import junit
 from qstress.report.summary import summary
+from qstress.report.tap import tap
 from qstress.report.text import run_text
 from qstress.store.files import replace_file, store_errors
 
@@ -23,11 +25,16 @@ def summary_of(run: Recorded) -> dict[str, object]:
     return {**content, "host_log": run.host_log} if run.host_log else content
 
 
+def cases_of(run: Recorded) -> list[Case]:
+    """Return the cases that ``junit.xml`` and TAP tell of."""
+    return cases(run.facts, run.totals.tally, run.standing)
+
+
 def files_of(run: Recorded) -> dict[str, str]:
     """Return the reports that lie in the run's folder, by their names."""
     return {
         "report.html": page(_shown(run)),
-        "junit.xml": junit(run.facts, run.totals.tally, run.standing, run.duration_s),
+        "junit.xml": junit(run.facts, cases_of(run), run.duration_s),
     }
 
 
@@ -48,12 +55,15 @@ def write_files(run: Recorded) -> list[Path]:
 def printed(run: Recorded, form: str, *, colour: bool = False) -> str:
     """Return what a command prints of *run*.
 
-    :param form: ``text``, ``json``, or ``github``: the text and then the errors that GitHub shows at the commit.
+    :param form: ``text``, ``json``, ``tap``, or ``github``: the text and then the errors that GitHub shows at the
+        commit.
     :param colour: as ANSI terminals have it.
     """
     facts, tally, standing = run.facts, run.totals.tally, run.standing
     if form == "json":
         return json.dumps(summary_of(run), indent=1) + "\n"
+    if form == "tap":
+        return tap(cases_of(run))
     lines = error_lines(facts, tally, standing) if form == "github" else []
     return run_text(facts, tally, standing.comparisons, standing.gate, host_log=run.host_log, colour=colour) + "".join(
         f"{line}\n" for line in lines

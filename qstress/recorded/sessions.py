@@ -9,7 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from qstress.fuzz.summary import summary_text
+from qstress.report.cases import Case, CaseEnd
 from qstress.report.github import error_line
+from qstress.report.tap import tap
 from qstress.report.wording import printable
 from qstress.store.read import fuzzing_session
 
@@ -17,13 +19,16 @@ from qstress.store.read import fuzzing_session
 def printed_session(path: Path, form: str) -> str:
     """Return what ``qstress report`` prints of the session in folder *path*.
 
-    :param form: ``text``, ``json``, or ``github``: the text, and an error for each finding that fails the session.
+    :param form: ``text``, ``json``, ``tap``, or ``github``: the text, and an error for each finding that fails the
+        session.
     :raises ConfigError: it is no session, or damaged.
     """
     session = fuzzing_session(path)
     folder = os.path.relpath(path)
     if form == "json":
         return json.dumps(session, indent=1) + "\n"
+    if form == "tap":
+        return tap(_cases(session, folder))
     said = f"{summary_text(session, folder)}\n" if "coverage" in session else _unfinished(session, folder)
     if form == "github":
         said += "".join(
@@ -32,6 +37,18 @@ def printed_session(path: Path, form: str) -> str:
             if not found["known"] and not found["note"]
         )
     return said
+
+
+def _cases(session: Mapping[str, Any], folder: str) -> list[Case]:
+    """Return a case for the session itself, and one for each finding: a failure if it fails the session."""
+    unfinished = "it has not ended" if session["reason"] == "unfinished" else ""
+    seen = f"{session['guests']} guests, {session['commands']:,} commands"
+    made = [Case("session", str(session["name"]), CaseEnd.SKIPPED if unfinished else CaseEnd.PASSED, unfinished, seen)]
+    for found in session["findings"]:
+        forgiven = "known" if found["known"] else "a note" if found["note"] else ""
+        line = f"qstress repro {folder}/findings/{found['folder']}"
+        made.append(Case("finding", found["title"], CaseEnd.SKIPPED if forgiven else CaseEnd.FAILURE, forgiven, line))
+    return made
 
 
 def _unfinished(session: Mapping[str, Any], folder: str) -> str:

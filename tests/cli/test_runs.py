@@ -25,6 +25,12 @@ def test_a_recorded_run_is_reported_compared_and_listed(tmp_path: Path) -> None:
     assert qstress("runs", "--runs-dir", str(tmp_path)).stdout.splitlines()[1].startswith(second.name)
 
 
+def test_tap_is_the_only_thing_on_stdout(tmp_path: Path) -> None:
+    done = qstress("report", str(recorded(tmp_path, [(LOST, OK)]).path), "--format", "tap")
+    assert done.stdout.splitlines()[:2] == ["TAP version 13", "1..3"]
+    assert all(line.startswith(("#", "ok ")) for line in done.stdout.splitlines()[2:])
+
+
 def test_github_gets_errors_and_a_step_summary(tmp_path: Path) -> None:
     run = recorded(tmp_path, [(LOST, OK)], exit_code=5).path
     summary = tmp_path / "step.md"

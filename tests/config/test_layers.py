@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from qstress.config.load import load_config_text
@@ -45,6 +47,32 @@ def test_the_environment_nests_and_finds_names_in_any_case() -> None:
     config = load_config_text(GOOD.replace("stock", "V7.2"), "f", environ=environ)
     assert (config.stop.trials, config.guest.smp, config.builds["V7.2"].binary) == (10, (1, 2), "q72")
     assert config.metrics.listen == ("127.0.0.1", 80)
+
+
+def test_the_qemu_under_test_stands_for_its_plain_name_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    text = GOOD.replace("fixed: {binary: qemu-system-x86_64", "fixed: {binary: /opt/qemu")
+
+    def binaries(environ: dict[str, str], *overrides: str) -> dict[str, str]:
+        config = load_config_text(text, "f", environ=environ, overrides=overrides)
+        return {name: build.binary for name, build in config.builds.items()}
+
+    given = {"QEMU_TEST_QEMU_BINARY": "./build/qemu"}
+    assert binaries(given) == {"stock": f"{tmp_path}/build/qemu", "fixed": "/opt/qemu"}
+    assert binaries({"QEMU_TEST_QEMU_BINARY": "qemu-kvm"})["stock"] == "qemu-kvm"
+    assert binaries({"QEMU_TEST_QEMU_BINARY": ""})["stock"] == "qemu-system-x86_64"
+    assert binaries({**given, "QSTRESS_BUILDS__STOCK__BINARY": "q72"})["stock"] == "q72"
+    assert binaries(given, "builds.stock.binary=qemu-system-x86_64")["stock"] == "qemu-system-x86_64"
+
+
+@pytest.mark.parametrize("builds", ["3", "{a: 3, b: {}, c: {binary: [qemu-system-x86_64]}}"])
+def test_builds_that_are_none_are_refused_as_without_a_qemu_under_test(builds: str) -> None:
+    said = []
+    for environ in ({}, {"QEMU_TEST_QEMU_BINARY": "/q"}):
+        with pytest.raises(ConfigError) as caught:
+            load_config_text(f"version: 1\nbuilds: {builds}\n", "f", environ=environ)
+        said.append(str(caught.value))
+    assert said[0] == said[1]
 
 
 def test_set_reaches_lists_and_quoted_names() -> None:

@@ -72,6 +72,13 @@ def test_builds_named_beside_the_hosts_own_are_shown_once(tmp_path: Path, monkey
     assert [check.status for check in report.checks if check.name == "qemu"] == ["warn", "ok"]
 
 
+def test_the_qemu_under_test_is_looked_at_instead(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    other = hosts.qemu(tmp_path / "other", "qemu-new")
+    monkeypatch.setenv("QEMU_TEST_QEMU_BINARY", str(other))
+    shown = [check.detail for check in examine_host(places=places(tmp_path)).checks if check.name == "qemu"]
+    assert [detail.partition(":")[0] for detail in shown] == [str(other)]
+
+
 @pytest.mark.qemu
 def test_this_host() -> None:
     report = examine_host()

@@ -44,6 +44,7 @@ def test_pictures_and_stories_lie_with_the_evidence(tmp_path: Path) -> None:
     [
         ("text", "gate: patched: better than unpatched in lost-init: undecided: 10^0.0 of 10^3 needed: inc"),
         ("json", '{\n "format": 2'),
+        ("tap", "TAP version 13\n1..3\n"),
         ("github", "gate: patched: better than unpatched"),
     ],
 )

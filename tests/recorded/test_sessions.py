@@ -22,6 +22,9 @@ def test_a_session_is_printed_as_when_it_ended(tmp_path: Path, monkeypatch: pyte
     assert len(errors) == 2
     assert errors[1].startswith("::error title=crash::crash: SIGSEGV at memsave: qstress repro runs/")
     assert json.loads(printed_session(Path("runs") / FUZZ, "json"))["guests"] == 4
+    tap = printed_session(Path("runs") / FUZZ, "tap").splitlines()
+    assert tap[:4] == ["TAP version 13", "1..3", "# 4 guests, 3,329 commands", "ok 1 session fuzz-quick"]
+    assert tap[-1] == "not ok 3 finding crash: SIGSEGV at memsave"
 
 
 def test_a_killed_session_tells_what_it_left(tmp_path: Path) -> None:
@@ -32,6 +35,7 @@ def test_a_killed_session_tells_what_it_left(tmp_path: Path) -> None:
     assert said[:3] == [
         "not ended: 3 guests, 1,234 commands so far", "findings: 1", "  crash: SIGSEGV at memsave",
     ]  # fmt: skip
+    assert "ok 1 session fuzz-quick # SKIP it has not ended" in printed_session(path, "tap")
     (path / "state.json").unlink()
     assert printed_session(path, "text").startswith("not ended: 0 guests")
 
