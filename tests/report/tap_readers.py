@@ -26,6 +26,15 @@ die "version" if $parser->version != 13;
 """
 
 
+def linux_source() -> Path:
+    """Return a source tree of Linux that lies beside this one; without it the test is skipped."""
+    given = os.environ.get(LINUX_SOURCE)
+    trees = [Path(given)] if given else sorted(Path("/usr/src").glob("linux-source-*/"))
+    if not trees:
+        pytest.skip(f"no source tree of Linux: set {LINUX_SOURCE}, or unpack Debian's linux-source")
+    return trees[-1]
+
+
 def by_prove(document: str, folder: Path) -> list[str]:
     """Perl's TAP::Parser, which prove is made of; prove itself has to come to the same end."""
     path = folder / "document.tap"
@@ -58,17 +67,14 @@ def by_avocado(document: str) -> list[str]:
 
 
 def by_kunit(document: str) -> list[str]:
-    """The kernel's own parser of KTAP, out of a source tree beside this one."""
-    given = os.environ.get(LINUX_SOURCE)
-    trees = [Path(given)] if given else sorted(Path("/usr/src").glob("linux-source-*/"))
-    if not trees:
-        pytest.skip(f"no source tree of Linux: set {LINUX_SOURCE}, or unpack Debian's linux-source")
+    """The kernel's own parser of KTAP."""
+    tree = linux_source()
     script = (
         "import sys; from kunit_parser import parse_run_tests as parse; test = parse(sys.stdin);"
         "print('ENDS', *(each.status.name for each in test.subtests), test.counts.errors)"
     )
     ends = {"SUCCESS": "ok", "FAILURE": "not ok", "SKIPPED": "skip"}
-    return _python(script, document, ends, PYTHONPATH=str(trees[-1] / "tools/testing/kunit"))
+    return _python(script, document, ends, PYTHONPATH=str(tree / "tools/testing/kunit"))
 
 
 def _python(script: str, document: str, ends: dict[str, str], **env: str) -> list[str]:
