@@ -17,7 +17,7 @@ from qstress.cli.emulated import emulated_hosts
 from qstress.cli.fuzzing import fuzz, reduce
 from qstress.cli.host import build_qemu, check, doctor, explain_dumps, firmware
 from qstress.cli.options import EXIT_ENVIRONMENT, EXIT_INTERNAL, EXIT_USAGE
-from qstress.cli.runs import compare_recorded, report, repro, runs, soak
+from qstress.cli.runs import compare_recorded, export_trials, report, repro, runs, soak
 from qstress.errors import ConfigError, RigError
 
 
@@ -54,7 +54,7 @@ def cli() -> None:
 
 
 for _command in (
-    *(soak, report, compare_recorded, runs, repro),
+    *(soak, report, compare_recorded, export_trials, runs, repro),
     *(fuzz, reduce),
     *(doctor, check, explain_dumps, build_qemu, firmware, config, emulated_hosts),
 ):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -170,6 +171,17 @@ def compare_recorded(run: Path, other: Path | None, force: bool, form: str) -> i
     recorded = open_recorded(run)
     click.echo(printed(recorded, form, colour=coloured()), nl=False)
     return recorded.standing.exit_code
+
+
+@click.command(name="export")
+@run_argument
+@click.option("--format", "form", type=click.Choice(["csv", "jsonl"]), default="csv", show_default=True)
+def export_trials(run: Path, form: str) -> int:
+    """Print RUN as a table, a row a trial, for spreadsheets and notebooks."""
+    from qstress.recorded.export import exported
+
+    sys.stdout.writelines(exported(run, form))
+    return 0
 
 
 @click.command()

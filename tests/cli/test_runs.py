@@ -31,6 +31,15 @@ def test_tap_is_the_only_thing_on_stdout(tmp_path: Path) -> None:
     assert all(line.startswith(("#", "ok ")) for line in done.stdout.splitlines()[2:])
 
 
+def test_a_run_is_exported_as_a_table(tmp_path: Path) -> None:
+    run = recorded(tmp_path, [(LOST, OK)]).path
+    lines = qstress("export", str(run)).stdout.splitlines()
+    assert (lines[0].split(",")[:4], len(lines)) == (["trial", "block", "finished", "build"], 3)
+    objects = [json.loads(line) for line in qstress("export", str(run), "--format", "jsonl").stdout.splitlines()]
+    assert sorted(each["outcome"] for each in objects) == ["hang", "ok"]
+    assert qstress("export", str(tmp_path)).returncode == 2
+
+
 def test_github_gets_errors_and_a_step_summary(tmp_path: Path) -> None:
     run = recorded(tmp_path, [(LOST, OK)], exit_code=5).path
     summary = tmp_path / "step.md"
