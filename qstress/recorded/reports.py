@@ -5,7 +5,10 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+from qstress.config.settings import Settings
+from qstress.plan.schedule import Plan
 from qstress.recorded.run import Recorded
+from qstress.recorded.totals import RunTotals
 from qstress.report.bugs import bugs
 from qstress.report.cases import Case, cases
 from qstress.report.github import error_lines, step_summary
@@ -13,7 +16,8 @@ from qstress.report.html.findings import LOOKED_THROUGH
 from qstress.report.html.page import page
 from qstress.report.html.run import Shown
 from qstress.report.junit import junit
-from qstress.report.summary import summary
+from qstress.report.standing import standing
+from qstress.report.summary import RunFacts, summary
 from qstress.report.tap import tap
 from qstress.report.text import run_text
 from qstress.store.files import replace_file, store_errors
@@ -28,6 +32,13 @@ def summary_of(run: Recorded) -> dict[str, object]:
 def cases_of(run: Recorded) -> list[Case]:
     """Return the cases that ``junit.xml`` and TAP tell of."""
     return cases(run.facts, run.totals.tally, run.standing)
+
+
+def cases_planned(settings: Settings) -> list[Case]:
+    """Return the cases that a run of *settings* will have, as they stand before its first trial."""
+    tally = RunTotals(settings, Plan(settings.builds, settings.strata, settings.seed)).tally
+    facts = RunFacts("", "", settings.name, "", None, "running", 0, {}, settings.lanes)
+    return cases(facts, tally, standing(settings, tally, complete=False))
 
 
 def files_of(run: Recorded) -> dict[str, str]:

@@ -31,7 +31,8 @@ Classes = tuple[FindingClass, ...] | None
 
 @dataclass(frozen=True, slots=True)
 class GateRule:
-    """One rule of a gate: its key in the configuration, what it says, whether that holds (None: too little to tell)."""
+    """One rule of a gate: its key in the configuration, and what of it where there are two; what it says; whether that
+    holds (None: too little to tell)."""
 
     name: str
     passed: bool | None
@@ -230,7 +231,7 @@ def _control(asked: _Asked, build: str, limit: float) -> GateRule:
     edges = [(asked.limits(cell.counts(asked.classes), ALPHA / len(cells)).lower, cell) for cell in cells]
     lower, worst = max(edges, key=lambda e: e[0])
     return GateRule(
-        "max_hang_rate",
+        "max_hang_rate, control",
         True if asked.exceeds(cells, limit) else None,
         f"these trials could have shown it: {build} {asked.rate_of(worst)} in its worst cell "
         f"({shape_text(worst.cell)}), at least {percent_down(lower)} %, has to be above {100 * limit:g} %",
