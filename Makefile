@@ -30,7 +30,6 @@ lint: $(VENV)/dev
 	$(BIN)/ruff check --cache-dir $(VENV)/ruff .
 	$(BIN)/ruff format --check --cache-dir $(VENV)/ruff .
 	$(BIN)/mypy --cache-dir $(VENV)/mypy
-	$(BIN)/mypy --cache-dir $(VENV)/mypy packaging/nightly.py
 	$(BIN)/lint-imports --cache-dir $(VENV)/import-linter
 
 bench: $(VENV)/dev

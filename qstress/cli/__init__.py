@@ -16,6 +16,7 @@ from qstress.cli.configs import config
 from qstress.cli.emulated import emulated_hosts
 from qstress.cli.fuzzing import fuzz, reduce
 from qstress.cli.host import build_qemu, check, doctor, explain_dumps, firmware
+from qstress.cli.nightly import nightly
 from qstress.cli.options import EXIT_ENVIRONMENT, EXIT_INTERNAL, EXIT_USAGE
 from qstress.cli.runs import compare_recorded, export_trials, report, repro, runs, soak
 from qstress.errors import ConfigError, RigError
@@ -54,7 +55,7 @@ def cli() -> None:
 
 
 for _command in (
-    *(soak, report, compare_recorded, export_trials, runs, repro),
+    *(soak, nightly, report, compare_recorded, export_trials, runs, repro),
     *(fuzz, reduce),
     *(doctor, check, explain_dumps, build_qemu, firmware, config, emulated_hosts),
 ):

@@ -26,7 +26,7 @@ def find_config(given: Path) -> Path:
 
     :raises ConfigError: *given* is a bare name, and neither a file nor a configuration that is shipped.
     """
-    if given.exists() or given.parent != Path() or given.suffix not in ("", ".yaml", ".yml"):
+    if (given.exists() and not given.is_dir()) or given.parent != Path() or given.suffix not in ("", ".yaml", ".yml"):
         return given  # a path that is wrong is refused where it is read
     known = shipped()
     if given.stem in known:

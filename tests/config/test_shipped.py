@@ -34,6 +34,7 @@ def test_a_file_in_the_working_directory_comes_first(tmp_path: Path, monkeypatch
     monkeypatch.chdir(tmp_path)
     (tmp_path / "smp64.yaml").write_text("version: 1\n")
     assert find_config(Path("smp64.yaml")) == Path("smp64.yaml")
+    (tmp_path / "smp64").mkdir()  # such as where runs are kept: no configuration
     assert find_config(Path("smp64")) == CONFIGS / "smp64.yaml"
 
 

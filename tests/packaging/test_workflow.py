@@ -94,6 +94,6 @@ def test_the_gate_finds_what_it_asks_for() -> None:
 
 def test_what_a_night_found_is_kept_also_when_the_gate_fails() -> None:
     nightly = steps("nightly")
-    after = nightly[next(i for i, step in enumerate(nightly) if "packaging/nightly.py" in step.get("run", "")) + 1 :]
+    after = nightly[next(i for i, step in enumerate(nightly) if "qstress nightly" in step.get("run", "")) + 1 :]
     assert [step["uses"].partition("@")[0] for step in after] == ["actions/cache/save", "actions/upload-artifact"]
     assert all(step["if"] == "${{ !cancelled() }}" for step in after)

@@ -16,8 +16,6 @@ from qstress.config.load import load_config
 from qstress.stats.intervals import upper_limit
 
 ROOT = Path(__file__).parents[2]
-NIGHTLY = ROOT / "packaging/nightly.py"
-
 #: Leaves what a soak leaves, as far as it is told to, and ends with FAKE_CODE; FAKE_WAIT: only once it is told to stop.
 FAKE = """
 import json, os, pathlib, signal, sys
@@ -43,22 +41,36 @@ sys.exit(code)
 """
 
 
+#: The job around the stand-in, as the command runs it: its first argument is where everything is kept.
+JOB = """
+import pathlib, sys
+from qstress.run.nightly import Nights
+state = pathlib.Path(sys.argv[1]) / "state"
+nights = Nights(pathlib.Path("nightly.yaml"), state, state / "metrics", keep=2)
+code, printed = nights.run(sys.argv[2:], [sys.executable, sys.argv[1] + "/fake.py"])
+sys.stdout.write(printed)
+sys.exit(code)
+"""
+
+
 @pytest.fixture
-def environment(tmp_path: Path) -> dict[str, str]:
-    """What the job needs to call the stand-in and to keep everything under tmp_path."""
+def job(tmp_path: Path) -> list[str]:
+    """The command line of a job that keeps everything under tmp_path."""
     (tmp_path / "fake.py").write_text(FAKE)
-    return {
-        **{key: text for key, text in os.environ.items() if not key.startswith("GITHUB_")},
-        "QSTRESS": f"{sys.executable} {tmp_path}/fake.py",
-        "NIGHTLY_STATE": str(tmp_path / "state"),
-        "FAKE_CODE": "0",
-        "FAKE_RUN": "20261121T020000Z-nightly-abc",
-    }
+    return [sys.executable, "-c", JOB, str(tmp_path)]
 
 
-def nightly(environment: dict[str, str], *arguments: str) -> subprocess.CompletedProcess[str]:
+def environment(code: int = 0, day: int = 1, **more: str) -> dict[str, str]:
+    """What tells the stand-in how to end."""
+    ours = {key: text for key, text in os.environ.items() if not key.startswith("GITHUB_")}
+    return {**ours, "FAKE_CODE": str(code), "FAKE_RUN": f"2026112{day}T020000Z-nightly-abc", **more}
+
+
+def night(
+    job: list[str], *arguments: str, code: int = 0, day: int = 1, **more: str
+) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [sys.executable, str(NIGHTLY), *arguments], env=environment, capture_output=True, text=True, check=False
+        [*job, *arguments], env=environment(code, day, **more), capture_output=True, text=True, check=False, cwd=ROOT
     )
 
 
@@ -76,15 +88,15 @@ def test_its_configuration_gates_every_stratum_of_the_matrix() -> None:
     assert (gate.better_than, gate.baseline) == ("unpatched", "last-good")
 
 
-def test_a_night_leaves_its_results_in_one_place(tmp_path: Path, environment: dict[str, str]) -> None:
-    done = nightly(environment, "--set", "stop.duration=10m")
+def test_a_night_leaves_its_results_in_one_place(tmp_path: Path, job: list[str]) -> None:
+    done = night(job, "--set", "stop.duration=10m")
     assert (done.returncode, done.stderr) == (0, "")
     last = tmp_path / "state/last"
     left = {str(path.relative_to(last)) for path in last.rglob("*") if path.is_file()}
     assert left == {"printed.txt", "summary.json", "junit.xml", "report.html", "evidence/0/dumps.txt"}
     call, advice = done.stdout.splitlines()
     assert call == (
-        f"called with soak --config {ROOT}/configs/nightly.yaml --runs-dir {tmp_path}/state/runs "
+        f"called with soak --config nightly.yaml --runs-dir {tmp_path}/state/runs "
         f"--set metrics.textfile={tmp_path}/state/metrics --no-progress --set stop.duration=10m"
     )
     assert advice == "nightly: exit 0: passed; nothing to do"
@@ -92,13 +104,10 @@ def test_a_night_leaves_its_results_in_one_place(tmp_path: Path, environment: di
     assert (tmp_path / "state/metrics").is_dir()
 
 
-def test_a_workflow_gets_its_annotations_and_the_advice(tmp_path: Path, environment: dict[str, str]) -> None:
-    done = nightly({**environment, "GITHUB_STEP_SUMMARY": str(tmp_path / "step.md"), "FAKE_CODE": "1"})
-    run = f"{tmp_path}/state/runs/20261121T020000Z-nightly-abc"
-    assert f"called with report {run} --format github" in done.stdout.splitlines()
+def test_a_workflow_gets_its_annotations_and_the_advice(tmp_path: Path, job: list[str]) -> None:
+    done = night(job, code=1, GITHUB_STEP_SUMMARY=str(tmp_path / "step.md"))
+    assert "--no-progress --format github" in done.stdout.splitlines()[0]
     assert (tmp_path / "step.md").read_text().startswith("\nnightly: exit 1: the gate FAILED")
-    nothing = nightly({**environment, "GITHUB_STEP_SUMMARY": str(tmp_path / "step.md"), "FAKE_CODE": "2"})
-    assert "called with report" not in nothing.stdout
 
 
 @pytest.mark.parametrize(
@@ -112,41 +121,40 @@ def test_a_workflow_gets_its_annotations_and_the_advice(tmp_path: Path, environm
         (77, "please report"),
     ],
 )
-def test_each_exit_code_is_passed_on_with_what_to_do(environment: dict[str, str], code: int, advice: str) -> None:
-    done = nightly({**environment, "FAKE_CODE": str(code)})
+def test_each_exit_code_is_passed_on_with_what_to_do(job: list[str], code: int, advice: str) -> None:
+    done = night(job, code=code)
     assert done.returncode == code
     assert done.stdout.splitlines()[-1].startswith(f"nightly: exit {code}: ")
     assert advice in done.stdout
 
 
-def test_history_grows_a_line_a_night_and_last_is_the_last(tmp_path: Path, environment: dict[str, str]) -> None:
+def test_history_grows_a_line_a_night_and_last_is_the_last(tmp_path: Path, job: list[str]) -> None:
     for day, code in enumerate((0, 1, 2)):
-        nightly({**environment, "FAKE_CODE": str(code), "FAKE_RUN": f"2026112{day}T020000Z-nightly-abc"})
+        night(job, code=code, day=day)
     history = (tmp_path / "state/history.jsonl").read_text().splitlines()
     assert [json.loads(line)["exit_code"] for line in history] == [0, 1]
     assert [path.name for path in (tmp_path / "state/last").iterdir()] == ["printed.txt"]  # the third did not start
 
 
-def test_old_runs_go_but_for_the_newest_that_passed(tmp_path: Path, environment: dict[str, str]) -> None:
+def test_old_runs_go_but_for_the_newest_that_passed(tmp_path: Path, job: list[str]) -> None:
     for day, code in enumerate((0, 0, 1, 5, 1)):
-        names = {"FAKE_CODE": str(code), "FAKE_RUN": f"2026112{day}T020000Z-nightly-abc", "NIGHTLY_KEEP": "2"}
-        nightly({**environment, **names})
+        night(job, code=code, day=day)
     kept = sorted(path.name for path in (tmp_path / "state/runs").iterdir())
     assert [name[:8] for name in kept] == ["20261121", "20261123", "20261124"]
 
 
-def test_a_stop_lets_the_soak_drain(tmp_path: Path, environment: dict[str, str]) -> None:
+def test_a_stop_lets_the_soak_drain(tmp_path: Path, job: list[str]) -> None:
     with subprocess.Popen(
-        [sys.executable, str(NIGHTLY)], env={**environment, "FAKE_WAIT": "1"}, stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE, text=True, start_new_session=True,
-    ) as job:  # fmt: skip
+        job, env=environment(FAKE_WAIT="1"), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=ROOT,
+        start_new_session=True,
+    ) as running:  # fmt: skip
         try:
-            assert job.stderr is not None
-            assert job.stderr.readline() == "waiting\n"
-            job.send_signal(signal.SIGTERM)
-            printed, _ = job.communicate()
+            assert running.stderr is not None
+            assert running.stderr.readline() == "waiting\n"
+            running.send_signal(signal.SIGTERM)
+            printed, _ = running.communicate()
         finally:
             with suppress(ProcessLookupError):
-                os.killpg(job.pid, signal.SIGKILL)
-    assert job.returncode == 143
+                os.killpg(running.pid, signal.SIGKILL)
+    assert running.returncode == 143
     assert f"--resume {tmp_path}/state/runs/20261121T020000Z-nightly-abc" in printed
