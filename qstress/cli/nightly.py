@@ -6,11 +6,14 @@ from pathlib import Path
 
 import click
 
+from qstress.cli.options import config_names
+
 
 @click.command(context_settings={"ignore_unknown_options": True})
 @click.option(
     "-c", "--config", type=click.Path(path_type=Path), default="nightly.yaml", show_default=True,
-    envvar="NIGHTLY_CONFIG", help="the YAML file, or the name of a shipped one",
+    envvar="NIGHTLY_CONFIG", shell_complete=config_names,
+    help="the YAML file, or the name of a shipped one",
 )  # fmt: skip
 @click.option(
     "--state", type=click.Path(path_type=Path), default="runs/nightly", show_default=True, envvar="NIGHTLY_STATE",

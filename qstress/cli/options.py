@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
+from click.shell_completion import CompletionItem
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -17,9 +18,20 @@ if TYPE_CHECKING:
 
 EXIT_USAGE, EXIT_INTERNAL, EXIT_ENVIRONMENT = 2, 3, 4
 
-file_argument = click.argument("file", type=click.Path(path_type=Path), required=False)
+
+def config_names(_context: click.Context, _parameter: click.Parameter, begun: str) -> list[CompletionItem]:
+    """Return what a shell offers for a configuration: the shipped ones, and files; those come first, for bash's script
+    drops what came before them."""
+    from qstress.config.shipped import shipped
+
+    return [CompletionItem(begun, type="file"), *map(CompletionItem, (n for n in shipped() if n.startswith(begun)))]
+
+
+file_argument = click.argument(
+    "file", type=click.Path(path_type=Path), required=False, shell_complete=config_names
+)  # fmt: skip
 file_option = click.option(
-    "-c", "--config", "option", type=click.Path(path_type=Path),
+    "-c", "--config", "option", type=click.Path(path_type=Path), shell_complete=config_names,
     help="the YAML file, or the name of a shipped one (qstress config list); the same as FILE",
 )  # fmt: skip
 set_option = click.option("--set", "overrides", multiple=True, metavar="KEY.PATH=VALUE", help="override one setting")

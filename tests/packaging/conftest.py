@@ -1,0 +1,78 @@
+"""An environment with the installed wheel, which knows nothing of this checkout."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import sysconfig
+import venv
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+#: The environment that ``.ci/installed`` made; None: one is made here.
+GIVEN = os.environ.get("QSTRESS_INSTALLED")
+
+
+@dataclass(frozen=True)
+class Installed:
+    """A virtual environment that holds the wheel, and a folder to work in with nothing in it."""
+
+    prefix: Path
+    cwd: Path
+
+    @property
+    def python(self) -> Path:
+        """Its interpreter."""
+        return self.prefix / "bin/python"
+
+    @property
+    def environ(self) -> dict[str, str]:
+        """The environment of a user who has it on PATH, and no more of ours."""
+        kept = {key: os.environ[key] for key in ("HOME", "TMPDIR", "XDG_CACHE_HOME") if key in os.environ}
+        return {**kept, "PATH": f"{self.prefix}/bin:/usr/local/bin:/usr/bin:/bin:/usr/sbin", "LC_ALL": "C.UTF-8"}
+
+    def run(self, *command: str, text: str = "") -> subprocess.CompletedProcess[str]:
+        """Run *command* there, with *text* as its input."""
+        return subprocess.run(
+            command, env=self.environ, cwd=self.cwd, input=text, capture_output=True, text=True, check=False
+        )  # fmt: skip
+
+    def qstress(self, *arguments: str, text: str = "") -> subprocess.CompletedProcess[str]:
+        """Run the installed command."""
+        return self.run("qstress", *arguments, text=text)
+
+
+@pytest.fixture(scope="session")
+def wheel_prefix(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where the wheel is installed: in QSTRESS_INSTALLED, as ``.ci/installed`` says it, or in a new environment.
+
+    The new one borrows the libraries of this process, so that nothing is fetched; its own packages come first.
+    """
+    if GIVEN:
+        return Path(GIVEN)
+    folder = tmp_path_factory.mktemp("wheel")
+    prefix = folder / "env"
+    _call("-m", "hatchling", "build", "-t", "wheel", "-d", str(folder))
+    venv.create(prefix, symlinks=True)
+    (wheel,) = folder.glob("*.whl")
+    _call(
+        "-m", "pip", "--python", str(prefix / "bin/python"), "install", "--quiet", "--no-deps", "--no-index", str(wheel)
+    )
+    (site,) = prefix.glob("lib/python*/site-packages")
+    (site / "borrowed.pth").write_text(sysconfig.get_path("purelib") + "\n")
+    return prefix
+
+
+@pytest.fixture
+def installed(wheel_prefix: Path, tmp_path: Path) -> Installed:
+    """The installed wheel, and an empty folder to work in."""
+    return Installed(wheel_prefix, tmp_path)
+
+
+def _call(*arguments: str) -> None:
+    done = subprocess.run([sys.executable, *arguments], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr

@@ -1,0 +1,70 @@
+"""The installed wheel as a newcomer meets it: no checkout, and an empty working directory."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from qstress import __version__
+from tests.packaging.conftest import GIVEN, ROOT, Installed
+
+pytestmark = [pytest.mark.xdist_group("live"), pytest.mark.timeout(150)]
+
+NAMES = [path.stem for path in sorted((ROOT / "configs").glob("*.yaml"))]
+#: What is soaked: all that fuzz nothing and need no kernel from elsewhere; one in the gate, which has no time for more.
+SOAKED = [name for name in NAMES if name not in ("emulated", "fuzz", "fuzz-quick")] if GIVEN else ["smp64"]
+#: Builds that only a user can name.
+OWN = {"patched-or-not": [f"--set=builds.{build}.binary=qemu-system-x86_64" for build in ("unpatched", "patched")]}
+
+
+def test_it_is_the_wheel_that_runs(installed: Installed) -> None:
+    where = installed.run(str(installed.python), "-c", "import qstress; print(qstress.__file__)").stdout
+    assert Path(where).is_relative_to(installed.prefix)
+    assert installed.qstress("--version").stdout == f"qstress, version {__version__}\n"
+
+
+def test_shipped_configurations_are_there_by_name(installed: Installed) -> None:
+    listed = installed.qstress("config", "list").stdout.splitlines()
+    assert [line.split()[0] for line in listed] == NAMES
+    assert json.loads(installed.qstress("config", "schema").stdout)["properties"]["builds"]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_each_is_fine(name: str, installed: Installed) -> None:
+    done = installed.qstress("config", "check", name)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_what_is_asked_without_a_guest(installed: Installed) -> None:
+    assert "intact" in installed.qstress("firmware", "list").stdout
+    assert installed.qstress("runs").stdout == "no recorded runs\n"
+    dump = (ROOT / "docs/example-finding/dumps.txt").read_text()
+    assert installed.qstress("explain", text=dump).stdout.startswith("lost-init (")
+    assert installed.qstress("config", "init", "smp64").stdout == "smp64.yaml\n"
+    assert installed.qstress("soak", "smp46").returncode == 2
+
+
+@pytest.mark.qemu
+def test_a_first_run_and_what_is_asked_of_it(installed: Installed) -> None:
+    assert installed.qstress("doctor").returncode == 0
+    few = ["stop.trials=4", "guest.smp=2", "builds.unpatched.inject.lost_ap=1"]
+    soak = installed.qstress("soak", "--config", "injected.yaml", *(f"--set={each}" for each in few))
+    assert soak.returncode == 5, soak.stderr
+    (run,) = (installed.cwd / "runs").iterdir()
+    assert installed.qstress("report", str(run)).returncode == 0
+    assert installed.qstress("compare", str(run)).returncode == soak.returncode
+    assert run.name in installed.qstress("runs").stdout
+    finding = min((run / "evidence").iterdir())
+    assert installed.qstress("explain", str(finding)).stdout.startswith("lost-init (certain)")
+    assert installed.qstress("repro", str(finding), "--trials", "1").returncode in (0, 1)
+
+
+@pytest.mark.qemu
+@pytest.mark.parametrize("name", SOAKED)
+def test_each_soak_begins_and_ends(name: str, installed: Installed) -> None:
+    done = installed.qstress("soak", "--config", f"{name}.yaml", "--set=stop.duration=1s", *OWN.get(name, []))
+    assert done.returncode in (0, 1, 5), done.stderr
+    (run,) = (installed.cwd / "runs").iterdir()
+    assert json.loads((run / "summary.json").read_text())["name"] == name
