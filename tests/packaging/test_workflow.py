@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 from typing import Any
 
@@ -44,7 +45,7 @@ def check_jsonschema(*arguments: str | Path) -> None:
 
 
 def test_github_takes_them() -> None:
-    assert [path.stem for path in WORKFLOWS] == ["check", "nightly"]
+    assert [path.stem for path in WORKFLOWS] == ["check", "nightly", "release"]
     check_jsonschema("--builtin-schema", "vendor.github-workflows", *WORKFLOWS)
     check_jsonschema("--builtin-schema", "custom.github-workflows-require-timeout", *WORKFLOWS)
 
@@ -97,3 +98,15 @@ def test_what_a_night_found_is_kept_also_when_the_gate_fails() -> None:
     after = nightly[next(i for i, step in enumerate(nightly) if "qstress nightly" in step.get("run", "")) + 1 :]
     assert [step["uses"].partition("@")[0] for step in after] == ["actions/cache/save", "actions/upload-artifact"]
     assert all(step["if"] == "${{ !cancelled() }}" for step in after)
+
+
+def test_a_release_asks_the_installed_wheel_on_every_python_that_it_is_for() -> None:
+    install = next(
+        step["with"]["python-version"] for step in steps("release") if "setup-python" in step.get("uses", "")
+    )
+    script = next(step["run"] for step in steps("release") if ".ci/installed" in step.get("run", ""))
+    versions = ["3.11", "3.12", "3.13", "3.14"]
+    assert sorted(install.split()) == versions
+    assert re.findall(r"python([\d.]+)", script) == versions
+    asked: str = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["requires-python"]
+    assert asked == f">={versions[0]}"
