@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import sys
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
-from qstress import __version__
 from qstress.cli.emulated import host_option
 from qstress.cli.options import (
     coloured,
@@ -25,14 +22,10 @@ from qstress.cli.options import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from qstress.config.schema import HostEntry
     from qstress.config.settings import HostSettings, Settings
     from qstress.recorded.run import Recorded
     from qstress.run.emulated import Place
-    from qstress.run.screen import Screen
-    from qstress.run.soak import Soak
 
 
 @click.command()
@@ -63,7 +56,7 @@ def soak(
     from qstress.config.resolve import resolve
     from qstress.recorded.extend import settings_to_go_on
     from qstress.recorded.reports import printed
-    from qstress.run.emulated import may_try_again
+    from qstress.run.placed import run_placed
     from qstress.run.screen import Screen
 
     screen = Screen(quiet=quiet, verbose=verbose, progress=not no_progress)
@@ -82,52 +75,15 @@ def soak(
             base = path.absolute().parent
             return resolve(loaded, kvm=place.kvm, cores=place.cores, base=base, host=place.settings)
 
-    hosts = 1
-    run, code = _soaked(entry, settings_in, resume, screen)
-    while may_try_again(run.error, hosts):
-        hosts += 1
-        screen.say(f"going on with {run.store.run_id} on a new emulated host ({hosts}): its open blocks are run again")
-        run, code = _soaked(entry, settings_in, run.store.path, screen)
+    run = run_placed(entry, settings_in, screen, resume)
+    if run.error is not None:
+        click.echo(f"qstress: {run.error}", err=True)
     if form == "github":
         _tell_github(run.recorded())
     else:
         said = run.text(colour=coloured()) if form == "text" else printed(run.recorded(), form)
         click.echo(said, nl=False)
-    return code
-
-
-def _soaked(
-    host: HostEntry | HostSettings | None, settings_in: Callable[[Place], Settings], resume: Path | None, screen: Screen
-) -> tuple[Soak, int]:
-    """Run a soak, or go on with one, in one place; return it, done, and its exit code."""
-    from contextlib import ExitStack
-
-    import anyio
-
-    from qstress.metrics.exporter import Exporter
-    from qstress.run import soak as job
-    from qstress.run.emulated import place_of
-
-    with ExitStack() as stack:
-        place = stack.enter_context(place_of(host, screen.say))
-        settings = settings_in(place)
-        screen.say(f"qstress {__version__}: {settings.name}: {settings.accel_note}")
-        exporter = stack.enter_context(
-            Exporter(settings.metrics_listen, settings.metrics_textfile, settings.name, screen.say)
-        )
-        if exporter.url:
-            screen.say(f"metrics: {exporter.url}")
-        begin = job.start if resume is None else partial(job.resume, run=resume)
-        run = begin(settings, place.kvm, stack=stack, on_result=screen.on_result, place=place)
-
-        async def followed() -> int:
-            async with exporter.following(run.measured), screen.following(run):
-                return await run.run()
-
-        code = anyio.run(followed)
-        if run.error is not None:
-            click.echo(f"qstress: {run.error}", err=True)
-    return run, code
+    return run.exit_code
 
 
 @click.command()

@@ -10,6 +10,7 @@ import os
 import platform
 import secrets
 import signal
+import threading
 import time
 from collections.abc import Sequence
 from contextlib import ExitStack
@@ -198,6 +199,8 @@ class Soak:
         return snapshot(self.settings, self.tally, progress)
 
     async def _obey_signals(self, everything: anyio.CancelScope) -> None:
+        if threading.current_thread() is not threading.main_thread():
+            return  # nobody else may receive one: signal(7)'s handlers are Python's main thread's
         with anyio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
             async for number in signals:
                 if self.stopped_by is None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import sys
 from pathlib import Path
 
 import pytest
@@ -17,6 +19,14 @@ NAMES = [path.stem for path in sorted((ROOT / "configs").glob("*.yaml"))]
 SOAKED = [name for name in NAMES if name not in ("emulated", "fuzz", "fuzz-quick")] if GIVEN else ["smp64"]
 #: Builds that only a user can name.
 OWN = {"patched-or-not": [f"--set=builds.{build}.binary=qemu-system-x86_64" for build in ("unpatched", "patched")]}
+#: A user's five lines, with a mistake in the last one.
+SCRIPT = """\
+from qstress import api
+
+run = api.run_soak(api.load("smp64", {"stop.duration": "60s"}))
+reveal_type(run.summary["cells"][0]["hang_rate"]["upper"])
+print(api.explain("").verdict.certain)
+"""
 
 
 def test_it_is_the_wheel_that_runs(installed: Installed) -> None:
@@ -44,6 +54,16 @@ def test_what_is_asked_without_a_guest(installed: Installed) -> None:
     assert installed.qstress("explain", text=dump).stdout.startswith("lost-init (")
     assert installed.qstress("config", "init", "smp64").stdout == "smp64.yaml\n"
     assert installed.qstress("soak", "smp46").returncode == 2
+
+
+def test_mypy_finds_the_types_of_a_users_script(installed: Installed) -> None:
+    (installed.cwd / "script.py").write_text(SCRIPT)
+    mypy = [sys.executable, "-m", "mypy", "--strict", "--cache-dir", os.devnull, "--python-executable"]
+    done = installed.run(*mypy, str(installed.python), "script.py")
+    assert done.stdout.splitlines()[:-1] == [
+        'script.py:4: note: Revealed type is "float | None"',
+        'script.py:5: error: "str" has no attribute "certain"  [attr-defined]',
+    ]
 
 
 @pytest.mark.qemu
