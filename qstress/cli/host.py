@@ -64,9 +64,13 @@ def check(
 @click.command(name="explain")
 @click.argument("file", type=click.Path(exists=True, allow_dash=True, path_type=Path), required=False)
 @click.option("--qmp", "qmp_socket", metavar="SOCK", help="look at the living guest behind this QMP socket instead")
-@click.option("--dump", is_flag=True, help="with --qmp: dump its registers twice, too")
+@click.option("--libvirt", "domain", metavar="DOMAIN", help="look at this guest of libvirt's (by virsh) instead")
+@click.option("--connect", "uri", metavar="URI", help="with --libvirt: which libvirt, as virsh takes it")
+@click.option("--dump", is_flag=True, help="with --qmp or --libvirt: dump its registers twice, too")
 @format_option
-def explain_dumps(file: Path | None, qmp_socket: str | None, dump: bool, form: str) -> int:
+def explain_dumps(
+    file: Path | None, qmp_socket: str | None, domain: str | None, uri: str | None, dump: bool, form: str
+) -> int:
     """Say what pasted register dumps, or a kernel's log, show: FILE, or standard input.
 
     Where FILE is the evidence folder of a finding, say what its events amount to today.
@@ -75,19 +79,21 @@ def explain_dumps(file: Path | None, qmp_socket: str | None, dump: bool, form: s
 
     from qstress.verdict.explain.show import explanation_json, explanation_text
 
-    if (file and qmp_socket) or (dump and not qmp_socket):
-        raise click.UsageError("name FILE, or --qmp SOCK with or without --dump")
+    living = bool(qmp_socket) + bool(domain)
+    if (bool(file) + living > 1) or (dump and not living) or (uri and not domain):
+        raise click.UsageError("name FILE, or --qmp SOCK or --libvirt DOMAIN [--connect URI] with or without --dump")
     if file is not None and (file.is_dir() or file.name == "journal.jsonl"):
         from qstress.run.rejudge import judge_again
 
         click.echo(judge_again(file, form))
         return 0
-    if qmp_socket:
+    if living:
         import anyio
 
-        from qstress.host.explain import explain_live
+        from qstress.host.explain import explain_domain, explain_live
 
-        answer = anyio.run(partial(explain_live, qmp_socket, dump=dump))
+        look = partial(explain_domain, domain, uri) if domain else partial(explain_live, qmp_socket or "")
+        answer = anyio.run(partial(look, dump=dump))
     else:
         from qstress.hostlog.answer import explain_log
         from qstress.verdict.explain import pasted

@@ -1,4 +1,4 @@
-"""``qstress explain --qmp SOCK``: look at a living guest, and leave it as it was.
+"""``qstress explain --qmp SOCK`` and ``--libvirt DOMAIN``: look at a living guest, and leave it as it was.
 
 First what disturbs nothing: run state, vCPU threads and their CPU time, from QEMU 10.0 on the count of exits of each
 vCPU (7.2 asks the vCPU threads for it, which wakes them). Only when asked to, two register dumps and the code at the
@@ -10,14 +10,16 @@ from __future__ import annotations
 import re
 import socket
 import struct
-from collections.abc import Mapping
-from contextlib import suppress
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, replace
+from typing import TypeAlias
 
 import anyio
 
 from qstress.errors import ConfigError, GuestError, RigError
 from qstress.guest.qmp import CommandRefused, Control
+from qstress.guest.virsh import VirshMonitor
 from qstress.model import Confidence, ThreadUsage
 from qstress.observe import usage
 from qstress.registers import WAIT_LOOP_BYTES, parse_text, parse_xp, wait_loop_count_address
@@ -34,8 +36,12 @@ GREETING_S, REPLY_S = 10.0, 30.0
 GAP_S = 1.0
 
 
+#: What can be asked: QEMU's own socket, or libvirt, which holds it.
+Monitor: TypeAlias = Control | VirshMonitor
+
+
 @dataclass(frozen=True, slots=True)
-class _Vcpu:
+class QomVcpu:
     """A vCPU as QEMU numbers it, the thread that runs it, and its place in QEMU's object tree."""
 
     index: int
@@ -48,6 +54,17 @@ async def explain_live(path: str, *, dump: bool, gap_s: float = GAP_S) -> Explan
 
     :param dump: whether to dump its registers as well. Under KVM that lets the kernel process a pending INIT or SIPI,
         so it can wake a vCPU that missed its wake-up (docs/background/qemu.md, "What HLT says").
+    :raises ConfigError: there is no such socket.
+    :raises RigError: no greeting comes: it speaks no QMP, or another client holds it (one is served at a time).
+    """
+    async with qmp_monitor(path) as (control, peer):
+        return await explain_monitor(control, peer, gap_s, dump=dump)
+
+
+@asynccontextmanager
+async def qmp_monitor(path: str) -> AsyncIterator[tuple[Control, int]]:
+    """Connect to the QMP socket *path*; yield its monitor, and the process at its other end (0: not of this host).
+
     :raises ConfigError: there is no such socket.
     :raises RigError: no greeting comes: it speaks no QMP, or another client holds it (one is served at a time).
     """
@@ -65,27 +82,42 @@ async def explain_live(path: str, *, dump: bool, gap_s: float = GAP_S) -> Explan
             hint = "a QMP socket serves one client at a time: is another connected?"
             raise RigError(f"{path}: {error} ({hint})", reason=error.reason) from error
         try:
-            return await _look(control, peer, gap_s, dump=dump)
-        except GuestError as error:
-            return await _silent(control, peer, error)
+            yield control, peer
         finally:
             await control.close()
 
 
-async def _look(control: Control, peer: int, gap_s: float, *, dump: bool) -> Explanation:
+async def explain_domain(domain: str, uri: str | None, *, dump: bool, gap_s: float = GAP_S) -> Explanation:
+    """Return what the guest of a libvirt domain shows, as :func:`explain_live` does.
+
+    :param uri: of the libvirt, as ``virsh --connect`` takes it; None: virsh's own choice.
+    :raises ConfigError: there is no such domain, or it does not run.
+    :raises RigError: there is no virsh, or libvirt cannot be reached.
+    """
+    return await explain_monitor(VirshMonitor(domain, uri), 0, gap_s, dump=dump)
+
+
+async def explain_monitor(control: Monitor, peer: int, gap_s: float, *, dump: bool) -> Explanation:
+    """Return what the guest behind *control* shows; *peer*: the process at the other end, 0 where that is not known."""
+    try:
+        return await _look(control, peer, gap_s, dump=dump)
+    except GuestError as error:
+        return await _silent(control, peer, error)
+
+
+async def _look(control: Monitor, peer: int, gap_s: float, *, dump: bool) -> Explanation:
     status = await _ask(control, "query-status", "status")
-    vcpus = await _vcpus(control)
-    pid, threads = _process(peer, {vcpu.index: vcpu.thread for vcpu in vcpus})
-    before, exits = usage.sample(pid, threads), await _exits(control, vcpus)
+    vcpus = await vcpus_of(control)
+    pid, threads = process_behind(peer, {vcpu.index: vcpu.thread for vcpu in vcpus})
+    before, exits = usage.sample(pid, threads), await exits_of(control, vcpus)
     texts = [await _hmp(control, "info registers -a")] if dump else []
     await anyio.sleep(gap_s)
     used = usage.usage_between(pid, before, usage.sample(pid, threads))
-    notes = _notes(used, exits, await _exits(control, vcpus))
+    notes = _notes(used, exits, await exits_of(control, vcpus))
     if not pid:
-        name = usage.process_name(peer)
+        neither = f"neither '{usage.process_name(peer)}', at the socket's other end, nor any" if peer else "no"
         notes.append(
-            f"the CPU time of the vCPU threads is not known: neither '{name}', at the socket's other end, nor any QEMU "
-            "in this host's /proc has these threads"
+            f"the CPU time of the vCPU threads is not known: {neither} QEMU in this host's /proc has these threads"
         )
     if not dump:
         said = explain_without_dump(status, tuple(threads), used)
@@ -99,13 +131,17 @@ async def _look(control: Control, peer: int, gap_s: float, *, dump: bool) -> Exp
     return replace(said, because=(*said.because, *notes))
 
 
-async def _vcpus(control: Control) -> list[_Vcpu]:
+async def vcpus_of(control: Monitor) -> list[QomVcpu]:
+    """Return the guest's vCPUs; disturbs none (``query-cpus-fast``).
+
+    :raises GuestError: no answer, or a refusal.
+    """
     reply = await control.execute("query-cpus-fast", timeout_s=REPLY_S)
     assert isinstance(reply, list)
-    return [_Vcpu(int(cpu["cpu-index"]), int(cpu["thread-id"]), str(cpu["qom-path"])) for cpu in reply]
+    return [QomVcpu(int(cpu["cpu-index"]), int(cpu["thread-id"]), str(cpu["qom-path"])) for cpu in reply]
 
 
-async def _exits(control: Control, vcpus: list[_Vcpu]) -> dict[int, int]:
+async def exits_of(control: Monitor, vcpus: list[QomVcpu]) -> dict[int, int]:
     """Return how often each vCPU left the guest so far; empty under TCG, before QEMU 10.0, or where QEMU refuses."""
     if int(await _ask(control, "query-version", "qemu", "major")) < 10:
         return {}
@@ -119,7 +155,7 @@ async def _exits(control: Control, vcpus: list[_Vcpu]) -> dict[int, int]:
     return {vcpu.index: int(by_path[vcpu.path]) for vcpu in vcpus if vcpu.path in by_path}
 
 
-async def _code(control: Control, dump: str) -> list[str]:
+async def _code(control: Monitor, dump: str) -> list[str]:
     """Return what ``xp`` prints around the boot CPU's EIP, and the count of CPUs if that is SeaBIOS's wait for APs."""
     boot_cpu = next((vcpu for vcpu in parse_text(dump).vcpus if vcpu.index == 0), None)
     if boot_cpu is None or boot_cpu.cs_base or boot_cpu.eip >= 1 << 32:
@@ -130,12 +166,12 @@ async def _code(control: Control, dump: str) -> list[str]:
     return [code] if counter is None else [code, await _hmp(control, f"xp /1xw {counter:#x}")]
 
 
-async def _hmp(control: Control, line: str) -> str:
+async def _hmp(control: Monitor, line: str) -> str:
     """Return what HMP printed, after the prompt and the command: so it is seen that each look is one of its own."""
     return f"(qemu) {line}\n{await control.hmp(line, timeout_s=REPLY_S)}\n"
 
 
-async def _ask(control: Control, command: str, *keys: str) -> str:
+async def _ask(control: Monitor, command: str, *keys: str) -> str:
     """Run a command and return one value of its reply, by its *keys* from the outside in."""
     value = await control.execute(command, timeout_s=REPLY_S)
     for key in keys:
@@ -157,7 +193,7 @@ def _notes(used: tuple[ThreadUsage, ...], before: Mapping[int, int], after: Mapp
     return notes
 
 
-async def _silent(control: Control, peer: int, error: GuestError) -> Explanation:
+async def _silent(control: Monitor, peer: int, error: GuestError) -> Explanation:
     """Return what a monitor that does not answer shows: no more than that, and what else of QEMU is alive."""
     because = [f"QEMU's monitor gave no answer: {error}"]
     with suppress(GuestError):
@@ -172,7 +208,7 @@ async def _silent(control: Control, peer: int, error: GuestError) -> Explanation
     return Explanation(DumpVerdict.INCONCLUSIVE, Confidence.INCONCLUSIVE, (), tuple(because), asked)
 
 
-def _process(peer: int, threads: dict[int, int]) -> tuple[int, dict[int, int]]:
+def process_behind(peer: int, threads: dict[int, int]) -> tuple[int, dict[int, int]]:
     """Return QEMU's process and its vCPU threads as this host numbers them: the peer of the socket, or, where that is a
     proxy (socat, virt-qemu-qmp-proxy), the QEMU that has the *threads*; 0 where none is found, as for another host's.
     """

@@ -34,6 +34,10 @@ SLOW_FACTOR = 2.0
 LIKELY_FACTOR = 6.0
 #: A pause of a closer look grows to so many times its length while some vCPU's thread waits for a core.
 MOST_GAPS = 20
+#: A guest that is only seen from outside is believed hung after so many CPU seconds of its boot CPU: one INIT wakes all
+#: APs, so one that sleeps on once another has come is late at once. Longer by that factor where none has come (smp 2:
+#: always), since the firmware may still be busy with what comes before.
+OUTSIDE_S, ALONE_FACTOR = 1.0, 3.0
 #: A host is never taken for slower than this: at some point a deadline that waits for it finds nothing any more.
 SLOWEST = 16.0
 

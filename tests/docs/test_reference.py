@@ -16,6 +16,7 @@ from qstress.config.schema import SECTIONS
 from qstress.config.settings import Gate
 from qstress.errors import INTERRUPTED_EXIT
 from qstress.metrics.families import families
+from qstress.metrics.watched import watch_families
 from qstress.model import FindingClass
 from qstress.report import gate
 from qstress.report.summary import summary
@@ -85,7 +86,7 @@ def test_every_metric_with_its_labels() -> None:
     suffixes = {"counter": "_total", "info": "_info"}
     made: dict[str, Metric] = {
         family.name + suffixes.get(family.type, ""): family
-        for family in families(at_start(Gate("new", 0.01, None, None)))
+        for family in (*families(at_start(Gate("new", 0.01, None, None))), *watch_families([], 0, 0.0))
     }
     assert sorted(told) == sorted(made)
     for name, family in made.items():
