@@ -16,24 +16,26 @@ from pathlib import Path
 from typing import Any
 
 from qstress.config.tree import display
+from qstress.distribution import ELSEWHERE, install_hint, refusal_hint
 from qstress.errors import RigError
 
 #: Answers a healthy QEMU gives in 20 ms; this long only a binary waits that is not QEMU.
 VERSION_TIMEOUT_S = 10.0
 _MAX_OUTPUT_BYTES = 64 * 1024
-_REMEDY = "on Debian or Ubuntu, install the package qemu-system-x86"
 _VERSION = re.compile(r"^QEMU emulator version (\d+(?:\.\d+)+)", re.MULTILINE)
 
 
 def find_binary(name: str, base: Path) -> Path:
-    """Return the absolute path of the executable *name*: on ``PATH``, or as a path relative to *base*.
+    """Return the absolute path of the executable *name*: on ``PATH``, where distributions have it that do not have it
+    there (``/usr/libexec/qemu-kvm``), or as a path relative to *base*.
 
     :raises RigError: reason ``qemu-missing``: not there, a folder, or not executable.
     """
     if "/" not in name and not name.startswith("~"):
-        found = shutil.which(name)
+        found = shutil.which(name) or (shutil.which(ELSEWHERE[name]) if name in ELSEWHERE else None)
         if found is None:
-            raise RigError(f"there is no executable {display(name)} on PATH; {_REMEDY}", reason="qemu-missing")
+            remedy = install_hint("qemu-system-x86")
+            raise RigError(f"there is no executable {display(name)} on PATH; {remedy}", reason="qemu-missing")
         return Path(os.path.abspath(found))
     path = Path(os.path.abspath(base / os.path.expanduser(name)))
     if path.is_dir():
@@ -44,7 +46,7 @@ def find_binary(name: str, base: Path) -> Path:
         problem = "is not executable"
     else:
         return path
-    raise RigError(f"{path} {problem}; {_REMEDY}", reason="qemu-missing")
+    raise RigError(f"{path} {problem}; {install_hint('qemu-system-x86')}", reason="qemu-missing")
 
 
 def sha256_of(path: Path) -> str:
@@ -102,6 +104,7 @@ def _output(argv: list[str], env: Mapping[str, str], timeout_s: float) -> str:
         )  # fmt: skip
     except (OSError, ValueError) as error:
         words = error.strerror if isinstance(error, OSError) else str(error)
+        words = f"{words}{refusal_hint(words)}"
         raise RigError(f"{argv[0]} cannot be started: {words}", reason="not-qemu") from error
 
     def kill() -> None:

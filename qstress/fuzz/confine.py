@@ -19,6 +19,7 @@ from dataclasses import dataclass, replace
 from glob import escape, glob
 from pathlib import Path
 
+from qstress.distribution import install_hint, refusal_hint
 from qstress.errors import RigError
 
 #: A user id of its own, from the range that systemd keeps for such (systemd: docs/UIDS-GIDS, "Dynamic service users").
@@ -38,7 +39,6 @@ _SYSTEM = ("/bin", "/sbin", "/lib", "/lib32", "/lib64")
 _MODULES = ("/usr/lib/*-linux-*/qemu", "/usr/lib64/qemu")
 _OWN_MODULES = ("lib*/qemu", "lib*/*/qemu", "*/lib*/qemu", "*/lib*/*/qemu", "*/*/lib*/qemu", "*/*/lib*/*/qemu")
 _READABLE = ("/usr", "/etc/ld.so.cache", "/etc/alternatives", "/etc/localtime")
-_REMEDY = "on Debian or Ubuntu, install the package bubblewrap; --unsafe-no-sandbox runs QEMU without it"
 _TEST_TIMEOUT_S = 20.0
 
 
@@ -144,7 +144,9 @@ def confinement(binary: str, env: Mapping[str, str], *, kvm: bool = False, files
     group = kvm_group() if kvm and root else None
     made = Confinement(trees, hidden(trees), tuple(inside), UID if root else None, kvm=kvm, kvm_group=group)
     if reason := unavailable(made):
-        raise RigError(f"no sandbox for the fuzzed QEMU: {reason}; {_REMEDY}", reason="no-sandbox")
+        remedy = f"{install_hint('bubblewrap')}; --unsafe-no-sandbox runs QEMU without it"
+        told = f"{reason}{refusal_hint(reason)}"
+        raise RigError(f"no sandbox for the fuzzed QEMU: {told}; {remedy}", reason="no-sandbox")
     return made
 
 

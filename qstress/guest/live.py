@@ -16,6 +16,7 @@ from itertools import chain
 
 import anyio
 
+from qstress.distribution import refusal_hint
 from qstress.errors import GuestError, RigError
 from qstress.firmware import firmware_of
 from qstress.guest.argv import connection_arguments, guest_arguments
@@ -215,4 +216,8 @@ async def _connect(guest: Guest, pairs: Sequence[tuple[socket.socket, socket.soc
 
 def _last_words(text: str) -> str:
     lines = [line for line in text.splitlines() if line.strip() and "warning:" not in line]
-    return ": " + " | ".join(lines[-3:]) if lines else ""
+    if not lines:
+        return ""
+    said = " | ".join(lines[-3:])
+    machine = "; guest.machine names one of them" if "unsupported machine type" in said else ""
+    return f": {said}{machine}{refusal_hint(said)}"

@@ -12,6 +12,7 @@ from collections.abc import Mapping
 
 import anyio
 
+from qstress.distribution import install_hint
 from qstress.errors import ConfigError, RigError
 from qstress.guest.qmp import CommandRefused, MonitorSilent
 
@@ -59,7 +60,7 @@ class VirshMonitor:
         except TimeoutError as error:
             raise MonitorSilent(f"virsh {arguments[0]}: no reply within {timeout_s:g} s") from error
         except OSError as error:
-            remedy = "install libvirt-clients (Debian, Ubuntu) or libvirt-client (dnf)"
+            remedy = install_hint("libvirt-clients")
             raise RigError(f"virsh cannot be started: {error.strerror}; {remedy}", reason="libvirt") from error
         if done.returncode == 0:
             return done.stdout.decode(errors="replace")

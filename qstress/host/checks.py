@@ -18,6 +18,7 @@ from typing import Literal
 
 from qstress.config import binary
 from qstress.config.kvm import KvmFacts
+from qstress.distribution import access_control, install_hint, restricts_user_namespaces
 from qstress.errors import RigError
 from qstress.host.facts import EMULATED_HOST, emulated_host
 from qstress.host.sandbox import has_sandbox
@@ -71,7 +72,11 @@ def _qemu(name: str) -> Iterator[Check]:
         yield Check("seabios", "ok", str(firmware))
     else:
         detail = f"{path} finds no {_FIRMWARE} in {', '.join(map(str, folders)) or 'any folder'}"
-        yield Check("seabios", "fail", detail, "on Debian or Ubuntu, install the package seabios")
+        yield Check("seabios", "fail", detail, install_hint("seabios"))
+    machines = {line.split()[0] for line in _printed(path, "-machine") if line.strip()}
+    if machines and "pc" not in machines:
+        detail = f"{path} has no machine pc, which configurations name if they name none"
+        yield Check("machine", "warn", detail, "guest.machine: q35 (soak --set guest.machine=q35, check --machine q35)")
     if shutil.which("setpriv"):
         sandboxed = has_sandbox(Build(name, str(path), version, ""))
         detail = f"{path} {'has' if sandboxed else 'was built without'} its seccomp sandbox"
@@ -80,12 +85,16 @@ def _qemu(name: str) -> Iterator[Check]:
 
 def _data_folders(path: Path) -> list[Path]:
     """Return where this QEMU looks for firmware, as ``-L help`` prints it."""
+    return [Path(os.path.normpath(line)) for line in _printed(path, "-L") if line.startswith("/")]
+
+
+def _printed(path: Path, option: str) -> list[str]:
+    """Return the lines that this QEMU prints as help of *option*."""
     try:
-        done = subprocess.run([path, "-L", "help"], input=b"", capture_output=True, timeout=10, check=False)
+        done = subprocess.run([path, option, "help"], input=b"", capture_output=True, timeout=10, check=False)
     except (OSError, subprocess.TimeoutExpired):
         return []
-    lines = os.fsdecode(done.stdout).splitlines()
-    return [Path(os.path.normpath(line)) for line in lines if line.startswith("/")]
+    return os.fsdecode(done.stdout).splitlines()
 
 
 def setpriv() -> Check:
@@ -93,7 +102,7 @@ def setpriv() -> Check:
     if path := shutil.which("setpriv"):
         return Check("setpriv", "ok", path)
     detail = "no setpriv on PATH: guests could outlive qstress, so none is started"
-    return Check("setpriv", "fail", detail, "on Debian or Ubuntu, install the package util-linux")
+    return Check("setpriv", "fail", detail, install_hint("util-linux"))
 
 
 def interposer(facts: KvmFacts) -> Check:
@@ -128,6 +137,17 @@ def kvm(facts: KvmFacts) -> Iterator[Check]:
             yield Check("latched init", "warn", detail, "use a newer kernel")
         case None:
             yield Check("latched init", "warn", "this kernel does not tell whether it drops a pending INIT")
+
+
+def refusals(root: Path = Path("/")) -> Iterator[Check]:
+    """Say who else refuses accesses on this host, where somebody does."""
+    if who := access_control(root):
+        yield Check("access", "ok", who)
+    if restricts_user_namespaces(root):
+        detail = "AppArmor keeps programs without a profile from making user namespaces: fuzzing's sandbox needs one"
+        yield Check(
+            "access", "warn", detail, "give bwrap a profile, or sysctl kernel.apparmor_restrict_unprivileged_userns=0"
+        )
 
 
 def resource_limits() -> Iterator[Check]:

@@ -53,6 +53,7 @@ def examine_host(builds: Sequence[str] = (), *, places: HostPaths | None = None)
         checks.setpriv(),
         checks.interposer(kvm),
         *checks.kvm(kvm),
+        *checks.refusals(),
         *checks.resource_limits(),
         checks.cores(places.loadavg),
         checks.kernel_log(places.kernel_log),

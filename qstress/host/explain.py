@@ -17,6 +17,7 @@ from typing import TypeAlias
 
 import anyio
 
+from qstress.distribution import refusal_hint
 from qstress.errors import ConfigError, GuestError, RigError
 from qstress.guest.qmp import CommandRefused, Control
 from qstress.guest.virsh import VirshMonitor
@@ -72,7 +73,8 @@ async def qmp_monitor(path: str) -> AsyncIterator[tuple[Control, int]]:
         try:
             connection.connect(path)
         except OSError as error:
-            raise ConfigError(f"{path}: no QMP socket can be reached there: {error.strerror or error}") from error
+            words = error.strerror or error
+            raise ConfigError(f"{path}: no QMP socket can be reached there: {words}{refusal_hint(words)}") from error
         peer = _peer(connection)
         connection.setblocking(False)
         control = Control(lambda _event: None)

@@ -16,6 +16,7 @@ import tempfile
 from contextlib import suppress
 from pathlib import Path
 
+from qstress.distribution import install_hint
 from qstress.errors import RigError
 from qstress.interposer.log import LOG_VARIABLE
 from qstress.model import Build, Smm, SmmWriteback
@@ -137,13 +138,13 @@ def _run(*command: str) -> str:
             timeout=_COMPILE_TIMEOUT_S, check=False,
         )  # fmt: skip
     except FileNotFoundError as error:
-        remedy = "on Debian or Ubuntu, install the packages gcc and libc6-dev"
+        remedy = install_hint("gcc", "libc6-dev")
         raise RigError(f"the interposer needs a C compiler, and there is no cc on PATH; {remedy}",
                        reason="no-compiler") from error  # fmt: skip
     except (OSError, subprocess.TimeoutExpired) as error:
         raise RigError(f"cc cannot build the interposer: {error}", reason="compile") from error
     said = done.stdout.decode(errors="replace").strip()
     if done.returncode:
-        remedy = " (on Debian or Ubuntu: package libc6-dev)" if "No such file" in said else ""
+        remedy = f" ({install_hint('libc6-dev')})" if "No such file" in said else ""
         raise RigError(f"cc cannot build the interposer{remedy}: {said}", reason="compile")
     return said

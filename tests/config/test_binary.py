@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from qstress import distribution
 from qstress.config.binary import find_binary, provenance, provenance_path, qemu_version, sha256_of
 from qstress.errors import RigError
 
@@ -61,6 +62,17 @@ def test_a_binary_that_cannot_be_run(tmp_path: Path, name: str, words: str) -> N
         find_binary(name, tmp_path)
     assert caught.value.reason == "qemu-missing"
     assert str(caught.value).endswith(f"{words}; on Debian or Ubuntu, install the package qemu-system-x86")
+
+
+def test_a_qemu_that_a_distribution_has_elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path / "nothing"))
+    monkeypatch.setitem(distribution.ELSEWHERE, "qemu-system-x86_64", tmp_path / "qemu")
+    with pytest.raises(RigError, match="no executable 'qemu-system-x86_64' on PATH"):
+        find_binary("qemu-system-x86_64", tmp_path)
+    found = script(tmp_path, "")
+    assert find_binary("qemu-system-x86_64", tmp_path) == found
+    with pytest.raises(RigError):
+        find_binary("qemu-system-i386", tmp_path)
 
 
 def test_the_hash_of_a_file(tmp_path: Path) -> None:

@@ -14,7 +14,9 @@ def program(folder: Path, name: str, script: str) -> Path:
     return path
 
 
-def qemu(folder: Path, name: str = "qemu-system-x86_64", *, seabios: bool = True, sandbox: bool = True) -> Path:
+def qemu(
+    folder: Path, name: str = "qemu-system-x86_64", *, seabios: bool = True, sandbox: bool = True, machine: str = "pc"
+) -> Path:
     """Put a QEMU that only talks about itself into *folder*, with its data in ``<folder>/share``."""
     data = folder / "share"
     data.mkdir(parents=True, exist_ok=True)
@@ -23,7 +25,8 @@ def qemu(folder: Path, name: str = "qemu-system-x86_64", *, seabios: bool = True
     refuse = "" if sandbox else "*sandbox*) echo 'sandbox: not supported' >&2; exit 1;;"
     return program(
         folder, name,
-        f"case \"$*\" in --version) echo 'QEMU emulator version 9.8.7';; '-L help') echo '{data}';; {refuse} esac",
+        f"case \"$*\" in --version) echo 'QEMU emulator version 9.8.7';; '-L help') echo '{data}';; "
+        f"'-machine help') echo '{machine} Standard PC';; {refuse} esac",
     )  # fmt: skip
 
 

@@ -53,6 +53,25 @@ def test_a_qemu_without_sandbox_will_do(programs: Path) -> None:
     assert "built without its seccomp sandbox" in found[2].detail
 
 
+def test_a_qemu_without_the_machine_pc(programs: Path) -> None:
+    """As RHEL 10's."""
+    hosts.qemu(programs, machine="q35")
+    hosts.setpriv(programs)
+    found = list(checks.qemus(["qemu-system-x86_64"]))
+    assert seen(found) == [("qemu", "ok"), ("seabios", "ok"), ("machine", "warn"), ("sandbox", "ok")]
+    assert "q35" in found[2].remedy
+
+
+def test_who_refuses_accesses(tmp_path: Path) -> None:
+    assert list(checks.refusals(tmp_path)) == []
+    for name, text in (("sys/fs/selinux/enforce", "1"), ("proc/sys/kernel/apparmor_restrict_unprivileged_userns", "1")):
+        (tmp_path / name).parent.mkdir(parents=True)
+        (tmp_path / name).write_text(text)
+    selinux, userns = checks.refusals(tmp_path)
+    assert (selinux.status, "ausearch" in selinux.detail) == ("ok", True)
+    assert (userns.status, "sysctl" in userns.remedy) == ("warn", True)
+
+
 def test_no_qemu_names_the_package(programs: Path) -> None:
     (check,) = checks.qemus(["qemu-system-x86_64"])
     assert check.status == "fail"
