@@ -142,6 +142,8 @@ class Watcher:
                 spell = spells[key].then(look) if key in spells else Spell.beginning(look)
                 self._spells[key] = spell
                 seen.append(WatchedGuest(guest, await self._seen(guest, spell)))
+        firsts = {(*key, spell.first.at_s) for key, spell in self._spells.items()}
+        self._settled = {key: told for key, told in self._settled.items() if key in firsts}
         return tuple(seen)
 
     def _named(self, guest: LocalGuest) -> LocalGuest:

@@ -114,6 +114,9 @@ async def test_a_suspect_is_asked_once_and_says_why_it_cannot_be(monkeypatch: py
     assert (seen.seen.state, len(asked)) == (GuestState.SUSPECT, 1)
     assert "failed to connect" in seen.seen.because[-1]
     assert watch_exit_code([seen]) == 5
+    watcher.find = lambda: []
+    assert await watcher.look() == ()
+    assert watcher._settled == {}, "what was said of a guest goes with it"
 
 
 async def test_a_guest_that_ends_or_is_not_judged(monkeypatch: pytest.MonkeyPatch) -> None:

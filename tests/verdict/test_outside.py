@@ -51,7 +51,7 @@ def test_where_no_ap_has_come_it_takes_longer_and_is_likely_only() -> None:
 
 
 def test_time_is_the_boot_cpus_own_on_a_busy_host() -> None:
-    slow = [look(at_s, (HALTED, INIT), share=0.1, queued=0.9) for at_s in range(12)]
+    slow = [look(at_s, (HALTED, INIT), share=0.1, queued=0.9, rests=at_s) for at_s in range(12)]
     assert seen(slow[:10]).state is GuestState.BOOTING
     assert seen(slow).state is GuestState.HUNG
 
@@ -64,6 +64,7 @@ def test_time_is_the_boot_cpus_own_on_a_busy_host() -> None:
         pytest.param([look(t, (AWAKE, AWAKE), share=0.0) for t in range(30)], id="paused"),
         pytest.param([look(t, (INIT, AWAKE)[t % 2 :][:1] * 2) for t in range(30)], id="woken, and not on a core"),
         pytest.param([look(0, (INIT, INIT)), *(look(t, (HALTED, HALTED)) for t in range(1, 30))], id="came late"),
+        pytest.param([look(t, (INIT if t < 6 else HALTED,) * 2) for t in range(9)], id="came after a long wait"),
     ],
 )
 def test_what_is_no_hang(looks: Sequence[GuestLook]) -> None:
