@@ -445,4 +445,5 @@ class Evidence:
     stderr: str = ""
     events: tuple[dict[str, object], ...] = ()
     notes: dict[str, object] = field(default_factory=dict)  # deadlines used, host load, …
+    stacks: str = ""  # of every QEMU thread, where QEMU crashed or stood still
     journal: bytes = b""  # lines of JSON: all that the verdict was made of, to be judged again

@@ -89,18 +89,24 @@ def soak(
 
 @click.command()
 @run_argument
+@click.option("--bug", type=click.IntRange(min=1), metavar="N", help="print its N-th bug as a report for QEMU instead")
 @report_option
-def report(run: Path, form: str) -> int:
+def report(run: Path, bug: int | None, form: str) -> int:
     """Write report.html and junit.xml of RUN again, and print its summary; of a fuzzing session, print it."""
+    from qstress.recorded.bug_reports import printed_bug, write_rates
     from qstress.recorded.reports import printed, write_files
     from qstress.recorded.run import open_recorded
-    from qstress.recorded.sessions import printed_session
+    from qstress.recorded.sessions import printed_session, printed_session_bug
     from qstress.store.read import is_fuzzing_session
 
     if is_fuzzing_session(run):
-        click.echo(printed_session(run, form), nl=False)
+        click.echo(printed_session_bug(run, bug) if bug else printed_session(run, form), nl=False)
         return 0
     recorded = open_recorded(run)
+    if bug:
+        click.echo(printed_bug(recorded, bug), nl=False)
+        return 0
+    write_rates(recorded)
     for path in write_files(recorded):
         click.echo(str(path), err=True)
     if form == "github":

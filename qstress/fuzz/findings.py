@@ -11,16 +11,20 @@ from pathlib import Path
 from typing import Any
 
 from qstress.errors import ConfigError
+from qstress.fuzz.finding_bug import finding_bug
 from qstress.fuzz.judge import oracle_of
 from qstress.fuzz.known import KnownFinding, covering
 from qstress.fuzz.ops import json_lines
 from qstress.fuzz.recording import Recording, from_bytes, to_bytes
 from qstress.fuzz.reduce import Reduced
 from qstress.fuzz.script import repro_sh, summary_line
+from qstress.store.evidence import STACKS_FILE
 from qstress.store.files import replace_file, store_errors, sync_folder, write_file
 
 NOT_YET = "not counted: no replay has shown it yet"
 NEVER = "not counted: most replays did not show it again"
+#: A finding as a report that QEMU's maintainers take.
+BUG_FILE = "bug.md"
 
 
 @dataclass(slots=True)
@@ -79,10 +83,12 @@ class Findings:
         return next((found for found in self.all if _called(found, title)), None)
 
     def add(
-        self, recording: Recording, found: FuzzFinding, *, trace: Iterable[Mapping[str, Any]], console: bytes, said: str
-    ) -> FuzzFinding:
+        self, recording: Recording, found: FuzzFinding, *, trace: Iterable[Mapping[str, Any]], console: bytes,
+        said: str, stacks: str = "",
+    ) -> FuzzFinding:  # fmt: skip
         """Write a new finding down; its folder and whether it is known are settled here.
 
+        :param stacks: of QEMU's threads, where it still lives.
         :raises RigError: the host refuses.
         """
         slug = re.sub(r"[^a-z0-9]+", "-", found.title.lower()).strip("-")[:60]
@@ -100,8 +106,11 @@ class Findings:
             write_file(path / "repro.sh", repro_sh(recording).encode(), mode=0o700)
             write_file(path / "console.log", console)
             write_file(path / "stderr.txt", said.encode(errors="backslashreplace"))
+            if stacks:
+                write_file(path / STACKS_FILE, stacks.encode())
             replace_file(path / "finding.json", _content(made))
             path.rename(final)
+            write_bug(final)
             sync_folder(self._folder)
         self.all.append(made)
         return made
@@ -139,6 +148,16 @@ class Findings:
         write_reduced(self._folder / finding.folder, reduced.recording)
         return self.save()
 
+    def keep_stacks(self, finding: FuzzFinding, stacks: str) -> None:
+        """Keep the stacks that QEMU's threads had when a replay of *finding* showed it.
+
+        :raises RigError: the host refuses.
+        """
+        folder = self._folder / finding.folder
+        with store_errors(folder):
+            replace_file(folder / STACKS_FILE, stacks.encode())
+            write_bug(folder)
+
     def save(self) -> None:
         """Write the counts down.
 
@@ -146,7 +165,10 @@ class Findings:
         """
         with store_errors(self._folder):
             for finding in self.all:
-                replace_file(self._folder / finding.folder / "finding.json", _content(finding))
+                folder = self._folder / finding.folder
+                if (folder / "finding.json").read_bytes() != (content := _content(finding)):
+                    replace_file(folder / "finding.json", content)
+                    write_bug(folder)
 
     def document(self) -> list[dict[str, Any]]:
         """Return the findings as JSON-able values, for ``summary.json``."""
@@ -182,6 +204,22 @@ def load_recording(path: Path) -> Recording:
     return recording
 
 
+def write_bug(folder: Path) -> None:
+    """Write the ``bug.md`` of the finding in *folder*, from all that is there and the session's ``run.json``.
+
+    :raises ConfigError: it is no finding.
+    :raises OSError: the host refuses.
+    """
+    run_path, stacks_path = folder.parent.parent / "run.json", folder / STACKS_FILE
+    run = json.loads(run_path.read_bytes()) if run_path.exists() else {}
+    text = finding_bug(
+        load_recording(folder / "repro.jsonl"), asdict(_read(folder / "finding.json")),
+        script=(folder / "repro.sh").read_text(), run=run,
+        stacks=stacks_path.read_text(errors="replace") if stacks_path.exists() else "",
+    )  # fmt: skip
+    replace_file(folder / BUG_FILE, text.encode())
+
+
 def write_reduced(folder: Path, recording: Recording) -> None:
     """Let *recording* take the place of the one in *folder*; the first one is kept as ``repro-full.jsonl``.
 
@@ -209,6 +247,7 @@ def write_reduced_finding(folder: Path, reduced: Reduced) -> None:
         made.take(reduced.recording)
         with store_errors(folder):
             replace_file(path, _content(made))
+            write_bug(folder)
 
 
 def _called(finding: FuzzFinding, title: str) -> bool:

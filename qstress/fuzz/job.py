@@ -124,7 +124,7 @@ def session(job: Job, say: Callable[[str], None]) -> Session:
 
     made = Session(
         job.target, mix, setup, findings, job.folder, seed=job.settings.seed, say=say,
-        reduce=reduce if fuzz.reduce_s else None,
+        reduce=reduce if fuzz.reduce_s else None, stacks=Replays(setup).stacks,
     )  # fmt: skip
     return made
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from contextlib import suppress
 from dataclasses import dataclass
 
 from qstress.errors import RigError
@@ -15,6 +16,7 @@ from qstress.fuzz.oracles.oracle import Fault
 from qstress.fuzz.protocol import Answered, Fate, Reader
 from qstress.fuzz.recording import Recording
 from qstress.fuzz.schema import Schema
+from qstress.observe.stacks import AttachedDebugger, live_stacks
 from qstress.observe.usage import memory_bytes
 
 
@@ -44,29 +46,45 @@ class Replays:
 
         :raises RigError: its QEMU cannot be started.
         """
+        with self._setup.guest(recording.binary, recording.arguments) as guest:
+            return self._play_on(guest, recording)
+
+    def stacks(self, recording: Recording) -> str:
+        """Play *recording* once and return the stacks that QEMU's threads had when it showed; '' when it did not, or
+        they tell nothing of such a fault."""
+        at = oracle_of(recording.kind).stacks_at
+        if not at:
+            return ""
+        with suppress(RigError), self._setup.guest(recording.binary, recording.arguments) as guest:
+            if at == "silence":
+                return live_stacks(guest.qemu_pid) if self._play_on(guest, recording).fault else ""
+            with AttachedDebugger(guest.qemu_pid) as debugger:
+                return debugger.stacks() if self._play_on(guest, recording).fault else ""
+        return ""
+
+    def _play_on(self, guest: FuzzedGuest, recording: Recording) -> Replayed:
         faults: list[Fault] = []
         changing: set[str] = set()
         lingered_s = 0.0
-        with self._setup.guest(recording.binary, recording.arguments) as guest:
-            if self._schema is None:
-                self._schema = ask_schema(guest)
-            reader = Reader(self._schema)
-            judge = Judge(reader, host_bytes=memory_bytes())
-            executor = Executor(guest, reply_s=self._setup.reply_s)
-            coda = oracle_of(recording.kind).coda
-            for step in (*recording.steps, *([Exchange("coda", coda)] if coda else [])):
-                outcome = executor.execute(step.ops)
-                answers = reader.answers(step, outcome)
-                changing.update(each.send.ident for each in answers if _changes(each))
-                faults += judge.judge(step, outcome, answers)
-                if outcome.over or any(shows(recording, fault) for fault in faults):
-                    break
-            else:
-                if recording.linger_s:
-                    began_s = time.monotonic()
-                    outcome = executor.linger(recording.linger_s)
-                    lingered_s = time.monotonic() - began_s
-                    faults += judge.judge(Exchange("linger", ()), outcome, ())
+        if self._schema is None:
+            self._schema = ask_schema(guest)
+        reader = Reader(self._schema)
+        judge = Judge(reader, host_bytes=memory_bytes())
+        executor = Executor(guest, reply_s=self._setup.reply_s)
+        coda = oracle_of(recording.kind).coda
+        for step in (*recording.steps, *([Exchange("coda", coda)] if coda else [])):
+            outcome = executor.execute(step.ops)
+            answers = reader.answers(step, outcome)
+            changing.update(each.send.ident for each in answers if _changes(each))
+            faults += judge.judge(step, outcome, answers)
+            if outcome.over or any(shows(recording, fault) for fault in faults):
+                break
+        else:
+            if recording.linger_s:
+                began_s = time.monotonic()
+                outcome = executor.linger(recording.linger_s)
+                lingered_s = time.monotonic() - began_s
+                faults += judge.judge(Exchange("linger", ()), outcome, ())
         shown = next((fault for fault in faults if shows(recording, fault)), None)
         return Replayed(shown, tuple(faults), frozenset(changing), lingered_s)
 

@@ -21,11 +21,13 @@ from qstress.fuzz.recording import Recording
 _PATIENCE = 100
 #: Commands that a summary shows, the last ones.
 _TOLD = 6
+#: What a script that needs qstress says.
+CALLS_QSTRESS = "Needs qstress:"
 _CALL_QSTRESS = """\
 #!/bin/sh
 # {title}
 # {why}
-# Needs qstress:  sh repro.sh [--build QEMU]. Ends with 0 when it shows.
+# {needs}  sh repro.sh [--build QEMU]. Ends with 0 when it shows.
 qstress repro --trials 3 "$@" "$(dirname "$0")"
 test $? -eq 1
 """
@@ -76,7 +78,7 @@ def repro_sh(recording: Recording) -> str:
     verdict = list(oracle.shell_verdict(recording))
     if again or not verdict:
         why = "It hangs up on a monitor and comes back, which a shell cannot." if again else oracle.shell_refusal
-        return _CALL_QSTRESS.format(title=title, why=why)
+        return _CALL_QSTRESS.format(title=title, why=why, needs=CALLS_QSTRESS)
     environment = "".join(f"{name}={quote(value)} " for name, value in recording.env)
     head = _HEAD.format(
         title=title, version=recording.version, binary=quote(recording.binary),
@@ -112,6 +114,11 @@ def _steps(steps: Sequence[Exchange]) -> Iterator[str]:
                 case WaitExit():
                     yield "await false"
         yield from waited
+
+
+def sent_lines(recording: Recording) -> list[str]:
+    """Return all that a recording sends, a message a line, as it is but for what no line can hold."""
+    return [f"{send.to}: {_short(send)}" for step in recording.steps for send in step.sends]
 
 
 def summary_line(recording: Recording) -> str:

@@ -34,6 +34,7 @@ from qstress.fuzz.reduce import Reduced
 from qstress.fuzz.replay import ask_schema
 from qstress.hostlog.findings import HostFinding
 from qstress.observe.hostlog import HostLog
+from qstress.observe.stacks import live_stacks
 from qstress.observe.usage import memory_bytes
 from qstress.store.files import replace_file, store_errors
 
@@ -76,6 +77,7 @@ class Session:
     """One fuzzing session in *folder*, which exists.
 
     :param reduce: makes a new finding's recording smaller (:mod:`qstress.fuzz.reduce`); None: as it is.
+    :param stacks: shows a finding once more and returns what QEMU's threads were doing.
     :param say: told one line for each new finding and note.
     :raises ConfigError: what an earlier process of this session left cannot be read.
     :raises RigError: QEMU cannot be started.
@@ -84,12 +86,12 @@ class Session:
     def __init__(
         self, target: Target, settings: GeneratorSettings, setup: GuestSetup, findings: Findings, folder: Path, *,
         seed: int, reduce: Callable[[Recording], Reduced] | None = None,
-        say: Callable[[str], None] = lambda line: None,
+        stacks: Callable[[Recording], str] | None = None, say: Callable[[str], None] = lambda line: None,
     ) -> None:  # fmt: skip
         self.target, self.setup, self.findings = target, setup, findings
         self._folder, self._seed, self._say = folder, seed, say
         self._corpus_path = folder / "corpus" / "corpus.jsonl"
-        self._reduce_recording = reduce
+        self._reduce_recording, self._stacks_of = reduce, stacks
         self.totals = SessionTotals()
         self.stopping = False
         self.host_log: HostLog | None = None
@@ -158,8 +160,15 @@ class Session:
             reduced = self._reduce_recording(self.findings.recording(finding))
             if not self.stopping:
                 self.findings.take(finding, reduced)
+                self._keep_stacks(finding)
                 self._say(f"{finding.title} [{finding.folder}]: {_told(finding, reduced)}")
             self.totals.reducing_s += time.monotonic() - began_s
+
+    def _keep_stacks(self, finding: FuzzFinding) -> None:
+        """Have a finding that replays show, and that is no other one, shown once more and looked at."""
+        wanted = finding.shown and finding in self.findings.all
+        if wanted and self._stacks_of and (stacks := self._stacks_of(self.findings.recording(finding))):
+            self.findings.keep_stacks(finding, stacks)
 
     # one guest
 
@@ -215,6 +224,7 @@ class Session:
             trace=(trace_line(exchange, outcome) for exchange, outcome in trace),
             console=guest.console_text,
             said=guest.said,
+            stacks=live_stacks(guest.qemu_pid) if oracle_of(fault.kind).stacks_at == "silence" else "",
         )  # fmt: skip
         self._say(f"{made.title} [{made.folder}]: found in guest {number}, after {made.commands} command(s)")
 

@@ -64,12 +64,18 @@ def connection_arguments(
     return tuple(arguments)
 
 
-def guarded(argv: Sequence[str], *, parent_pid: int, max_fds: int = 8192) -> tuple[str, ...]:
-    """Wrap *argv* so that the process dies with its parent and has a descriptor limit, without ``preexec_fn``.
+def guarded(argv: Sequence[str], *, parent_pid: int, max_fds: int = 8192, core_bytes: int = 0) -> tuple[str, ...]:
+    """Wrap *argv* so that the process dies with its parent, has a descriptor limit and may leave a core, without
+    ``preexec_fn``.
 
     ``setpriv`` sets the parent-death signal; the shell then checks that the parent was not already gone before that
     (without the check 159 of 200 were orphaned, with it 0 of 200: docs/architecture.md, "Starting QEMU") and becomes
     QEMU by ``exec``.
+
+    :param core_bytes: how large a core may be, as far as the host allows one.
+
+    Source: POSIX, "ulimit": both ``-c`` and ``-f`` count blocks of 512 bytes.
     """
-    shell = f'ulimit -n {max_fds} 2>/dev/null; test "$PPID" = "$0" && exec "$@"'
+    core = f"ulimit -c {core_bytes // 512} 2>/dev/null; " if core_bytes else ""
+    shell = f'ulimit -n {max_fds} 2>/dev/null; {core}test "$PPID" = "$0" && exec "$@"'
     return ("setpriv", "--pdeathsig", "KILL", "--", "sh", "-c", shell, str(parent_pid), *argv)

@@ -7,10 +7,13 @@ memfd, because a pipe that nobody reads would block it: one QEMU with 64 vCPUs p
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import subprocess
+import tempfile
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack, suppress
+from pathlib import Path
 from typing import Self
 
 import anyio
@@ -20,29 +23,43 @@ from qstress.guest.argv import guarded
 
 #: How much of QEMU's stderr is kept, from its end.
 STDERR_BYTES = 64 * 1024
+#: How large a core may be: what a guest has touched of its memory, and little more.
+CORE_BYTES = 1 << 30
 
 
 def spawn(
-    argv: Sequence[str], *, env: Mapping[str, str], pass_fds: Sequence[int], output_fd: int
+    argv: Sequence[str], *, env: Mapping[str, str], pass_fds: Sequence[int], output_fd: int, folder: str = "/"
 ) -> subprocess.Popen[bytes]:
     """Start *argv* in its own session so that it cannot outlive us, inheriting only *pass_fds*.
 
     :param env: its whole environment.
     :param output_fd: where its stdout and stderr go.
+    :param folder: its working directory.
     :raises RigError: reason ``spawn``: ``setpriv`` is missing or the host refuses another process.
     """
     try:
         return subprocess.Popen(
-            guarded(argv, parent_pid=os.getpid()), stdin=subprocess.DEVNULL, stdout=output_fd, stderr=output_fd,
-            env=dict(env), cwd="/", pass_fds=tuple(pass_fds), start_new_session=True,
+            guarded(argv, parent_pid=os.getpid(), core_bytes=CORE_BYTES), stdin=subprocess.DEVNULL,
+            stdout=output_fd, stderr=output_fd, env=dict(env), cwd=folder,
+            pass_fds=tuple(pass_fds), start_new_session=True,
         )  # fmt: skip
     except OSError as error:
         remedy = " (Debian package util-linux)" if isinstance(error, FileNotFoundError) else ""
         raise RigError(f"cannot start a process: {error}{remedy}", reason="spawn") from error
 
 
+def _folder() -> str:
+    try:
+        return tempfile.mkdtemp(prefix="qstress-")
+    except OSError as error:
+        raise RigError(f"cannot make a folder for a process: {error}", reason="spawn") from error
+
+
 class Process:
-    """One child process; use as a context manager, which always ends it."""
+    """One child process; use as a context manager, which always ends it.
+
+    ``folder`` is its working directory, empty but for a core, where the host's pattern lets the kernel write one there.
+    """
 
     def __init__(self, argv: Sequence[str], *, env: Mapping[str, str], pass_fds: Sequence[int]) -> None:
         """Start *argv* as :func:`spawn` does.
@@ -52,7 +69,9 @@ class Process:
         self._stderr_fd = os.memfd_create("qstress-stderr", os.MFD_CLOEXEC)
         with ExitStack() as undo:
             undo.callback(os.close, self._stderr_fd)
-            self._popen = spawn(argv, env=env, pass_fds=pass_fds, output_fd=self._stderr_fd)
+            self.folder = Path(_folder())
+            undo.callback(shutil.rmtree, self.folder, ignore_errors=True)
+            self._popen = spawn(argv, env=env, pass_fds=pass_fds, output_fd=self._stderr_fd, folder=str(self.folder))
             try:
                 self._pidfd = os.pidfd_open(self._popen.pid)
             except OSError as error:
@@ -70,6 +89,7 @@ class Process:
             self._popen.wait()
         os.close(self._pidfd)
         os.close(self._stderr_fd)
+        shutil.rmtree(self.folder, ignore_errors=True)
 
     @property
     def pid(self) -> int:

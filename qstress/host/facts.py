@@ -25,8 +25,9 @@ def emulated_host(path: Path = EMULATED_HOST) -> dict[str, object] | None:
 
 
 def host_facts(kvm: KvmFacts) -> dict[str, object]:
-    """Return kernel, processor, cores, memory, load and what KVM can do, as JSON-able values."""
+    """Return system, kernel, processor, cores, memory, load and what KVM can do, as JSON-able values."""
     return {
+        "os": _os_name(),
         "kernel": platform.release(),
         "machine": platform.machine(),
         "cpu": cpu_words(Path("/proc/cpuinfo"), "model name"),
@@ -37,3 +38,10 @@ def host_facts(kvm: KvmFacts) -> dict[str, object]:
         "kvm": asdict(kvm),
         **({"emulated": about} if (about := emulated_host()) else {}),
     }
+
+
+def _os_name() -> str:
+    try:
+        return platform.freedesktop_os_release().get("PRETTY_NAME", "unknown")
+    except OSError:
+        return "unknown"

@@ -8,11 +8,14 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from qstress.errors import ConfigError
+from qstress.fuzz.findings import BUG_FILE, write_bug
 from qstress.fuzz.summary import summary_text
 from qstress.report.cases import Case, CaseEnd
 from qstress.report.github import error_line
 from qstress.report.tap import tap
 from qstress.report.wording import printable
+from qstress.store.files import store_errors
 from qstress.store.read import fuzzing_session
 
 
@@ -59,3 +62,17 @@ def _unfinished(session: Mapping[str, Any], folder: str) -> str:
         lines.append(f"  {printable(found['title'])}")
         lines.append(f"      seen {found['count']}x: qstress repro {folder}/findings/{found['folder']}")
     return "\n".join(lines) + "\n"
+
+
+def printed_session_bug(path: Path, number: int) -> str:
+    """Return the report of the finding whose folder has *number*, in the session in folder *path*.
+
+    :raises ConfigError: it is no session, or has no such finding.
+    """
+    fuzzing_session(path)
+    folder = next(path.glob(f"findings/{number:03d}-*"), None)
+    if folder is None:
+        raise ConfigError(f"{path}: --bug {number}: no folder in findings has this number")
+    with store_errors(folder):
+        write_bug(folder)
+        return (folder / BUG_FILE).read_text()

@@ -38,17 +38,17 @@ def finding_story(result: TrialResult, evidence: Evidence) -> str:
     )
     paragraphs = [
         [f"{verdict.finding_class or verdict.outcome} ({verdict.confidence}): {verdict.title}"],
-        [where, *_conditions(trial)],
+        [where, *conditions(trial)],
         ["What happened", *_events(result, evidence)],
-        ["How we know", *(f"- {reason}" for reason in _told(verdict.because))],
-        ["What it is not", *(f"- {line}" for line in _is_not(result, evidence))],
+        ["How we know", *(f"- {reason}" for reason in told(verdict.because))],
+        ["What it is not", *(f"- {line}" for line in is_not(result, evidence))],
         [_AGAIN],
     ]
     return "\n\n".join("\n".join(_folded(lines)) for lines in paragraphs) + "\n"
 
 
-def _told(reasons: Iterable[str]) -> Iterable[str]:
-    """Return *reasons* as far as they fit on a screen; the window log has a line for each AP of a guest, be it 127."""
+def told(reasons: Iterable[str]) -> Iterable[str]:
+    """Yield *reasons* as far as they fit on a screen; the window log has a line for each AP of a guest, be it 127."""
     reasons = tuple(reasons)
     by_ap = [reason for reason in reasons if reason.startswith("AP ")]
     for reason in reasons:
@@ -58,7 +58,8 @@ def _told(reasons: Iterable[str]) -> Iterable[str]:
         yield f"… and {more} more APs likewise, each in finding.json"
 
 
-def _conditions(trial: Trial) -> Iterable[str]:
+def conditions(trial: Trial) -> Iterable[str]:
+    """Yield what was done to QEMU or the guest that production does not do."""
     build = trial.cell.build
     if trial.inject_lost_ap:
         yield "The fault was INJECTED by qstress: this shows the picture of a lost AP, not the race."
@@ -88,7 +89,8 @@ def _events(result: TrialResult, evidence: Evidence) -> Iterable[str]:
     return [f"{at_s:10.3f} s  {what}" for at_s, what in sorted(happened, key=lambda event: event[0])]
 
 
-def _is_not(result: TrialResult, evidence: Evidence) -> Iterable[str]:
+def is_not(result: TrialResult, evidence: Evidence) -> Iterable[str]:
+    """Yield what a finding is not, each with how that is known."""
     notes: Mapping[str, Any] = evidence.notes
     if result.verdict.finding_class in _STANDS_STILL:
         yield _slow_host(result, evidence)

@@ -12,11 +12,13 @@ import secrets
 import signal
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import anyio
 
@@ -26,14 +28,14 @@ from qstress.config.kvm import KvmFacts
 from qstress.config.settings import Settings, digest, resolved_document
 from qstress.emulated.host import HostLost
 from qstress.errors import INTERRUPTED_EXIT, ConfigError, RigError
-from qstress.firmware import firmware_of
 from qstress.host.facts import host_facts
 from qstress.hostlog.findings import HostFinding, reports_text
 from qstress.interposer import build as interposer
 from qstress.metrics.snapshot import Progress, RunVerdict, Snapshot, snapshot
-from qstress.model import Build, Evidence, TrialResult
+from qstress.model import Build, Evidence, Outcome, TrialResult
 from qstress.observe.hostlog import KMSG, HostLog
 from qstress.plan.schedule import Plan
+from qstress.recorded.bug_reports import BUG_FILE, write_rates
 from qstress.recorded.extend import is_extended, other_changes, run_extended
 from qstress.recorded.history import last_good
 from qstress.recorded.reports import files_of, printed, summary_of
@@ -42,6 +44,7 @@ from qstress.recorded.settings import settings_of
 from qstress.recorded.totals import RunTotals
 from qstress.report.gate import PastRun, answered
 from qstress.report.repro import boot_repro_sh
+from qstress.report.soak_bug import needs_qstress, soak_bug
 from qstress.report.standing import Standing, standing
 from qstress.report.story import finding_story
 from qstress.report.summary import RunFacts
@@ -130,6 +133,7 @@ class Soak:
         self.totals.keep(self.store, at_once=True)
         for name, content in files_of(recorded).items():
             self.store.write_report(name, content)
+        write_rates(recorded)
 
     def recorded(self) -> Recorded:
         """Return this run as its reports show it, as things stand."""
@@ -220,15 +224,16 @@ def start(
     :raises RigError: the host cannot do it (no compiler for the interposer, the runs folder cannot be written).
     """
     started = datetime.now(UTC)
+    host = place.facts if place else host_facts(kvm)
     run = {
         "qstress": __version__,
         "config": resolved_document(settings),
         "sha256": digest(settings),
-        "host": place.facts if place else host_facts(kvm),
+        "host": host,
         "builds": {build.name: _provenance(build) for build in settings.builds},
     }
     store = RunStore.create(
-        settings.runs_dir, settings.name, run, now=started, token=secrets.token_hex(3), rules=_rules(settings)
+        settings.runs_dir, settings.name, run, now=started, token=secrets.token_hex(3), rules=_rules(settings, host)
     )
     return _wire(settings, kvm, stack.enter_context(store), started, on_result, place)
 
@@ -245,7 +250,8 @@ def resume(
         before = settings_of(record.run)
         if changed := other_changes(before, settings):
             raise ConfigError(f"{run}: changed since: {', '.join(changed)}; stop alone can: start a new run instead")
-        store = stack.enter_context(RunStore.reopen(run, rules=_rules(settings)))
+        host = place.facts if place else host_facts(kvm)
+        store = stack.enter_context(RunStore.reopen(run, rules=_rules(settings, host)))
         longer = run_extended(record.run, before, settings) if digest(before) != digest(settings) else record.run
         if longer is not record.run:
             store.write_run(longer)
@@ -264,22 +270,37 @@ def _provenance(build: Build) -> dict[str, object]:
 
 def repro_script(result: TrialResult, evidence: Evidence) -> str:
     """Return ``repro.sh`` of a finding."""
-    stratum = result.trial.cell.stratum
-    if firmware_of(stratum.shape).lines is None or stratum.stormy:
-        return call_qstress(result, evidence)  # only qstress reads such a console, draws commands and moves threads
+    if needs_qstress(result):
+        return call_qstress(result, evidence)
     source = interposer.SOURCE.read_text() if result.trial.cell.build.interposed else None
     return boot_repro_sh(
-        result.trial, evidence.argv, evidence.env, source, found=result.verdict.title, kernel=platform.release()
+        result.trial,
+        evidence.argv,
+        evidence.env,
+        source,
+        found=result.verdict.title,
+        kernel=platform.release(),
+        hangs=result.verdict.outcome in (Outcome.HANG, Outcome.RESTART),
     )
 
 
-def evidence_texts(result: TrialResult, evidence: Evidence) -> dict[str, str]:
-    """Return what a person reads first in an evidence folder: the story in a screen, and the picture."""
-    return {"story.txt": finding_story(result, evidence), "timeline.svg": svg(of(result, evidence))}
+def evidence_texts(result: TrialResult, evidence: Evidence, *, host: Mapping[str, Any]) -> dict[str, str]:
+    """Return what a person reads first in an evidence folder: the story in a screen, the picture, and the report for
+    QEMU's maintainers.
+
+    :param host: what ``run.json`` says of the host that guests run on.
+    """
+    report = soak_bug(
+        result, evidence, script=repro_script(result, evidence), host=host,
+        interposed=result.trial.cell.build.interposed, alone=not needs_qstress(result),
+    )  # fmt: skip
+    return {
+        "story.txt": finding_story(result, evidence), "timeline.svg": svg(of(result, evidence)), BUG_FILE: report
+    }  # fmt: skip
 
 
-def _rules(settings: Settings) -> EvidenceRules:
-    return EvidenceRules(repro_script, evidence_texts, max_bytes=settings.record_max_bytes)
+def _rules(settings: Settings, host: Mapping[str, Any]) -> EvidenceRules:
+    return EvidenceRules(repro_script, partial(evidence_texts, host=host), max_bytes=settings.record_max_bytes)
 
 
 def _wire(

@@ -8,13 +8,17 @@ from collections import Counter, deque
 from collections.abc import Sequence
 from contextlib import AsyncExitStack
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
+
+from anyio import to_thread
 
 from qstress.errors import RigError, rig_error_in
 from qstress.interposer import windows
 from qstress.interposer.windows import Log, since
 from qstress.model import Milestone, Outcome, Trial, TrialResult, Verdict
 from qstress.observe import usage
+from qstress.observe.stacks import crash_stacks, live_stacks
 from qstress.trial.bringup import Bringup, Start, begin
 from qstress.trial.context import (
     Coordinator,
@@ -38,6 +42,8 @@ MOST_GROWTH_BYTES = 64 << 20
 LONGEST_SERIES = 1000
 #: How much of the window log is read for one finding, or for the duty cycle of a series: some seconds, parsed in 0.1 s.
 RECENT_RECORDS = 50_000
+#: What the stacks of QEMU's threads say something about.
+_STACKS = (Outcome.HANG, Outcome.MONITOR_STALL, Outcome.CRASH)
 
 
 async def run_trial(trial: Trial, context: TrialContext) -> FinishedTrial:
@@ -101,10 +107,12 @@ class _ProcessRun:
                 for hammer in bringup.hammers:
                     hammer.release()
                 await made.rest()
+                stacks = await self._stacks(bringup)
                 await made.guest.end(polite=bringup.verdict.outcome is Outcome.HANG)  # then the hammers are at rest
                 healthy = _healthy(bringup, slowness(load))
                 self._learned = healthy.added_to(self._learned) if healthy else self._learned
-                return replace(self._finished(bringup, HammerCounts(bringup.hammers), made.log.read()), healthy=healthy)
+                finished = self._finished(bringup, HammerCounts(bringup.hammers), made.log.read(), stacks)
+                return replace(finished, healthy=healthy)
         except* RigError as group:
             error = rig_error_in(group)
         return self._failed(trial, error, entered_s)
@@ -154,7 +162,8 @@ class _ProcessRun:
             return not all(at_rest)
         fresh = self._needs_fresh(bringup.verdict)
         self.todo.popleft()
-        self.take([self._finished(bringup, counts, bringup.made.log.read(RECENT_RECORDS))])
+        stacks = await self._stacks(bringup)
+        self.take([self._finished(bringup, counts, bringup.made.log.read(RECENT_RECORDS), stacks)])
         return fresh or not all(at_rest)
 
     def _count(self, bringup: Bringup, healthy: CountHealthy, counts: HammerCounts) -> None:
@@ -176,7 +185,18 @@ class _ProcessRun:
         if bringup.verdict is not SERIES_OVER:
             bringup.turn_to(self.todo[0], now_s)
 
-    def _finished(self, bringup: Bringup, counts: HammerCounts, log: Log | None) -> FinishedTrial:
+    async def _stacks(self, bringup: Bringup) -> str:
+        """Return the stacks of QEMU's threads where it stands still or has crashed and somebody wants to know."""
+        verdict, process = bringup.verdict, bringup.made.guest.process
+        if verdict.outcome not in _STACKS or not self._context.evidence.wants(verdict, self._evidence):
+            return ""
+        if process.returncode is None:
+            look = partial(live_stacks, process.pid)
+        else:
+            look = partial(crash_stacks, process.pid, bringup.trial.cell.build.binary, process.folder)
+        return await to_thread.run_sync(look, abandon_on_cancel=True)
+
+    def _finished(self, bringup: Bringup, counts: HammerCounts, log: Log | None, stacks: str) -> FinishedTrial:
         """Return what comes of a bring-up, with the window log as a second witness."""
         series = makes_series(bringup.trial)
         duty_cycle = _exposure_over(log) if series or log is None else bringup_duty_cycle(bringup, log)
@@ -187,7 +207,7 @@ class _ProcessRun:
             return FinishedTrial(result)
         self._evidence[evidence_kind(result.verdict)] += 1
         own = since(log, bringup.watch.zero_ns) if series and log is not None else log
-        return FinishedTrial(result, evidence_of(bringup, self._context.env or {}, own, duty_cycle))
+        return FinishedTrial(result, evidence_of(bringup, self._context.env or {}, own, duty_cycle, stacks))
 
     def _fail(self, error: RigError, entered_s: float) -> None:
         self.take([self._failed(self.todo.popleft(), error, entered_s)])

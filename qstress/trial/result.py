@@ -66,10 +66,13 @@ def bringup_duty_cycle(bringup: Bringup, log: Log) -> float | None:
     return duty_cycle_until_init(log, zero_ns=zero_ns, end_ns=round(decided_s * 1e9))
 
 
-def evidence_of(bringup: Bringup, env: Mapping[str, str], log: Log | None, duty_cycle: float | None) -> Evidence:
+def evidence_of(
+    bringup: Bringup, env: Mapping[str, str], log: Log | None, duty_cycle: float | None, stacks: str
+) -> Evidence:
     """Return everything that convinces a sceptic; times count from the guest's ``cont``.
 
     :param env: what the interposer added to QEMU's environment; *log*: what it recorded.
+    :param stacks: of QEMU's threads.
     """
     guest, watch, look = bringup.made.guest, bringup.watch, bringup.look
     zero_s = watch.times.began_s
@@ -98,6 +101,7 @@ def evidence_of(bringup: Bringup, env: Mapping[str, str], log: Log | None, duty_
             **(look.notes if look else {}),
             **timeline.facts([*seen, *looked], log, zero_ns=watch.zero_ns, end_s=end_s),
         },
+        stacks=stacks,
         journal=bringup.journal.written(bringup.verdict),
     )
 

@@ -95,11 +95,11 @@ def test_every_metric_with_its_labels() -> None:
 
 
 def test_every_file_of_the_evidence(tmp_path: Path) -> None:
-    texts = {"story.txt": "", "timeline.svg": ""}
+    texts = {"bug.md": "", "story.txt": "", "timeline.svg": ""}
     write_evidence(
         tmp_path / "1",
         result(1, LOST_INIT),
-        replace(evidence(), journal=b"{}\n"),
+        replace(evidence(), journal=b"{}\n", stacks="#0 main ()"),
         run_id="r",
         repro_script="",
         texts=texts,

@@ -7,6 +7,7 @@
  *   leakfd  a descriptor that nobody closes
  *   twice   the reply is sent twice
  *   type    the reply's "return" is a number
+ *   hold    what opens the file of this name sleeps for ever, and the main loop with it: hold:FILE
  * QEMU reads its monitors byte by byte, so what was read is collected per descriptor; what follows the command's name
  * tells the id of the reply to misbehave at.
  */
@@ -18,6 +19,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/uio.h>
 #include <unistd.h>
 
 enum { FDS = 1024, KEPT = 64, REST = 256 };
@@ -44,14 +46,14 @@ static const char *command(void)
     return colon ? colon + 1 : NULL;
 }
 
+void planted_stall(void);
+
 static void misbehave(int fd)
 {
     if (plant("crash")) {
         raise(SIGSEGV);
     } else if (plant("stall")) {
-        for (;;) {
-            pause();
-        }
+        planted_stall();
     } else if (plant("leak")) {
         lost = malloc(16384);
         memset(lost, fd, 16384);
@@ -92,6 +94,40 @@ static void watch(int fd, const char *data, size_t length)
     }
 }
 
+static ssize_t watch_all(int fd, const struct iovec *parts, size_t count, ssize_t got)
+{
+    ssize_t left = got;
+
+    for (size_t i = 0; fd < FDS && command() && left > 0 && i < count; i++) {
+        size_t length = parts[i].iov_len < (size_t)left ? parts[i].iov_len : (size_t)left;
+
+        watch(fd, parts[i].iov_base, length);
+        left -= length;
+    }
+    return got;
+}
+
+/* Stands here, for a debugger to see. */
+__attribute__((noinline)) void planted_stall(void)
+{
+    for (;;) {
+        pause();
+    }
+}
+
+FILE *fopen64(const char *path, const char *mode)
+{
+    static FILE *(*real)(const char *, const char *);
+
+    if (!real) {
+        real = (FILE * (*)(const char *, const char *))dlsym(RTLD_NEXT, "fopen64");
+    }
+    if (plant("hold") && !strcmp(path, command())) {
+        planted_stall();
+    }
+    return real(path, mode);
+}
+
 ssize_t recvmsg(int fd, struct msghdr *message, int flags)
 {
     static ssize_t (*real)(int, struct msghdr *, int);
@@ -99,49 +135,70 @@ ssize_t recvmsg(int fd, struct msghdr *message, int flags)
     if (!real) {
         real = (ssize_t (*)(int, struct msghdr *, int))dlsym(RTLD_NEXT, "recvmsg");
     }
-    ssize_t got = real(fd, message, flags);
-    ssize_t left = got;
+    return watch_all(fd, message->msg_iov, message->msg_iovlen, real(fd, message, flags));
+}
 
-    for (size_t i = 0; fd < FDS && command() && left > 0 && i < message->msg_iovlen; i++) {
-        size_t length = message->msg_iov[i].iov_len < (size_t)left ? message->msg_iov[i].iov_len : (size_t)left;
+/* A monitor on a named pipe, as repro.sh has it. */
+ssize_t readv(int fd, const struct iovec *parts, int count)
+{
+    static ssize_t (*real)(int, const struct iovec *, int);
 
-        watch(fd, message->msg_iov[i].iov_base, length);
-        left -= length;
+    if (!real) {
+        real = (ssize_t (*)(int, const struct iovec *, int))dlsym(RTLD_NEXT, "readv");
     }
-    return got;
+    return watch_all(fd, parts, count, real(fd, parts, count));
+}
+
+/* Send the reply to what came *from* there as misbehaviour wants it; -1 where nothing is planted in it. */
+static ssize_t sent_wrongly(int from, int fd, const char *data, size_t length)
+{
+    char *text = strndup(data, length);
+    char *id = strstr(text, "\"id\": \"");
+    char *end = id ? strchr(id + 7, '"') : NULL;
+    char wrong[256];
+    ssize_t sent = -1;
+
+    if (end && wanted_reply(from, id, end)) {
+        if (plant("twice")) {
+            armed[from] = false;
+            sent = write(fd, data, length) < 0 ? -1 : write(fd, data, length);
+        } else if (plant("type") && !strncmp(text, "{\"return\"", 9)) {
+            armed[from] = false;
+            snprintf(wrong, sizeof(wrong), "{\"return\": 5, %.*s}\r\n", (int)(end + 1 - id), id);
+            sent = write(fd, wrong, strlen(wrong)) < 0 ? -1 : (ssize_t)length;
+        }
+    }
+    free(text);
+    return sent;
 }
 
 ssize_t sendmsg(int fd, const struct msghdr *message, int flags)
 {
     static ssize_t (*real)(int, const struct msghdr *, int);
+    ssize_t sent = -1;
 
     if (!real) {
         real = (ssize_t (*)(int, const struct msghdr *, int))dlsym(RTLD_NEXT, "sendmsg");
     }
-    if (fd >= FDS || !armed[fd] || message->msg_iovlen != 1) {
-        return real(fd, message, flags);
+    if (fd < FDS && armed[fd] && message->msg_iovlen == 1) {
+        sent = sent_wrongly(fd, fd, message->msg_iov[0].iov_base, message->msg_iov[0].iov_len);
     }
-    char *text = strndup(message->msg_iov[0].iov_base, message->msg_iov[0].iov_len);
-    char *id = strstr(text, "\"id\": \"");
-    char *end = id ? strchr(id + 7, '"') : NULL;
+    return sent >= 0 ? sent : real(fd, message, flags);
+}
+
+/* A pipe has a descriptor for each way; so the reply may be one to what came on any other. */
+ssize_t writev(int fd, const struct iovec *parts, int count)
+{
+    static ssize_t (*real)(int, const struct iovec *, int);
     ssize_t sent = -1;
 
-    if (end && !wanted_reply(fd, id, end)) {
-        end = NULL;
+    if (!real) {
+        real = (ssize_t (*)(int, const struct iovec *, int))dlsym(RTLD_NEXT, "writev");
     }
-    if (end && plant("twice")) {
-        armed[fd] = false;
-        sent = real(fd, message, flags);
-        real(fd, message, flags);
-    } else if (end && plant("type") && !strncmp(text, "{\"return\"", 9)) {
-        char wrong[256];
-
-        armed[fd] = false;
-        snprintf(wrong, sizeof(wrong), "{\"return\": 5, %.*s}\r\n", (int)(end + 1 - id), id);
-        sent = send(fd, wrong, strlen(wrong), flags) < 0 ? -1 : (ssize_t)message->msg_iov[0].iov_len;
-    } else {
-        sent = real(fd, message, flags);
+    for (int from = 0; sent < 0 && count == 1 && from < FDS; from++) {
+        if (armed[from]) {
+            sent = sent_wrongly(from, fd, parts[0].iov_base, parts[0].iov_len);
+        }
     }
-    free(text);
-    return sent;
+    return sent >= 0 ? sent : real(fd, parts, count);
 }

@@ -37,7 +37,7 @@ def test_a_finding_has_all_that_repeats_it(tmp_path: Path) -> None:
     folder = tmp_path / "findings" / made.folder
     assert made.folder == "001-crash-sigsegv-at-stop"
     assert {path.name for path in folder.iterdir()} == {
-        "finding.json", "trace.jsonl", "repro.jsonl", "repro.sh", "console.log", "stderr.txt",
+        "finding.json", "trace.jsonl", "repro.jsonl", "repro.sh", "console.log", "stderr.txt", "bug.md",
     }  # fmt: skip
     assert from_bytes((folder / "repro.jsonl").read_bytes(), "") == SAMPLE
     assert stat.S_IMODE((folder / "repro.sh").stat().st_mode) == 0o700

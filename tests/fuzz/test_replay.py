@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+import shutil
 from dataclasses import replace
 
 import pytest
@@ -40,6 +42,25 @@ def test_without_its_cause_it_does_not(planted: str) -> None:
     calm = replace(recording, steps=recording.steps[:2], linger_s=0.05)
     replayed = Replays(guest_setup(recording.env)).play(calm)
     assert (replayed.fault, replayed.faults) == (None, ())
+
+
+@pytest.mark.skipif(not shutil.which("gdb"), reason="no gdb here")
+@pytest.mark.timeout(240)
+def test_the_stacks_of_a_fault_name_the_function_that_it_was_planted_into(planted: str) -> None:
+    crash = crashing(planted)
+    said = Replays(guest_setup(crash.env)).stacks(crash)
+    assert re.search(r"raise .*\n.* (watch_all|recvmsg|watch|misbehave) \(\)", said), said
+    assert "main_loop_wait" in said
+    env = plant(planted, "hold:held")
+    memsave = qmp("pmemsave", "q4", '{"val": 0, "size": 16, "filename": "held"}')
+    steps = (Exchange("planned", CONNECT), Exchange("qmp", (memsave,)))
+    stall = Recording("no reply to pmemsave: no monitor answers in band", "stall", QEMU, "", ARGUMENTS, env, steps)
+    setup = replace(guest_setup(env), reply_s=1.0)
+    said = Replays(setup).stacks(stall)
+    assert re.search(r"planted_stall .*\n.*fopen64 .*\n.*qmp_pmemsave", said), said
+    assert "qemu-system-x86: state S, waits in " in said
+    assert Replays(setup).stacks(replace(stall, kind="leak")) == ""
+    assert Replays(setup).stacks(replace(stall, steps=steps[:1])) == ""
 
 
 def test_a_guest_that_does_not_start_shows_nothing(planted: str) -> None:

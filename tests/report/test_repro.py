@@ -221,7 +221,7 @@ def test_what_was_done_to_the_guest_is_done_again() -> None:
     assert (special["INJECT"], special["BSP_ALONE"]) == ("True", "True")
 
 
-def header(trial: Trial, **options: str) -> str:
+def header(trial: Trial, **options: Any) -> str:
     lines = boot_repro_sh(trial, ["/opt/qemu"], (), None, **options).splitlines()
     assert lines[0] == "#!/bin/sh"
     end = next(i for i, line in enumerate(lines) if line.startswith("exec "))

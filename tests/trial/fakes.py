@@ -6,6 +6,7 @@ import os
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import replace
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
 
@@ -56,6 +57,7 @@ class FakeProcess:
 
     def __init__(self) -> None:
         self.pid = os.getpid()
+        self.folder = Path("/nonexistent")
         self.returncode: int | None = None
         self.rss_bytes = 1 << 20
         self.exited = anyio.Event()

@@ -89,6 +89,8 @@ def qemus(monkeypatch: pytest.MonkeyPatch) -> Callable[..., Qemus]:
     def played(*boots: Boot) -> Qemus:
         made = Qemus(*boots)
         monkeypatch.setattr(process_run, "instrumented_guest", made.instrumented_guest)
+        monkeypatch.setattr(process_run, "live_stacks", lambda pid: "of the living")
+        monkeypatch.setattr(process_run, "crash_stacks", lambda pid, binary, folder: "of the dead")
         return made
 
     return played
@@ -236,6 +238,14 @@ async def test_evidence_is_made_of_so_many_of_a_kind(qemus: Callable[..., Qemus]
     kept = Kept()
     await run_process(numbered(IN_PLACE, 4), TrialContext(evidence=EvidenceQuota(2)), kept)
     assert [each.evidence is not None for each in kept.finished] == [True, True, False, False]
+
+
+async def test_stacks_are_taken_of_what_died_or_stands_still_and_is_kept(qemus: Callable[..., Qemus]) -> None:
+    qemus(dies, replays, dies)
+    kept = Kept()
+    await run_process(numbered(UNHAMMERED, 3), TrialContext(evidence=EvidenceQuota(1)), kept)
+    evidence = [each.evidence for each in kept.finished]
+    assert [one and one.stacks for one in evidence] == ["of the dead", "", None]
 
 
 async def test_all_journals_are_kept_where_that_is_asked_for(qemus: Callable[..., Qemus], tmp_path: Path) -> None:

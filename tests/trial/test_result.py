@@ -81,7 +81,7 @@ async def test_evidence_holds_everything_that_was_seen_with_times_from_the_start
         bringup = await crashed(stage)
         bringup.replies.dumps.appendleft(seen(at_reset(0), at_s=1.0))  # of an earlier bring-up of a series
         bringup.look = ClosedLook(LOST_INIT, ((9.0, "a dump"),), (("info lapic", "ICR"),))
-        evidence = evidence_of(bringup, {"B": "2", "A": "1"}, None, 0.25)
+        evidence = evidence_of(bringup, {"B": "2", "A": "1"}, None, 0.25, "stacks")
     (at_s, text), looked = evidence.dumps
     assert 0.0 <= at_s < 60.0
     assert text == registers(LOOP)

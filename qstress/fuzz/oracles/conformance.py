@@ -15,6 +15,8 @@ class ConformanceOracle(Oracle):
     """Each answer, and each line that answers no command."""
 
     kind = "protocol"
+    expected = "replies and events keep to the protocol and to QEMU's own schema"
+    shell_shows = "it prints the broken reply"
     shell_refusal = "The broken reply has to be held against QEMU's schema."
     #: A second reply comes before the next one.
     coda = (Send(To.QMP, b'{"execute": "query-yank", "id": "r0"}\n', Await.REPLY, "r0", "query-yank"),)

@@ -29,6 +29,9 @@ class CrashOracle(Oracle):
     """An end by a signal or a status, unless it was asked for or announced (event SHUTDOWN)."""
 
     kind = "crash"
+    expected = "QEMU does what it is told or answers with an error, and lives"
+    shell_shows = "QEMU ends with the same signal or status, which it prints"
+    stacks_at = "end"
     blame = 4
     comes_late = True
 

@@ -9,6 +9,7 @@ class HangUpOracle(Oracle):
     """A connection that ended although QEMU serves its control monitor."""
 
     kind = "hung-up"
+    expected = "QEMU keeps the connection open; only its client closes it"
     blame = 4
 
     def judge(self, seen: Observed) -> list[Fault]:

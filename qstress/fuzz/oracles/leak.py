@@ -48,6 +48,8 @@ class LeakOracle(Oracle):
     """Growth in every round of the longer probe (:data:`qstress.fuzz.exchange.PROBE_AGAIN`)."""
 
     kind = "leak"
+    expected = "a command that should leave nothing behind costs no memory and no descriptor for good"
+    shell_shows = "it prints by how much QEMU grew, and that is too much"
     must_repeat = True
 
     def judge(self, seen: Observed) -> list[Fault]:

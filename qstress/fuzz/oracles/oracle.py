@@ -9,7 +9,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from shlex import quote
-from typing import ClassVar
+from typing import ClassVar, Literal
 
 from qstress.fuzz.exchange import Exchange, ExchangeOutcome
 from qstress.fuzz.ops import Op
@@ -90,10 +90,17 @@ class Oracle(ABC):
         """Return *recording* without the commands that are blamed: no fault of theirs if that shows too."""
         return None
 
+    #: When the stacks of QEMU's threads tell something: as it ends, once it is silent, or never.
+    stacks_at: ClassVar[Literal["end", "silence", ""]] = ""
+    #: What is right, for a bug report.
+    expected: ClassVar[str]
+
     # how repro.sh sees it
 
     #: Why a shell cannot show it, where :meth:`shell_verdict` has no lines.
     shell_refusal: ClassVar[str] = "What shows it takes more than a shell to see."
+    #: What the script prints, and does, when it shows.
+    shell_shows: ClassVar[str] = ""
 
     def shell_replaces(self, step: Exchange) -> bool:
         """Whether :meth:`shell_verdict` does *step* in its own way."""

@@ -14,6 +14,9 @@ class StallOracle(Oracle):
     """No reply, no prompt after an HMP line, no greeting, or no end."""
 
     kind = "stall"
+    expected = "each command is answered, if by an error"
+    shell_shows = "it prints `silent, and it lives`"
+    stacks_at = "silence"
     blame = 20
 
     def judge(self, seen: Observed) -> list[Fault]:

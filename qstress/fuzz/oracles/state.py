@@ -44,6 +44,8 @@ class StateOracle(Oracle):
     """The state before and after commands that were all refused, where nothing else can have changed it."""
 
     kind = "state"
+    expected = "a command that is refused changes nothing"
+    shell_shows = "it prints what differs between two answers of QEMU"
     must_repeat = True
     last_exchange_whole = True
 
