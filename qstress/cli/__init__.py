@@ -12,6 +12,7 @@ import traceback
 import click
 
 from qstress import __version__
+from qstress.cli.bisecting import bisect
 from qstress.cli.configs import config
 from qstress.cli.emulated import emulated_hosts
 from qstress.cli.fuzzing import fuzz, reduce
@@ -57,7 +58,7 @@ def cli() -> None:
 
 for _command in (
     *(soak, nightly, report, compare_recorded, export_trials, runs, repro),
-    *(fuzz, reduce, watch),
+    *(fuzz, reduce, bisect, watch),
     *(doctor, check, explain_dumps, build_qemu, firmware, config, emulated_hosts),
 ):
     cli.add_command(_command)

@@ -18,6 +18,7 @@ from qstress.fuzz.ops import Await, Close, Open, Send, To, WaitExit
 from qstress.fuzz.oracles.state import STATE_QUERIES
 from qstress.fuzz.recording import Recording
 from qstress.fuzz.script import repro_sh, summary_line
+from tests.fuzz.guests import ARGUMENTS, CONNECT, QEMU, plant, qmp
 from tests.fuzz.test_recording import CAPABILITIES, SAMPLE, STOP
 
 pytestmark = pytest.mark.timeout(240)
@@ -176,3 +177,30 @@ def test_a_summary_shows_the_last_commands() -> None:
     assert summary_line(replace(CRASH, steps=(START, Exchange("corrupt", (deep,))))).startswith('{"a": [[')
     many = replace(CRASH, steps=(START, Exchange("qmp", (STOP,) * 9)))
     assert summary_line(many).startswith('… 3 more; {"execute": "stop"}; ')
+
+
+@pytest.mark.qemu
+@pytest.mark.parametrize(
+    ("fault", "kind", "title", "telling"),
+    [
+        ("crash", "crash", "crash: SIGSEGV at query-name", ""),
+        ("stall", "stall", "no reply to query-name: the main loop is blocked", ""),
+        (
+            "type",
+            "protocol",
+            "query-name: reply breaks the schema: value is int, not object",
+            '"return": 5, "id": "q4"',
+        ),
+        ("twice", "protocol", "query-name: two replies to one command", '"id": "q4"'),
+    ],
+)
+def test_a_fault_planted_in_a_real_qemu_shows(
+    tmp_path: Path, planted: str, fault: str, kind: str, title: str, telling: str
+) -> None:
+    steps = (Exchange("planned", CONNECT), Exchange("qmp", (qmp("query-name", "q4"),)))
+    for command, status in (("query-name", 0), ("query-uuid", 1)):
+        env = plant(planted, f"{fault}:{command}")
+        path = tmp_path / "repro.sh"
+        path.write_text(repro_sh(Recording(title, kind, QEMU, "", ARGUMENTS, env, steps, telling)))
+        done = subprocess.run(["sh", path], capture_output=True, text=True, check=False, timeout=60)
+        assert done.returncode == status, done.stdout + done.stderr
