@@ -22,6 +22,9 @@ from qstress.errors import ConfigError, RigError
 #: What depends on the kernel that the distribution gives its users: Debian's and Ubuntu's.
 _DEFAULTS = ("linux-image-amd64", "linux-image-generic")
 _FLAVOURS = (["amd64"], ["generic"])  # neither for clouds nor real-time
+#: What some distributions keep apart: Ubuntu and Debian 14 the modules, Debian 14 the image and its lists, too.
+_APART = ("linux-base", "linux-binary", "linux-modules")
+_IMAGES = ("boot/vmlinuz-*", "usr/lib/modules/*/vmlinuz")
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,8 +115,7 @@ def _packages(wanted: str) -> Packages:
         )
     release = _default_release() if wanted == "auto" else _release_like(wanted)
     names = [f"linux-image-{release}"]
-    if _run("apt-cache", "show", f"linux-modules-{release}", check=False):  # Ubuntu keeps them apart
-        names.append(f"linux-modules-{release}")
+    names += [f"{part}-{release}" for part in _APART if _run("apt-cache", "show", f"{part}-{release}", check=False)]
     uris = _run("apt-get", "--print-uris", "download", *names)
     sizes = re.findall(r"^'[^']*' \S+ (\d+)", uris, re.MULTILINE)
     return Packages(release, tuple(names), sum(map(int, sizes)))
@@ -152,18 +154,20 @@ def _download(packages: Packages, scratch: Path) -> None:
 
 
 def _keep(packages: Packages, scratch: Path, target: Path) -> None:
-    image = next(iter((scratch / "tree/boot").glob("vmlinuz-*")), None)
-    if image is None:
-        raise RigError(f"{packages.names[0]}: there is no kernel image in it", reason="kernel")
-    if not (scratch / "tree/lib/modules").exists() and (scratch / "tree/usr/lib/modules").exists():
-        (scratch / "tree/lib").symlink_to("usr/lib")
+    tree = scratch / "tree"
+    images = [path for pattern in _IMAGES for path in tree.glob(pattern)]
+    if not images:
+        raise RigError(f"{' '.join(packages.names)}: there is no kernel image in it", reason="kernel")
+    image = images[0].rename(tree / "vmlinuz")
+    if not (tree / "lib/modules").exists() and (tree / "usr/lib/modules").exists():
+        (tree / "lib").symlink_to("usr/lib")
     kernel = open_kernel(image)
     kept, modules = scratch / "kept", scratch / "kept/lib/modules" / kernel.release
     modules.mkdir(parents=True)
     shutil.copy(image, kept / "vmlinuz")
     if elf := uncompressed(image.read_bytes()):
         (kept / VMLINUX).write_bytes(elf)
-    shutil.copy(scratch / "tree/lib/modules" / kernel.release / "modules.builtin", modules)
+    shutil.copy(tree / "lib/modules" / kernel.release / "modules.builtin", modules)
     for path, _ in kernel.modules:
         shutil.copy(path, modules)
     if target.exists():  # half-made, or another process was quicker

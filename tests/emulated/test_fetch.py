@@ -68,6 +68,22 @@ def test_a_version_means_its_newest_kernel_of_the_usual_flavour(apt: Path) -> No
     assert f"download linux-image-{RELEASE}" in apt.read_text()
 
 
+def test_a_kernel_in_several_packages_is_fetched_whole(apt: Path, tmp_path: Path) -> None:
+    """As Debian 14 has it: the image among the modules, below /usr, and its lists in a package of their own."""
+    tree = tmp_path / "package"
+    (tree / "usr").mkdir()
+    (tree / "lib").rename(tree / "usr/lib")
+    (tree / f"boot/vmlinuz-{RELEASE}").rename(tree / f"usr/lib/modules/{RELEASE}/vmlinuz")
+    knows = tmp_path / "bin/apt-cache"
+    parts = [f"{part}-{RELEASE}" for part in ("linux-base", "linux-binary", "linux-modules")]
+    answers = "".join(f'"show {part}") echo "Package: {part}";;' for part in parts)
+    knows.write_text(knows.read_text().replace('case "$*" in', f'case "$*" in {answers}'))
+    kernel = fetch("auto", lambda line: None)
+    assert kernel.release == RELEASE
+    assert kernel.image.read_bytes() == bzimage()
+    assert all(f"apt-get -qq download {name}" in apt.read_text() for name in (f"linux-image-{RELEASE}", *parts))
+
+
 def test_what_cannot_be_had_says_so(apt: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(RigError, match=r"have no kernel 9\.9"):
         find("9.9", lambda line: None)
