@@ -10,7 +10,7 @@ import os
 import sys
 import threading
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
@@ -22,6 +22,7 @@ from qstress.config.settings import HostSettings
 from qstress.emulated.command import Machine
 from qstress.emulated.fetch import find
 from qstress.emulated.host import EmulatedHost, HostLost, Streams, booted
+from qstress.emulated.kernel import Kernel
 from qstress.errors import RigError
 from qstress.host.facts import host_facts
 from qstress.observe.hostlog import KMSG
@@ -58,7 +59,7 @@ def place_of(entry: HostEntry | HostSettings | None, say: Callable[[str], None])
     """Return where trials run: this machine (None), or an emulated host, which is booted and ends with the block.
 
     :param say: told what happens, for people.
-    :raises RigError: the host cannot be had; :class:`~qstress.emulated.host.HostLost`: it died before it was up.
+    :raises RigError: the host cannot be had; :class:`~qstress.emulated.host.HostLost`: it died before it was up, twice.
     """
     if entry is None:
         yield this_machine()
@@ -67,11 +68,21 @@ def place_of(entry: HostEntry | HostSettings | None, say: Callable[[str], None])
     memory_bytes = size.memory_bytes if isinstance(size, HostSettings) else size.memory
     kernel, machine = find(size.kernel, say), Machine(size.cpus, memory_bytes)
     say(f"booting an emulated host: kernel {kernel.release}")
-    with booted(kernel, machine, qemu=QEMU) as host:
-        facts, version = host.facts(), qemu_version(Path(host.qemu), {})
+    with ExitStack() as stack:
+        try:
+            host, facts = _up(kernel, machine, stack)
+        except HostLost as error:  # nothing is lost with it
+            say(f"{error}; booting another one")
+            host, facts = _up(kernel, machine, stack)
+        version = qemu_version(Path(host.qemu), {})
         settings = HostSettings(size.kernel, size.cpus, memory_bytes, kernel.release, kernel.sha256, version)
         with _serving(host) as (trials, kernel_log):
             yield Place(_kvm(facts), size.cpus, facts, trials.run_process, kernel_log, settings)
+
+
+def _up(kernel: Kernel, machine: Machine, stack: ExitStack) -> tuple[EmulatedHost, dict[str, object]]:
+    host = stack.enter_context(booted(kernel, machine, qemu=QEMU))
+    return host, host.facts()
 
 
 def _kvm(facts: Mapping[str, object]) -> KvmFacts:

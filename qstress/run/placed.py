@@ -49,7 +49,7 @@ def run_placed(
     """
     hosts = 1
     soak = _run_once(host, settings_in, watcher, resume)
-    while may_try_again(soak.error, hosts):
+    while soak.stopped_by is None and may_try_again(soak.error, hosts):
         hosts += 1
         watcher.say(f"{soak.error}; going on with {soak.store.run_id} on a new emulated host ({hosts}): "
                     "its open blocks are run again")  # fmt: skip

@@ -14,6 +14,7 @@ from qstress.cli import cli
 from qstress.emulated.host import EmulatedHost
 from qstress.model import TrialResult
 from qstress.run import emulated
+from qstress.run.campaign import Campaign, Reason
 from qstress.run.screen import Screen
 from tests.conftest import qemus_of
 from tests.emulated.hosts import AGENT, no_kernel, stand_in
@@ -83,3 +84,24 @@ def test_a_lost_host_costs_no_trial_and_counts_none_twice(tmp_path: Path) -> Non
     assert "killed by SIGKILL" in (run / "emulated-host-console.txt").read_text()
     assert json.loads((run / "run.json").read_text())["config"]["host"]["release"] == "6.1.0-test"
     assert qemus_of(os.getpid()) == []
+
+
+@pytest.mark.qemu
+def test_who_interrupts_a_soak_gets_no_new_host_for_a_lost_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As one does whose host seems to stand still: Ctrl-C, and then it is found dead."""
+    broken = Broken(tmp_path / "broken", monkeypatch, None)
+    on_result, drain = Screen.on_result, Campaign.drain
+
+    def interrupting(screen: Screen, result: TrialResult, place: str | None) -> None:
+        on_result(screen, result, place)
+        os.kill(os.getpid(), signal.SIGINT)
+
+    def dying(campaign: Campaign, reason: Reason) -> None:
+        drain(campaign, reason)
+        broken.hosts[0].kill()
+
+    monkeypatch.setattr(Screen, "on_result", interrupting)
+    monkeypatch.setattr(Campaign, "drain", dying)
+    run = broken.soak()
+    assert len(broken.hosts) == 1
+    assert json.loads((run / "summary.json").read_text())["reason"] in ("interrupted", "error")

@@ -97,6 +97,17 @@ def test_a_host_that_never_comes_up_is_told(tmp_path: Path, monkeypatch: pytest.
 
 
 @pytest.mark.usefixtures("hosts")
+def test_a_host_that_dies_while_it_boots_costs_a_second_boot(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    was = tmp_path / "booted-before"
+    first = f"if not os.path.exists({str(was)!r}):\n    open({str(was)!r}, 'w')\n    raise SystemExit({PANIC!r})\n"
+    monkeypatch.setattr(emulated, "QEMU", stand_in(tmp_path, first + AGENT))
+    said: list[str] = []
+    with place_of(ENTRY, said.append) as place:
+        assert place.settings is not None
+    assert [line.partition(";")[2] for line in said if "Kernel panic" in line] != []
+
+
+@pytest.mark.usefixtures("hosts")
 def test_its_kernels_log_is_read_where_it_says(hosts: list[EmulatedHost]) -> None:
     with place_of(ENTRY, lambda line: None) as place:
         hosts[0].on_kernel(b"6,1,1,-;hello\n")
