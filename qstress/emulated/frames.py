@@ -21,7 +21,8 @@ class Kind(Enum):
     # to the agent
     RUN = b"E"  # JSON: argv, env, cwd, rows and columns of a terminal or null
     INPUT = b"I"  # bytes for its standard input; none: its end
-    STARVED = b"T"  # the share of the last second in which the machine beneath had no CPU for this host, decimal
+    # the share of the last second in which the machine beneath had no CPU for this host, and how many s of all: decimal
+    STARVED = b"T"
     SIGNAL = b"S"  # a signal's number, decimal
     OFF = b"Q"  # power off
     # both ways

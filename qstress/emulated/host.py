@@ -64,10 +64,12 @@ class Streams:
 
 @dataclass(slots=True)
 class _Life:
-    """When the host was last heard, and how long each of its threads had waited for a CPU at the last look."""
+    """When the host was last heard, how long each of its threads had waited for a CPU at the last look, and how long it
+    had been starved in all by then."""
 
     heard_s: float
     looked_s: float
+    starved_s: float = 0.0
     waited: dict[int, float] = field(default_factory=dict)
 
 
@@ -270,9 +272,9 @@ class EmulatedHost:
         wall_s = self._life.heard_s - before.looked_s
         if wall_s >= _TICK_S:
             waited = _waited(self.pid)
-            share = min(1.0, starved_s(before.waited, waited) / wall_s) if before.waited else 0.0
-            self._life = _Life(before.heard_s, before.heard_s, waited)
-            self._send(Frame(Kind.STARVED, body=f"{share:.3f}".encode()))
+            lost_s = min(wall_s, starved_s(before.waited, waited)) if before.waited else 0.0
+            self._life = _Life(before.heard_s, before.heard_s, before.starved_s + lost_s, waited)
+            self._send(Frame(Kind.STARVED, body=f"{lost_s / wall_s:.3f} {self._life.starved_s:.3f}".encode()))
 
     def _look(self) -> None:
         """Nothing was heard for a tick: see whether anything ever will be."""

@@ -13,7 +13,8 @@ from pathlib import Path
 from qstress.model import ThreadUsage
 from qstress.verdict.limits import Load
 
-#: In an emulated host: the share of time that the machine beneath takes from it, which no counter of its kernel shows.
+#: In an emulated host: the share of time that the machine beneath takes from it, which no counter of its kernel shows,
+#: and the seconds of it since it is up.
 STOLEN = Path("/run/qstress-stolen")
 
 
@@ -167,13 +168,18 @@ def load_since(since: CpuTimes) -> Load:
     some = re.search(r"^some avg10=([\d.]+)", _text(Path("/proc/pressure/cpu")))
     now = cpu_times()
     ticks = now.total - since.total
-    beneath = _text(STOLEN)
+    beneath = _text(STOLEN).split()
     return Load(
         cores=len(os.sched_getaffinity(0)),
         runnable=max(0, int(runnable) - 1) if runnable.isdigit() else 0,
         waiting=float(some[1]) / 100 if some else 0.0,
-        stolen=float(beneath) if beneath else max(0.0, (now.stolen - since.stolen) / ticks) if ticks > 0 else 0.0,
+        stolen=float(beneath[0]) if beneath else max(0.0, (now.stolen - since.stolen) / ticks) if ticks > 0 else 0.0,
     )
+
+
+def starved_beneath_s() -> float:
+    """Return for how many seconds the machine beneath an emulated host had no CPU for it, since it is up; else 0."""
+    return float((_text(STOLEN).split() or ["0"])[-1])
 
 
 def _state(task: Path) -> str:

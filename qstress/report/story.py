@@ -123,6 +123,10 @@ def _slow_host(result: TrialResult, evidence: Evidence) -> str:
     average = (
         f"; load average {str(load['loadavg']).split()[0]}" if isinstance(load, dict) and load.get("loadavg") else ""
     )
+    if isinstance(load, dict) and (beneath := load.get("beneath")):
+        average += (
+            f"; the machine beneath had no CPU for this host in {beneath['starved_s']:.1f} of {beneath['of_s']:.1f} s"
+        )
     if not aps:
         return f"a slow host cannot be excluded: the threads' times are not known{average}"
     waiting = [thread for thread in aps if thread["state"] == "R" and thread["cpu_s"] == 0]

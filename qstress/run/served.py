@@ -11,14 +11,14 @@ import select
 import time
 import traceback
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import anyio
 from anyio.abc import TaskGroup
 
 from qstress.host.facts import emulated_host
 from qstress.model import StormCount, Trial
-from qstress.observe.usage import cpu_times, host_load
+from qstress.observe.usage import cpu_times, host_load, starved_beneath_s
 from qstress.run.messages import Began, Ended, Finished, Inbox, Kicked, Message, Over, Run, Taken, encoded
 from qstress.trial.context import Coordinator, FinishedTrial
 from qstress.trial.process_run import run_process
@@ -55,9 +55,6 @@ class Served:
 
     def take(self, number: int, finished: Sequence[FinishedTrial]) -> bool:
         """Send what is finished; with a finding in it, wait until it is kept. Return whether to go on."""
-        for each in finished:
-            if each.evidence is not None:
-                each.evidence.notes["host"] = {**host_load(), "emulated": emulated_host()}
         waits = any(each.result.verdict.outcome.finding for each in finished)
         self._taken.discard(number)
         self.send(Finished(number, tuple(finished), waits))
@@ -90,14 +87,22 @@ class Served:
         self.send(Over(asked.number, error))
 
 
+def _clocks() -> tuple[float, float]:
+    """Return the time, and how long this host had no CPU of the machine beneath, both in seconds since some moment."""
+    return time.monotonic(), starved_beneath_s()
+
+
 @dataclass(frozen=True, slots=True)
 class _Away(Coordinator):
     """The coordinator of one process-run, at the other end."""
 
     served: Served
     number: int
+    first: tuple[float, float] = field(default_factory=_clocks)
+    since: dict[int, tuple[float, float]] = field(default_factory=dict)  # by trial number: as it began
 
     def began(self, trial: Trial, pid: int) -> None:
+        self.since[trial.number] = _clocks()
         self.served.send(Began(self.number, trial, pid))
 
     def ended(self, trial: Trial) -> None:
@@ -107,6 +112,11 @@ class _Away(Coordinator):
         self.served.send(Kicked(self.number, cell_index, count))
 
     def take(self, finished: Sequence[FinishedTrial]) -> bool:
+        for each in finished:
+            if each.evidence is not None:
+                then, now = self.since.get(each.result.trial.number, self.first), _clocks()
+                beneath = {"starved_s": now[1] - then[1], "of_s": now[0] - then[0]}
+                each.evidence.notes["host"] = {**host_load(), "emulated": emulated_host(), "beneath": beneath}
         return self.served.take(self.number, finished)
 
 

@@ -127,11 +127,11 @@ def test_what_cannot_be_run(outside: Outside) -> None:
 
 def test_what_the_machine_beneath_takes_is_noted(tmp_path: Path) -> None:
     outside = Outside(tmp_path / "stolen")
-    outside.send(Kind.STARVED, body=b"0.250")
+    outside.send(Kind.STARVED, body=b"0.250 3.5")
     outside.run(1, "true")
     outside.ended(1)
     outside.close()
-    assert (tmp_path / "stolen").read_text() == "0.250"
+    assert (tmp_path / "stolen").read_text() == "0.250 3.5"
 
 
 def test_it_ends_when_told_to(outside: Outside) -> None:

@@ -168,5 +168,7 @@ def test_on_an_emulated_host_the_machine_beneath_says_what_it_takes(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(usage, "STOLEN", tmp_path / "stolen")
-    (tmp_path / "stolen").write_text("0.250")
+    assert usage.starved_beneath_s() == 0.0
+    (tmp_path / "stolen").write_text("0.250 12.5")
     assert usage.load_since(usage.cpu_times()).stolen == 0.25
+    assert usage.starved_beneath_s() == 12.5

@@ -79,6 +79,12 @@ def test_it_says_how_we_know_and_what_it_is_not() -> None:
         assert words in text, words
 
 
+def test_on_an_emulated_host_it_says_how_long_the_machine_beneath_had_no_cpu_for_it() -> None:
+    notes = {**seen().notes, "host": {"beneath": {"starved_s": 20.04, "of_s": 25.0}}}
+    text = " ".join(" ".join(lines(evidence=replace(seen(), notes=notes))).split())
+    assert "the machine beneath had no CPU for this host in 20.0 of 25.0 s" in text
+
+
 @pytest.mark.parametrize(
     ("quiet", "words"),
     [((), "times are not known"), ((QUIET[0], replace(QUIET[1], state="R")), "1 AP threads wanted to run")],

@@ -3,6 +3,8 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Sequence
+from dataclasses import replace
+from typing import cast
 
 import anyio
 import pytest
@@ -75,6 +77,30 @@ def test_nothing_goes_on_until_a_finding_is_kept(monkeypatch: pytest.MonkeyPatch
     assert soak.hear() == Over(1)
     conversation.close()
     assert kept == [True]
+
+
+def test_a_finding_says_how_long_its_trial_was_starved_from_below(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without that, a guest that never got a CPU looks as one that had one and did nothing with it."""
+    starved_s = iter((1.0, 4.0, 10.0))
+    monkeypatch.setattr(served, "starved_beneath_s", lambda: next(starved_s))
+
+    async def starved(trials: Sequence[Trial], context: TrialContext, coordinator: Coordinator) -> None:
+        coordinator.began(trials[0], 7)
+        coordinator.take([replace(finished(trials[0], lost=True), evidence=Evidence())])
+
+    conversation = Conversation(monkeypatch, starved)
+    soak = Soak(conversation)
+    soak.say(Run(1, (trial(1),), TrialContext(), 0.0))
+    assert isinstance(soak.hear(), Began)
+    told = soak.hear()
+    soak.say(Taken(1, True))
+    conversation.close()
+    assert isinstance(told, Finished)
+    evidence = told.trials[0].evidence
+    assert evidence is not None
+    beneath = cast("dict[str, dict[str, float]]", evidence.notes["host"])["beneath"]
+    assert beneath["starved_s"] == 6.0
+    assert beneath["of_s"] >= 0.0
 
 
 def test_what_is_not_wanted_any_more_ends(monkeypatch: pytest.MonkeyPatch) -> None:
