@@ -3,6 +3,9 @@
 At full size this takes hours, so it can be done in pieces. With ``--into FILE`` all that is booked is appended to FILE,
 at least every half a minute, and what FILE holds already is not done again: the same command goes on after an
 interruption, and ``--scale 0.1``, then ``--scale 1`` does a tenth of every kind before the rest of any.
+
+With ``--host emulated`` all of it happens inside an emulated host, where nothing is kept but what is printed, and
+``--beneath N`` oversubscribes this machine meanwhile: what the inside cannot see.
 """
 
 from __future__ import annotations
@@ -21,13 +24,17 @@ from pathlib import Path
 import anyio
 
 import qstress
+from qstress.cli.emulated import kernel_of
 from qstress.config.kvm import probe
+from qstress.emulated.command import Machine
+from qstress.emulated.inside import run_inside, without_host
 from qstress.report import accuracy
 from qstress.report.accuracy import Accuracy, FalseAlarms
 from tools.accuracy.in_place import HEALTHY_IN_PLACE, LOST_IN_PLACE
 from tools.accuracy.kept import append, merged, to_line
+from tools.accuracy.load import hogs
 from tools.accuracy.meddled import MEDDLED
-from tools.accuracy.parts import Part, parts_of, rows_of
+from tools.accuracy.parts import Part, parts_of, rows_of, tell
 from tools.accuracy.processes import DESIGNED, HEALTHY_BOOTS, LOST_IN_BOOT
 from tools.accuracy.raced import RACED
 from tools.accuracy.stuck import STUCK
@@ -101,6 +108,8 @@ def arguments() -> argparse.ArgumentParser:
     made.add_argument("--into", type=Path, metavar="FILE", help="go on from FILE, and append to it what is booked")
     made.add_argument("--figures", action="store_true", help="with --table: state the false alarms in reports, too")
     made.add_argument("--table", action="store_true", help="run nothing: print what FILE holds, and what is left")
+    made.add_argument("--host", default="this", metavar="this|emulated[:KERNEL]", help="where guests run")
+    made.add_argument("--beneath", type=int, default=0, metavar="N", help="with --host: N hogs on each core outside")
     return made
 
 
@@ -108,6 +117,10 @@ def main() -> int:
     """Do what the command line asks; return the exit code."""
     parser = arguments()
     asked = parser.parse_args()
+    if asked.host != "this":
+        command = [sys.executable, "-m", "tools.accuracy", *without_host(sys.argv[1:])]
+        with hogs(asked.beneath):
+            return run_inside(command, kernel_of(asked.host), Machine(), tell)
     kinds = [kind for kind in KINDS if not asked.only or any(words in kind.name for words in asked.only)]
     if not kinds:
         parser.error("no such kind; there are:\n  " + "\n  ".join(kind.name for kind in KINDS))

@@ -19,11 +19,11 @@ CORES = len(os.sched_getaffinity(0))
 
 
 @contextmanager
-def hogs(wanted: bool = True) -> Iterator[None]:
-    """Oversubscribe the host while the block runs, if that is *wanted*; the hogs die with us, whatever kills us."""
+def hogs(a_core: int = OVERSUBSCRIBED) -> Iterator[None]:
+    """Have so many hogs on each core of the host while the block runs; they die with us, whatever kills us."""
     argv = guarded(("sh", "-c", "while :; do :; done"), parent_pid=os.getpid())
     with ExitStack() as stack:
-        for _ in range(OVERSUBSCRIBED * CORES if wanted else 0):
+        for _ in range(a_core * CORES):
             hog = stack.enter_context(subprocess.Popen(argv, stdin=subprocess.DEVNULL, start_new_session=True))
             stack.callback(hog.kill)
         yield

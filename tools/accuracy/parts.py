@@ -15,7 +15,7 @@ from qstress.model import Accel, Verdict
 from qstress.run.runner import JOURNALS_VARIABLE
 from qstress.trial.context import EvidenceQuota, TrialContext
 from tools.accuracy.kind import Batch, Kind
-from tools.accuracy.load import hogs
+from tools.accuracy.load import OVERSUBSCRIBED, hogs
 from tools.accuracy.table import Grade, Row, Truth, line, said
 
 #: How often progress is told and kept, and how many verdicts that were not right are told in full, for each row.
@@ -58,7 +58,7 @@ class Part:
         self._renew()
         took_s = self.row.took_s
         try:
-            with hogs(self.loaded):
+            with hogs(OVERSUBSCRIBED if self.loaded else 0):
                 async with anyio.create_task_group() as tasks:
                     for lane in range(self.lanes):
                         tasks.start_soon(self._lane, lane)

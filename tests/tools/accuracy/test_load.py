@@ -18,12 +18,11 @@ def children() -> set[str]:
 
 def test_hogs_are_there_while_they_are_wanted_and_gone_after(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(load, "CORES", 1)
-    monkeypatch.setattr(load, "OVERSUBSCRIBED", 2)
     before = children()
-    with load.hogs():
+    with load.hogs(2):
         assert len(children() - before) == 2
     assert children() == before
-    with load.hogs(wanted=False):
+    with load.hogs(0):
         assert children() == before
 
 
