@@ -36,13 +36,13 @@ def list_configs() -> int:
 @click.argument("name")
 def init(name: str) -> int:
     """Copy the shipped configuration NAME into the working directory, to be changed."""
-    from qstress.config.shipped import find_config
+    from qstress.config.shipped import find_config, own_copy
 
     source = find_config(Path(name))
     copy = Path(source.name)
     try:
         with copy.open("x") as file:
-            file.write(source.read_text())
+            file.write(own_copy(source))
     except FileExistsError:
         raise ConfigError(f"{copy}: is there already; it is left as it is") from None
     except OSError as error:

@@ -348,5 +348,11 @@ SECTIONS: dict[tuple[str, ...], type[Section]] = {
 
 
 def schema_json() -> dict[str, Any]:
-    """Return the JSON Schema (2020-12) of a configuration file, in the forms that users write."""
-    return Config.model_json_schema(mode="validation", by_alias=True)
+    """Return the JSON Schema (2020-12) of a configuration file, in the forms that users write. Its ``$id`` is a name
+    alone: it is fetched from nowhere."""
+    head = {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "$id": "urn:qstress:configuration:1",
+        "title": "qstress configuration, version 1",
+    }
+    return head | Config.model_json_schema(mode="validation", by_alias=True) | head

@@ -9,6 +9,7 @@ from pathlib import Path
 from qstress.config.checked import closest
 from qstress.errors import ConfigError
 
+_MODELINE = "# yaml-language-server:"
 _PACKAGE = Path(__file__).parent.parent
 #: Where they lie: in the installed package, in the checkout.
 FOLDERS = (_PACKAGE / "configs", _PACKAGE.parent / "configs")
@@ -35,6 +36,12 @@ def find_config(given: Path) -> Path:
     raise ConfigError(
         f"{given}: there is no such file, and no configuration of that name is shipped{hint}; qstress config list"
     )
+
+
+def own_copy(path: Path) -> str:
+    """Return the text of a shipped configuration for a folder of the user's: without the line that tells editors of the
+    schema, for that is named relative to the file."""
+    return "".join(line for line in path.read_text().splitlines(keepends=True) if not line.startswith(_MODELINE))
 
 
 def first_sentence(path: Path) -> str:

@@ -14,6 +14,7 @@ from pydantic import ValidationError
 from qstress.config import schema
 from qstress.config.schema import SECTIONS, Config, Section, schema_json
 from qstress.model import Milestone, Rate
+from tests.packaging.test_workflow import check_jsonschema
 
 ROOT = Path(__file__).parents[2]
 MINIMAL = {"version": 1, "name": "n", "builds": {"a": {"binary": "qemu"}}}
@@ -242,6 +243,21 @@ def test_every_key_but_names_is_described_in_the_json_schema() -> None:
         if "description" not in value
     ]
     assert missing == []
+
+
+def test_editors_find_the_schema_in_each_shipped_file_and_it_fits() -> None:
+    paths = sorted((ROOT / "configs").glob("*.yaml"))
+    for path in paths:
+        (named,) = re.findall(r"^# yaml-language-server: \$schema=(.+)$", path.read_text(), re.MULTILINE)
+        assert (path.parent / named).resolve() == ROOT / "docs" / "config.schema.json", path.name
+    check_jsonschema("--schemafile", ROOT / "docs" / "config.schema.json", *paths)
+    check_jsonschema("--check-metaschema", ROOT / "docs" / "config.schema.json")
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "configs").glob("*.yaml")), ids=lambda path: path.name)
+def test_readers_of_yaml_1_1_see_the_same_numbers(path: Path) -> None:
+    alpha = yaml.safe_load(path.read_text()).get("compare", {}).get("alpha", 1e-6)
+    assert isinstance(alpha, float)
 
 
 @pytest.mark.parametrize("path", sorted((ROOT / "configs").glob("*.yaml")), ids=lambda path: path.name)

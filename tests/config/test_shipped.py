@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from qstress.config import shipped as module
-from qstress.config.shipped import find_config, first_sentence, shipped
+from qstress.config.shipped import find_config, first_sentence, own_copy, shipped
 from qstress.errors import ConfigError
 
 CONFIGS = Path(__file__).parents[2] / "configs"
@@ -46,3 +46,9 @@ def test_a_path_is_never_a_name(given: str) -> None:
 def test_a_name_that_is_almost_one_is_refused_with_the_likely_one() -> None:
     with pytest.raises(ConfigError, match=r"smp46\.yaml: there is no such file.*did you mean 'smp64'\?"):
         find_config(Path("smp46.yaml"))
+
+
+def test_a_copy_names_no_schema_that_lies_elsewhere() -> None:
+    for path in shipped().values():
+        lines = [line for line in path.read_text().splitlines() if "$schema=" not in line]
+        assert own_copy(path).splitlines() == lines
