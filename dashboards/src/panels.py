@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from grafana_foundation_sdk.builders import common, dashboard, prometheus, stat, table, timeseries
+from grafana_foundation_sdk.builders import common, dashboard, heatmap, prometheus, stat, table, timeseries
 from grafana_foundation_sdk.models.common import (
     BigValueGraphMode,
     GraphDrawStyle,
@@ -16,6 +16,7 @@ from grafana_foundation_sdk.models.common import (
     VisibilityMode,
 )
 from grafana_foundation_sdk.models.dashboard import (
+    DashboardLinkType,
     DataSourceRef,
     DataTransformerConfig,
     DynamicConfigValue,
@@ -26,6 +27,7 @@ from grafana_foundation_sdk.models.dashboard import (
     VariableRefresh,
     VariableSort,
 )
+from grafana_foundation_sdk.models.heatmap import HeatmapColorMode
 from grafana_foundation_sdk.models.prometheus import PromQueryFormat
 
 DATASOURCE = DataSourceRef("prometheus", "${datasource}")
@@ -34,7 +36,7 @@ DATASOURCE = DataSourceRef("prometheus", "${datasource}")
 BUILD = 'config=~"$config",instance=~"$instance",build=~"$build"'
 RUN = 'config=~"$config",instance=~"$instance"'
 
-Panel = timeseries.Panel | stat.Panel | table.Panel
+Panel = timeseries.Panel | stat.Panel | table.Panel | heatmap.Panel
 RED, ORANGE, GREEN = "red", "orange", "green"
 
 
@@ -53,7 +55,9 @@ class Step(NamedTuple):
 
 
 def board(uid: str, title: str, description: str, variables: tuple[str, ...], since: str) -> dashboard.Dashboard:
-    """Return an empty dashboard with the datasource and a variable for each of the labels *variables*."""
+    """Return an empty dashboard with the datasource, a variable for each of the labels *variables*, marks where
+    findings came, and links to the other dashboards."""
+    found = f"sum by (config, build, class) (increase(qstress_hangs_total{{{BUILD}}}[$__rate_interval])) > 0"
     made = (
         dashboard.Dashboard(title)
         .uid(uid)
@@ -63,6 +67,21 @@ def board(uid: str, title: str, description: str, variables: tuple[str, ...], si
         .timezone("browser")
         .time(since, "now")
         .refresh("1m")
+        .link(
+            dashboard.DashboardLink("qstress")
+            .type(DashboardLinkType.DASHBOARDS)
+            .tags(["qstress"])
+            .include_vars(True)
+            .keep_time(True)
+        )
+        .annotation(
+            dashboard.AnnotationQuery()
+            .name("Findings")
+            .datasource(DATASOURCE)
+            .enable(True)
+            .icon_color(RED)
+            .target(_targets((Query(found, "{{build}} {{class}}"),))[0])
+        )
         .with_variable(dashboard.DatasourceVariable("datasource").label("Prometheus").type("prometheus"))
     )
     for label in variables:
@@ -125,6 +144,25 @@ def series(
     for query in _targets(queries):
         panel.with_target(query)
     return panel
+
+
+def heat(title: str, description: str, unit: str, metric: str) -> heatmap.Panel:
+    """Return the histogram *metric* over time: a column a moment, a row a bucket."""
+    counted = f"sum by (le) (increase({metric}_bucket{{{BUILD}}}[$__rate_interval]))"
+    (target,) = _targets((Query(counted, "{{le}}"),))
+    return (
+        heatmap.Panel()
+        .title(title)
+        .description(description)
+        .datasource(DATASOURCE)
+        .unit("short")
+        .span(12)
+        .height(9)
+        .calculate(False)
+        .y_axis(heatmap.YAxisConfig().unit(unit))
+        .color(heatmap.HeatmapColorOptions().mode(HeatmapColorMode.SCHEME).scheme("Oranges").steps(64))
+        .with_target(target.format(PromQueryFormat.HEATMAP))
+    )
 
 
 def number(

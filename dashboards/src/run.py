@@ -5,7 +5,7 @@ from __future__ import annotations
 from grafana_foundation_sdk.builders.dashboard import Dashboard
 from grafana_foundation_sdk.models import units
 
-from dashboards.src.panels import BUILD, GREEN, RED, RUN, Panel, Query, Step, board, finished, number, series
+from dashboards.src.panels import BUILD, GREEN, RED, RUN, Panel, Query, Step, board, finished, heat, number, series
 
 
 def run() -> Dashboard:
@@ -124,6 +124,12 @@ def _hammer() -> list[Panel]:
             units.Seconds,
             *_quantiles("qstress_monitor_reply_seconds", (0.5, 0.99)),
         ),
+        heat(
+            "Replies by latency",
+            "How many replies came how late, over all builds shown: a second hump that a quantile hides.",
+            units.Seconds,
+            "qstress_monitor_reply_seconds",
+        ),
         series(
             "Moves and kicks per second",
             "Of a guest, where churn or kicks are asked for: moves of its threads, migrations that the kernel counted, "
@@ -151,6 +157,12 @@ def _times() -> list[Panel]:
             "From the last progress of a guest to the verdict; of findings.",
             units.Seconds,
             *_quantiles("qstress_hang_detection_seconds", (0.5, 0.99)),
+        ),
+        heat(
+            "Boots by time",
+            "How many healthy boots took how long, over all builds shown.",
+            units.Seconds,
+            "qstress_boot_seconds",
         ),
     ]
 

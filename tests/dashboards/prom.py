@@ -44,8 +44,10 @@ def panels(dashboard: dict[str, Any]) -> list[dict[str, Any]]:
 
 
 def panel_queries() -> Iterator[Query]:
-    """Yield every query of every panel, Grafana's variables still in it."""
+    """Yield every query of every panel and annotation, Grafana's variables still in it."""
     for path in DASHBOARDS:
+        for annotation in board(path)["annotations"]["list"]:
+            yield Query(f"{path.stem}: annotation {annotation['name']}", annotation["target"]["expr"])
         for panel in panels(board(path)):
             for target in panel["targets"]:
                 yield Query(f"{path.stem}: {panel['title']} {target['refId']}", target["expr"])

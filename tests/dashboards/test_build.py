@@ -73,6 +73,16 @@ def test_panels_have_numbers_of_their_own_and_do_not_overlap(path: Path) -> None
         taken |= cells
 
 
+def test_it_leads_to_the_other_and_marks_findings(path: Path) -> None:
+    (link,) = board(path)["links"]
+    kept = {key: link[key] for key in ("type", "tags", "includeVars", "keepTime")}
+    assert kept == {"type": "dashboards", "tags": ["qstress"], "includeVars": True, "keepTime": True}
+    assert all("qstress" in board(other)["tags"] for other in DASHBOARDS)
+    (found,) = board(path)["annotations"]["list"]
+    assert (found["name"], found["enable"]) == ("Findings", True)
+    assert "qstress_hangs_total" in found["target"]["expr"]
+
+
 def test_queries_follow_the_chosen_range_and_the_variables(path: Path) -> None:
     known = {variable["name"] for variable in board(path)["templating"]["list"]} | {"__rate_interval"}
     for where, expr in panel_queries():

@@ -48,7 +48,9 @@ def test_every_alert_has_a_case_that_fires_and_one_that_is_silent(alert: str) ->
 def test_every_alert_says_what_to_do(rule: dict[str, Any]) -> None:
     assert rule["labels"]["severity"] in ("warning", "critical")
     assert {"summary", "description"} <= set(rule["annotations"])
-    path, _, anchor = rule["annotations"]["runbook_url"].partition("#")
+    prefix = "{{ with $externalLabels.qstress_docs }}{{ . }}/{{ end }}"
+    assert rule["annotations"]["runbook_url"].startswith(prefix)
+    path, _, anchor = rule["annotations"]["runbook_url"].removeprefix(prefix).partition("#")
     headings = re.findall(r"^#+ (.+)$", (ROOT / path).read_text(), re.MULTILINE)
     anchors = [re.sub(r"[^\w -]", "", heading).lower().replace(" ", "-") for heading in headings]
     assert anchor == rule["alert"].lower()
