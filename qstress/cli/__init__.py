@@ -50,8 +50,30 @@ def _failed(message: str, code: int) -> int:
     return code
 
 
+def _tell_version(context: click.Context, option: click.Parameter, asked: bool) -> None:
+    """Print our version, and the QEMU that a plain name means here."""
+    if not asked or context.resilient_parsing:
+        return
+    import os
+    from pathlib import Path
+
+    from qstress.config.binary import find_binary, qemu_version
+    from qstress.config.layers import QEMU, UNDER_TEST
+
+    click.echo(f"qstress, version {__version__}")
+    try:
+        path = find_binary(os.environ.get(UNDER_TEST) or QEMU, Path.cwd())
+        click.echo(f"QEMU, version {qemu_version(path, {})} ({path})")
+    except RigError as error:
+        click.echo(f"QEMU: {error}")
+    context.exit()
+
+
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
-@click.version_option(__version__, prog_name="qstress")
+@click.option(
+    "--version", is_flag=True, is_eager=True, expose_value=False, callback=_tell_version,
+    help="Show the versions of qstress and of the QEMU found, and exit.",
+)  # fmt: skip
 def cli() -> None:
     """Fuzz and soak-test live QEMU guests through their monitors."""
 

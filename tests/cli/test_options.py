@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import subprocess
 import sys
 
@@ -17,7 +18,9 @@ def test_help_and_version_import_nothing_heavy() -> None:
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT)
     assert done.stdout.splitlines()[-1] == "[]"
     assert "soak" in done.stdout
-    assert qstress("--version").stdout.startswith("qstress, version ")
+    ours, qemu = qstress("--version", PATH="/nowhere").stdout.splitlines()
+    assert ours.startswith("qstress, version ")
+    assert qemu.startswith("QEMU: there is no executable 'qemu-system-x86_64' on PATH")
 
 
 @pytest.mark.parametrize(
@@ -41,3 +44,10 @@ def test_bad_usage_is_2_and_starts_nothing(arguments: tuple[str, ...]) -> None:
     assert done.returncode == 2
     assert done.stdout == ""
     assert done.stderr
+
+
+@pytest.mark.qemu
+def test_the_version_names_the_qemu_under_test() -> None:
+    found = str(shutil.which("qemu-system-x86_64"))
+    for done in (qstress("--version"), qstress("--version", QEMU_TEST_QEMU_BINARY=found)):
+        assert (done.returncode, done.stdout.splitlines()[1].partition("(")[2]) == (0, f"{found})")
