@@ -1,4 +1,8 @@
-"""The leaf types of the configuration with a form of their own: durations, sizes, rates, phases, addresses, …"""
+"""The leaf types of the configuration with a form of their own: durations, sizes, rates, phases, addresses, …
+
+By hand on purpose: a size is what QEMU takes for one (``32M`` is 2^25 bytes, as for ``-m``), not 32 million; and a rate
+or a phase is nobody else's.
+"""
 
 from __future__ import annotations
 

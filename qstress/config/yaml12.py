@@ -4,6 +4,9 @@ PyYAML's own loaders follow YAML 1.1 (``on`` is true, ``1:30`` is 90, ``017`` is
 recurse once per level. So this folds PyYAML's *events*, which come one by one: a text that is too deep or too big is
 refused after the first events that show it. Scalars: YAML 1.2.2, section 10.3.2 (core schema), except that a leading
 zero, infinity and not-a-number are refused.
+
+By hand on purpose, also beside loaders of YAML 1.2: a loader builds the whole tree before anybody can refuse it, and a
+place here may be an environment variable or a ``--set``.
 """
 
 from __future__ import annotations

@@ -4,6 +4,8 @@ Delta debugging (Zeller & Hildebrandt, "Simplifying and isolating failure-induci
 exchanges and then over single commands; each question "does it still show?" is asked by playing a candidate. A fault
 that shows each time needs one play a question. A racy one, that showed k of n times, is played until it shows once, or
 so often that a candidate that still has it is given up with a chance of at most :data:`ERROR`.
+
+By hand on purpose: libraries of delta debugging ask a question once and believe the answer.
 """
 
 from __future__ import annotations

@@ -4,6 +4,13 @@ A scrape is answered by a thread with bytes that are made at most once a second.
 event loop, where nothing changes the tally meanwhile; it costs a few additions a cell. The textfile is replaced every
 few seconds and once more at the end, so that a host which soaks at night shows its last run of each configuration
 until the next one begins.
+
+The server is by hand on purpose; that of prometheus_client (0.26) was read for it (2026-11-30). It serves from the
+moment it is bound, any path, renders for each scrape, asks the name service who we are, and writes a traceback to the
+terminal where a snapshot fails; each of these would be taken back by a subclass or a wrapper, which leaves about ten
+lines fewer. Of what it brings, OpenMetrics costs 3.3 ms a page instead of 2.3 ms in a process that hammers, and gzip
+saves 16 of 19 kB on what is a loopback's way as a rule. Who needs TLS has it from node_exporter: that is what the
+textfile is for.
 """
 
 from __future__ import annotations
