@@ -162,7 +162,7 @@ def seen_from_outside(spell: Spell, *, patience_s: float = OUTSIDE_S) -> Seen:
         if alone
         else f"{cpu_names(sorted(spell.halted))} ran and halted: the others were started"
     )
-    waits = f"{cpu_names(missing)} waits for its INIT in the kernel, and has in {spell.looks} looks: it has never run"
+    waits = f"waiting in KVM for the first INIT, in {spell.looks} looks: {cpu_names(missing)}"
     confidence = Confidence.LIKELY if alone else Confidence.CERTAIN
     return Seen(GuestState.HUNG, confidence, missing, spun_s, (spins, waits, came))
 

@@ -10,12 +10,16 @@ import anyio
 import pytest
 
 from qstress.guest.live import Guest, live_guest
+from qstress.host.explain import vcpus_of
 from qstress.host.watch import WatchedGuest, Watcher, watch_rounds
+from qstress.interposer.build import environment
+from qstress.interposer.log import WindowLog
+from qstress.interposer.windows import RecordKind
 from qstress.model import Accel, Confidence
 from qstress.observe.guests import guest_of
 from qstress.trial import inject
 from qstress.verdict.outside import GuestState
-from tests.live.rig import planned, stock
+from tests.live.rig import planned, pretending, stock
 
 pytestmark = [pytest.mark.qemu, pytest.mark.timeout(120)]
 NAMED = ("-name", "guest=w,debug-threads=on")
@@ -25,7 +29,7 @@ BOTH = pytest.mark.parametrize("accel", [Accel.TCG, pytest.param(Accel.KVM, mark
 @asynccontextmanager
 async def watched(
     accel: Accel, *, smp: int = 4, lost: bool = False, qmp: Path | None = None, args: tuple[str, ...] = NAMED,
-    firmware: str = "seabios",
+    firmware: str = "seabios", log: WindowLog | None = None,
 ) -> AsyncIterator[tuple[Guest, Watcher]]:  # fmt: skip
     """A guest that has come up, or that never will: by a vCPU left out (SeaBIOS), or not woken (smpscan)."""
     changed = [anyio.Event()]
@@ -35,7 +39,8 @@ async def watched(
 
     monitor = ("-qmp", f"unix:{qmp},server=on,wait=off") if qmp else ()
     shape = planned(accel, smp, args=(*args, *monitor), firmware=firmware).cell.stratum.shape
-    async with live_guest(stock(), shape, env={}, lost_every=int(lost), on_change=change) as guest:
+    env, fds = (log.env, log.pass_fds) if log else ({}, ())
+    async with live_guest(stock(), shape, env=env, pass_fds=fds, lost_every=int(lost), on_change=change) as guest:
         find = lambda: [found] if (found := guest_of(guest.process.pid)) else []  # noqa: E731
         left_out = lost and firmware == "seabios"
         if left_out:
@@ -105,3 +110,26 @@ async def test_a_hot_plugged_cpu_that_nobody_brings_up() -> None:
         await inject.add_the_lost_one(guest, timeout_s=30)
         told = await state_after(watcher, until={GuestState.OK, GuestState.SUSPECT, GuestState.HUNG}, least_looks=4)
         assert (told.seen.state, len(told.guest.threads)) == (GuestState.OK, 3)
+
+
+@pytest.mark.kvm
+async def test_a_look_makes_no_vcpu_read_or_write_its_state() -> None:
+    """What QEMU reads of a vCPU and writes back is in the interposer's log, so that nothing is left to statistics."""
+    with WindowLog(environment(pretending())) as log:
+
+        def touched() -> int:
+            now = log.read()
+            assert now
+            return sum(record.kind in (RecordKind.READ, RecordKind.WRITE) for record in now.records)
+
+        async with watched(Accel.KVM, log=log) as (guest, watcher):
+            looks = [0, 0, 0]  # the guest's own boot may end in the first
+            for round_ in range(len(looks)):
+                touched()
+                for _ in range(300):
+                    await watcher.look()
+                    await vcpus_of(guest.control)
+                looks[round_] = touched()
+            await guest.control.hmp("info registers -a", timeout_s=30)
+            assert touched() >= 4, "each vCPU is read, so the log would have shown it"
+            assert looks[-1] == 0, looks
