@@ -47,7 +47,7 @@ _NONE = "no debugger on this host: install the Debian package gdb, and qemu-syst
 _CHATTER = re.compile(
     r"^(?:\[New .*|\[Thread .*|Using host libthread_db .*|\[Inferior .*|warning: .*|Core was .*|\[Current thread .*"
     r"|\d+\t.*|0x[0-9a-f]+ in .*|Signal +Stop.*|SIG\w+ +(?:Yes|No).*|Continuing\..*|Breakpoint .*"
-    r"|.*: Error in sourced command file:|The program .*|No symbol table is loaded.*)\n",
+    r"|.*: Error in sourced command file:|The program .*|add symbol table .*|No symbol table is loaded.*)\n",
     re.MULTILINE,
 )
 
@@ -58,7 +58,7 @@ def live_stacks(pid: int) -> str:
         return ""
     gdb, elfutils = shutil.which("gdb"), shutil.which("eu-stack")
     if gdb:
-        told = _told([gdb, *_QUIET, "-p", str(pid), *_ALL])
+        told = _told([gdb, *_QUIET, "-p", str(pid), *_program(pid), *_ALL])
     elif elfutils:
         told = _told([elfutils, "-p", str(pid)])
     else:
@@ -104,8 +104,9 @@ class AttachedDebugger:
         try:
             os.write(script, _WATCH.encode())
             self._popen = subprocess.Popen(
-                [gdb, *_QUIET, "-p", str(self._pid), "-x", f"/proc/self/fd/{script}"], pass_fds=(script,),
-                stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, start_new_session=True,
+                [gdb, *_QUIET, "-p", str(self._pid), *_program(self._pid), "-x", f"/proc/self/fd/{script}"],
+                pass_fds=(script,), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+                start_new_session=True,
             )  # fmt: skip
         finally:
             os.close(script)
@@ -131,6 +132,20 @@ class AttachedDebugger:
             return f"gdb saw no crash within {DEBUGGER_S:g} s\n"
         said = self._said + said
         return _kept(said.rpartition(_ATTACHED.encode())[2]) + "\n"  # all of it where it may not attach
+
+
+def _program(pid: int) -> list[str]:
+    """Return what gdb must be told of a program that was started by its own dynamic loader, which it takes for it."""
+    try:
+        if not os.path.basename(os.readlink(f"/proc/{pid}/exe")).startswith("ld-"):
+            return []
+    except OSError:
+        return []
+    for mapping in map(str.split, _text(Path(f"/proc/{pid}/maps")).splitlines()):
+        start, offset, path = mapping[0].partition("-")[0], int(mapping[2], 16), mapping[-1]
+        if path.startswith("/") and offset == 0 and ".so" not in os.path.basename(path):
+            return ["-ex", f"add-symbol-file {path} -o 0x{start}"]
+    return []
 
 
 def _kernel_stacks(pid: int) -> str:

@@ -47,9 +47,9 @@ def program(tmp_path_factory: pytest.TempPathFactory) -> str:
 
 
 @contextmanager
-def standing(program: str) -> Iterator[subprocess.Popen[bytes]]:
+def standing(*words: str) -> Iterator[subprocess.Popen[bytes]]:
     """The program, once its first thread waits for its byte."""
-    with subprocess.Popen([program], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+    with subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
         try:
             assert process.stdout is not None
             assert process.stdout.readline() == b"up\n"
@@ -66,6 +66,14 @@ def test_the_living_tell_every_thread_here_and_in_the_kernel(program: str) -> No
         assert f"thread {process.pid} standing: state S, waits in " in told
         assert process.poll() is None
     assert stacks.live_stacks(process.pid) == ""
+
+
+def test_one_that_its_own_loader_started_is_named_too(program: str) -> None:
+    loader = Path("/lib64/ld-linux-x86-64.so.2")
+    if not loader.exists():
+        pytest.skip(f"no {loader} here")
+    with standing(str(loader), program) as process:
+        assert "planted_stall" in stacks.live_stacks(process.pid)
 
 
 def test_a_host_without_a_debugger_says_what_to_install(program: str, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -47,7 +47,8 @@ class CrashOracle(Oracle):
         announced = any(b'"event": "SHUTDOWN"' in line for line in seen.outcome.strays)
         if code == 0 and (self._asked_to_end or announced):
             return []
-        because = (f"QEMU ended with status {code} at {at}", *said.splitlines()[-3:])
+        words = [line for line in said.splitlines() if not _CHATTER.search(line)]
+        because = (f"QEMU ended with status {code} at {at}", *words[-3:])
         if note := excuse(code, said, suspect=at, host_bytes=seen.host_bytes):
             return [Fault(self.kind, note, at, because, is_note=True)]
         return [Fault(self.kind, exit_title(code, said, suspect=at), at, because)]
