@@ -23,15 +23,18 @@ pytestmark = [
 #: Its second thread stands in planted_stall() for ever; the first one ends as it is told by a byte.
 SOURCE = """
 #include <pthread.h>
+#include <sched.h>
 #include <stdlib.h>
 #include <unistd.h>
-void *planted_stall(void *none) { for (;;) pause(); return none; }
+static volatile int stands;
+void *planted_stall(void *none) { stands = 1; for (;;) pause(); return none; }
 void planted_end(char how) { if (how == 'x') _exit(1); *(volatile int *)0 = 1; }
 int main(void)
 {
     pthread_t thread;
     char how = 0;
     pthread_create(&thread, 0, planted_stall, 0);
+    while (!stands) sched_yield();
     if (write(1, "up\\n", 3) == 3 && read(0, &how, 1) == 1) planted_end(how);
     return 0;
 }
