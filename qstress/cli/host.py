@@ -38,7 +38,7 @@ def doctor(builds: tuple[str, ...], form: str) -> int:
 @click.option("--machine", default="pc", show_default=True)
 @click.option("--arg", "arguments", multiple=True, help="one more argument for QEMU; repeatable")
 @click.option("--pretend-smm", is_flag=True, help="tell QEMU that KVM has SMM")
-@click.option("--bringups", type=click.IntRange(min=0), default=40, show_default=True)
+@click.option("--bringups", type=click.IntRange(min=0), default=100, show_default=True)
 @format_option
 def check(
     binary: str, accel: str, machine: str, arguments: tuple[str, ...], pretend_smm: bool, bringups: int, form: str
