@@ -20,6 +20,7 @@ from qstress.cli.host import build_qemu, check, doctor, explain_dumps, firmware
 from qstress.cli.nightly import nightly
 from qstress.cli.options import EXIT_ENVIRONMENT, EXIT_INTERNAL, EXIT_USAGE
 from qstress.cli.runs import compare_recorded, export_trials, report, repro, runs, soak
+from qstress.cli.survey import survey_commands
 from qstress.cli.watch import watch
 from qstress.errors import ConfigError, RigError
 
@@ -81,6 +82,6 @@ def cli() -> None:
 for _command in (
     *(soak, nightly, report, compare_recorded, export_trials, runs, repro),
     *(fuzz, reduce, bisect, watch),
-    *(doctor, check, explain_dumps, build_qemu, firmware, config, emulated_hosts),
+    *(doctor, check, survey_commands, explain_dumps, build_qemu, firmware, config, emulated_hosts),
 ):
     cli.add_command(_command)

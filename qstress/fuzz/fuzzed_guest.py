@@ -38,12 +38,14 @@ def guest_environment(added: Sequence[tuple[str, str]]) -> dict[str, str]:
 class GuestSetup:
     """How guests run on this host: how they are confined, their environment, and the deadline of a reply.
 
-    Without ``confinement`` QEMU runs without bubblewrap, in a folder of its own; ``env`` is its whole environment.
+    Without ``confinement`` QEMU runs without bubblewrap, in a folder of its own; ``env`` is its whole environment,
+    ``pass_fds`` are descriptors that it inherits under the same numbers.
     """
 
     confinement: Confinement | None
     env: Mapping[str, str]
     reply_s: float = REPLY_S
+    pass_fds: tuple[int, ...] = ()
 
     def guest(self, binary: str, arguments: Sequence[str]) -> FuzzedGuest:
         """Return a guest of *binary*, to be entered."""
@@ -152,7 +154,7 @@ class FuzzedGuest:
         with ExitStack() as handed:
             self._output = self._pipe(handed, keep_end=True)
             self._console = self._pipe(handed, keep_end=False)
-            arguments, inherited = [*self._argv], [self._console.write_fd]
+            arguments, inherited = [*self._argv], [self._console.write_fd, *self._setup.pass_fds]
             for to in self.channels:
                 self._listeners[to], theirs = self._listener(to)
                 handed.callback(theirs.close)

@@ -41,16 +41,18 @@ class _Counting(Coordinator):
 
 
 async def settled_bringups(
-    build: Build, bringups: int, *, machine: str = "pc", smp: int = 2, hammer: HammerSpec = DUMPS, sandbox: bool
+    build: Build, bringups: int, *, machine: str = "pc", smp: int = 2, hammer: HammerSpec | None = DUMPS, sandbox: bool
 ) -> BringupCount:
     """Return what becomes of *bringups* under KVM, reset in place, in which the boot CPU waits before it sends INIT, so
     that the hammer has its pace by then (docs/background/cure-and-survey.md, "What to weigh").
+
+    :param hammer: None: nothing is sent.
 
     :raises RigError: not one came to an end: the guest cannot be run here.
     """
     shape = Shape(smp, machine, Accel.KVM, 32 << 20, SMPSCAN.name, restart="reset", process_trials=bringups,
                   settle_s=SETTLE_S)  # fmt: skip
-    cell = Cell(build, Stratum(shape, (hammer,)))
+    cell = Cell(build, Stratum(shape, (hammer,) if hammer else ()))
     context = TrialContext(env=interposer.environment(build), sandbox=sandbox, evidence=EvidenceQuota(0))
     counting = _Counting()
     await run_process([Trial(number, 0, 0, cell, number) for number in range(bringups)], context, counting)

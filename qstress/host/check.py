@@ -33,7 +33,7 @@ SYNCHRONISATIONS = 20
 READ_HOLD_S = 0.001
 BRINGUPS = 100
 #: Of 7.2.22, 10.0.13, 10.2.2 and 11.1.3 (docs/background/cure-and-survey.md, "What to weigh"), and on a busy host.
-_USUAL = "unpatched in 20 to 60 %"
+_USUAL = "unpatched in 6 to 60 %"
 _BOOT_TIMEOUT_S = 60.0
 _NO_APIC = "with kernel-irqchip=off KVM has no APIC, and so no INIT that a write-back could make it forget"
 _NO_SMM = "this host's KVM has no SMM, so QEMU never sets the flag; --pretend-smm would ask QEMU's own code"
@@ -91,7 +91,9 @@ def replay_answer(seen: int, bringups: int) -> CheckAnswer:
     if seen:
         return CheckAnswer(True, f"INIT replay: seen {rate(seen, bringups)}")
     excluded = percent_up(upper_limit(0, bringups, 0.05))
-    return CheckAnswer(False, f"INIT replay: not seen in {bringups} settled bring-ups: in < {excluded} % (95 %); {_USUAL}")
+    return CheckAnswer(
+        False, f"INIT replay: not seen in {bringups} settled bring-ups: in < {excluded} % (95 %); {_USUAL}"
+    )
 
 
 def check_exit_code(answers: tuple[CheckAnswer, ...]) -> int:
@@ -101,7 +103,9 @@ def check_exit_code(answers: tuple[CheckAnswer, ...]) -> int:
     return 5 if any(answer.bad is None for answer in answers) else 0
 
 
-async def run_check(build: Build, accel: Accel, *, machine: str = "pc", bringups: int = BRINGUPS) -> tuple[CheckAnswer, ...]:
+async def run_check(
+    build: Build, accel: Accel, *, machine: str = "pc", bringups: int = BRINGUPS
+) -> tuple[CheckAnswer, ...]:
     """Boot *build* once, bring it up *bringups* times with held reads; return both answers.
 
     :raises RigError: it cannot be booted here at all.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from functools import cache
 from importlib import resources
 
@@ -21,20 +21,6 @@ from qstress.report.html.verdict import verdict_header
 
 def page(run: Shown) -> str:
     """Return the whole report of *run* as one HTML document."""
-    style = style_sheet()
-    digest = base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()
-    # Only this very style sheet and pictures within this file: whatever else got in could neither run nor load.
-    policy = f"default-src 'none'; style-src 'sha256-{digest}'; img-src data:; base-uri 'none'; form-action 'none'"
-    head = tag(
-        "head",
-        tag("meta", charset="utf-8"),
-        tag("meta", http_equiv="Content-Security-Policy", content=policy),
-        tag("meta", name="viewport", content="width=device-width, initial-scale=1"),
-        tag("meta", name="color-scheme", content="light dark"),
-        tag("link", rel="icon", href="data:,"),  # else browsers ask for /favicon.ico
-        tag("title", f"{run.facts.name}: {run.facts.run}"),
-        Markup(f"<style>{style}</style>"),
-    )
     asked = run.settings.compare
     grown = evidence_over_trials(run.tally, run.trace, asked.alpha) if asked and run.tally.trials else None
     shown = [one for one in (rates(run.tally), grown) if one]
@@ -52,18 +38,34 @@ def page(run: Shown) -> str:
     names += [("heat-map", "Rate by shape and hammer")] if heat else []
     names += [(one.name, one.title) for one in times]
     names += [(name, title) for name, title, _ in sections]
-    body = tag(
-        "body",
-        tag(
-            "main",
-            verdict_header(run),
-            _contents(names),
-            tag("div", map(figure, shown), class_="side-by-side"),
-            heat,
-            tag("div", map(figure, times), class_="side-by-side"),
-            [_section(*section) for section in sections],
-        ),
+    return html_document(
+        f"{run.facts.name}: {run.facts.run}",
+        verdict_header(run),
+        _contents(names),
+        tag("div", map(figure, shown), class_="side-by-side"),
+        heat,
+        tag("div", map(figure, times), class_="side-by-side"),
+        [page_section(*each) for each in sections],
     )
+
+
+def html_document(title: str, *content: Content | Iterable[Content]) -> str:
+    """Return *content* as one HTML document, that neither runs nor loads anything."""
+    style = style_sheet()
+    digest = base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()
+    # Only this very style sheet and pictures within this file: whatever else got in could neither run nor load.
+    policy = f"default-src 'none'; style-src 'sha256-{digest}'; img-src data:; base-uri 'none'; form-action 'none'"
+    head = tag(
+        "head",
+        tag("meta", charset="utf-8"),
+        tag("meta", http_equiv="Content-Security-Policy", content=policy),
+        tag("meta", name="viewport", content="width=device-width, initial-scale=1"),
+        tag("meta", name="color-scheme", content="light dark"),
+        tag("link", rel="icon", href="data:,"),  # else browsers ask for /favicon.ico
+        tag("title", title),
+        Markup(f"<style>{style}</style>"),
+    )
+    body = tag("body", tag("main", *content))
     return f"<!doctype html>\n{tag('html', head, body, lang='en')}\n"
 
 
@@ -79,5 +81,6 @@ def style_sheet() -> str:
     return resources.files("qstress.report.html").joinpath("style.css").read_text()
 
 
-def _section(name: str, title: str, *content: Content) -> Markup:
+def page_section(name: str, title: str, *content: Content) -> Markup:
+    """Return a part of a page under a heading, to be linked to by *name*."""
     return tag("section", tag("h2", title), join(*content), id=name)
