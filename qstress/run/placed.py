@@ -21,7 +21,7 @@ from qstress.run.emulated import Place, may_try_again, place_of
 from qstress.run.soak import Soak
 
 
-class Watcher(Protocol):
+class Onlooker(Protocol):
     """Who looks on: :class:`qstress.run.screen.Screen`, or a program."""
 
     def say(self, line: str) -> None:
@@ -37,7 +37,7 @@ class Watcher(Protocol):
 def run_placed(
     host: HostEntry | HostSettings | None,
     settings_in: Callable[[Place], Settings],
-    watcher: Watcher,
+    watcher: Onlooker,
     resume: Path | None = None,
 ) -> Soak:
     """Run a soak to its end, or go on with the run in folder *resume*; return it, done. Its files are closed.
@@ -60,7 +60,7 @@ def run_placed(
 def _run_once(
     host: HostEntry | HostSettings | None,
     settings_in: Callable[[Place], Settings],
-    watcher: Watcher,
+    watcher: Onlooker,
     resume: Path | None,
 ) -> Soak:
     with ExitStack() as stack:
