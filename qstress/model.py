@@ -151,6 +151,7 @@ class Kick(StrEnum):
     STOP_CONT = "stop-cont"
     DIRTY_LOG = "dirty-log"  # a migration to a scratch file, cancelled before it can end
     DUMP_MEMORY = "dump-memory"  # dump-guest-memory to a scratch file
+    MIGRATE = "migrate"  # stopped, migrated whole to a scratch file, and resumed as a source that keeps its guest
 
 
 @dataclass(frozen=True, slots=True)

@@ -60,6 +60,7 @@ class Hammer:
         self._due = self._returned = self._errors = self._timeouts = self._lost = 0
         self._backlog: deque[float] = deque()
         self._in_flight: tuple[float, float] | None = None
+        self._answer = b""
         self._idle = anyio.Event()
         self._scope = anyio.CancelScope()
 
@@ -141,7 +142,7 @@ class Hammer:
         if self._in_flight is None:
             return  # the answer to a command that was given up
         due_s, sent_s = self._in_flight
-        self._in_flight = None
+        self._in_flight, self._answer = None, reply
         self.latencies[bisect_left(LATENCY_BUCKETS_S, now_s - due_s)] += 1
         self.log.append(Sent(due_s, sent_s, now_s, len(reply)))
         if reply.startswith(b'{"return"'):
@@ -179,4 +180,4 @@ class Hammer:
         now_s = time.monotonic()
         self._due += not self._backlog  # what is in the backlog was counted when it came due
         self._in_flight = (self._backlog.popleft() if self._backlog else now_s, now_s)
-        self._wire.send(self._script.next())
+        self._wire.send(self._script.next(self._answer))

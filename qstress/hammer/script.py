@@ -5,14 +5,17 @@ of several commands, of which the last undoes the first: who stops in the middle
 the guest stays stopped.
 
 Sources: dirty logging begins with a migration's set-up (``ram_save_setup``); ``stop`` and ``dump-guest-memory`` stop
-all vCPUs (``pause_all_vcpus``, ``dump_init``). QEMU 8.2 was the first to migrate to ``file:``, so ``exec:`` it is.
+all vCPUs (``pause_all_vcpus``, ``dump_init``). QEMU 8.2 was the first to migrate to ``file:``, so ``exec:`` it is. A
+migration is over when ``query-migrate`` says so, and ``cont`` is refused until the run state is ``finish-migrate`` no
+more (``migration_iteration_finish``, ``qmp_cont``): both are asked again until it is so.
 """
 
 from __future__ import annotations
 
 import json
 import random
-from collections.abc import Iterator, Mapping
+import re
+from collections.abc import Generator, Mapping
 
 from qstress.guest.wire import hmp_request, request
 from qstress.model import HammerSpec, Kick
@@ -21,6 +24,12 @@ from qstress.model import HammerSpec, Kick
 #: alone takes 9 bytes a page, 18 s for 32 MiB.
 _BYTES_PER_S = 4096
 _Command = tuple[str, Mapping[str, object]]
+_Lines = Generator[tuple[bytes, bool], bytes, None]
+#: What asks for the state of something that has not come to its end, by its reply; a state not listed is an end.
+_UNDER_WAY = {
+    "query-migrate": re.compile(rb'"status": "(?:none|setup|wait-unplug|active|pre-switchover|device|cancelling)"'),
+    "query-status": re.compile(rb'"status": "finish-migrate"'),
+}
 
 
 class Script:
@@ -33,15 +42,17 @@ class Script:
     def __init__(self, spec: HammerSpec, seed: int, *, smp: int = 1, scratch: str = "/dev/null") -> None:
         self.at_rest = True
         self._lines = _lines(spec, random.Random(seed), smp, scratch)
+        self._begun = False
 
-    def next(self) -> bytes:
-        """Return the bytes of the next command."""
-        line, self.at_rest = next(self._lines)
+    def next(self, reply: bytes = b"") -> bytes:
+        """Return the bytes of the next command; *reply* is what the last one was answered, if it was."""
+        line, self.at_rest = self._lines.send(reply) if self._begun else next(self._lines)
+        self._begun = True
         return line
 
 
-def _lines(spec: HammerSpec, rng: random.Random, smp: int, scratch: str) -> Iterator[tuple[bytes, bool]]:
-    """Yield commands, each with whether it ends a turn."""
+def _lines(spec: HammerSpec, rng: random.Random, smp: int, scratch: str) -> _Lines:
+    """Yield commands, each with whether it ends a turn; each is sent the reply to it."""
     if spec.via == "kick":
         yield from _turns(Kick(spec.command), scratch)
     if not spec.varies:
@@ -55,17 +66,22 @@ def _lines(spec: HammerSpec, rng: random.Random, smp: int, scratch: str) -> Iter
         yield hmp_request(" ".join(words)), True
 
 
-def _turns(kick: Kick, scratch: str) -> Iterator[tuple[bytes, bool]]:
+def _turns(kick: Kick, scratch: str) -> _Lines:
     once, turn = _commands(kick, scratch)
     for name, arguments in once:
         yield request(name, arguments), True
     while True:
         for place, (name, arguments) in enumerate(turn, 1):
-            yield request(name, arguments), place == len(turn)
+            asked = _UNDER_WAY.get(name)
+            while asked is not None and asked.search((yield request(name, arguments), False)):
+                pass
+            if asked is None:
+                yield request(name, arguments), place == len(turn)
 
 
 def _commands(kick: Kick, scratch: str) -> tuple[list[_Command], list[_Command]]:
     """Return what prepares a kick, and the commands of one turn."""
+    to_scratch: _Command = ("migrate", {"uri": f"exec:cat > {scratch}"})
     match kick:
         case Kick.STOP_CONT:
             return [], [("stop", {}), ("cont", {})]
@@ -73,4 +89,7 @@ def _commands(kick: Kick, scratch: str) -> tuple[list[_Command], list[_Command]]
             return [], [("dump-guest-memory", {"paging": False, "protocol": f"file:{scratch}"})]
         case Kick.DIRTY_LOG:
             slow: _Command = ("migrate-set-parameters", {"max-bandwidth": _BYTES_PER_S, "downtime-limit": 0})
-            return [slow], [("migrate", {"uri": f"exec:cat > {scratch}"}), ("migrate_cancel", {})]
+            return [slow], [to_scratch, ("migrate_cancel", {})]
+        case Kick.MIGRATE:
+            asked: list[_Command] = [(name, {}) for name in _UNDER_WAY]
+            return [], [("stop", {}), to_scratch, *asked, ("cont", {})]

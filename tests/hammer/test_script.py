@@ -66,3 +66,29 @@ def test_kicks_write_to_the_scratch_file() -> None:
     assert sent(dump, 1) == [("dump-guest-memory", {"paging": False, "protocol": "file:/x/y"})]
     log = Script(HammerSpec("dirty-log", "kick", MAX), 1, scratch="/x/y")
     assert sent(log, 2)[1] == ("migrate", {"uri": "exec:cat > /x/y"})
+
+
+def test_a_migration_is_waited_for_before_the_source_goes_on() -> None:
+    script = Script(HammerSpec("migrate", "kick", MAX), 1, scratch="/x/y")
+    answers = [
+        ("stop", b'{"return": {}}'),
+        ("migrate", b'{"return": {}}'),
+        ("query-migrate", b'{"return": {"status": "setup"}}'),
+        ("query-migrate", b'{"return": {"status": "active", "ram": {}}}'),
+        ("query-migrate", b'{"return": {"status": "completed", "ram": {}}}'),
+        ("query-status", b'{"return": {"running": false, "status": "finish-migrate"}}'),
+        ("query-status", b'{"return": {"running": false, "status": "postmigrate"}}'),
+        ("cont", b'{"return": {}}'),
+    ]
+    reply = b""
+    for expected, answer in answers * 2:
+        assert json.loads(script.next(reply))["execute"] == expected
+        assert script.at_rest is (expected == "cont")
+        reply = answer
+
+
+@pytest.mark.parametrize("answer", [b'{"return": {}}', b'{"error": {"class": "GenericError", "desc": "no"}}'])
+def test_a_migration_that_was_refused_is_not_waited_for(answer: bytes) -> None:
+    script = Script(HammerSpec("migrate", "kick", MAX), 1)
+    asked = [json.loads(script.next(answer))["execute"] for _ in range(6)]
+    assert asked == ["stop", "migrate", "query-migrate", "query-status", "cont", "stop"]

@@ -57,6 +57,10 @@ async def test_a_kick_is_carried_out_and_the_guest_runs_on(accel: Accel, kick: K
             migration = await guest.control.execute("query-migrate", timeout_s=30)
             assert isinstance(migration, dict)
             assert migration["status"] in ("cancelling", "cancelled")  # so it had begun, and did not end by itself
+        if kick is Kick.MIGRATE:
+            migration = await guest.control.execute("query-migrate", timeout_s=30)
+            assert isinstance(migration, dict)
+            assert migration["status"] == "completed"  # and the source runs on
         if kick is Kick.DUMP_MEMORY:
             assert Path(scratch_path()).read_bytes().startswith(b"\x7fELF")
 
