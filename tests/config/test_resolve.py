@@ -16,7 +16,8 @@ from qstress.model import Accel, ChurnSpec, FindingClass, Milestone, Smm, SmmWri
 from tests.config.samples import config
 
 CONFIGS = Path(__file__).parents[2] / "configs"
-OWN_BUILDS = CONFIGS / "patched-or-not.yaml"  # names binaries that its user builds: tests/host/test_build.py
+#: They name binaries that their user builds.
+OWN_BUILDS = {CONFIGS / name for name in ("patched-or-not.yaml", "four-arms.yaml")}
 KVM = KvmFacts(
     usable=True,
     reason="",
@@ -302,7 +303,7 @@ def test_neither_compare_nor_gate(folder: Path) -> None:
 
 
 @pytest.mark.parametrize("kvm", [KVM, NO_SMM, NO_KVM], ids=["smm", "no smm", "no kvm"])
-@pytest.mark.parametrize("path", sorted(set(CONFIGS.glob("*.yaml")) - {OWN_BUILDS}), ids=lambda path: path.name)
+@pytest.mark.parametrize("path", sorted(set(CONFIGS.glob("*.yaml")) - OWN_BUILDS), ids=lambda path: path.name)
 def test_the_shipped_configurations_mean_something_anywhere(folder: Path, path: Path, kvm: KvmFacts) -> None:
     config = load_config(path, environ={})
     settings = resolve(config, kvm=kvm, cores=2, base=path.parent)
@@ -314,6 +315,18 @@ def test_the_shipped_configurations_mean_something_anywhere(folder: Path, path: 
         told = Smm.PRETENDED if entry.kvm_smm == "auto" else Smm.NONE
         assert build.smm is ({KVM: Smm.REAL, NO_SMM: told}[kvm] if on_kvm else Smm.NONE)
     assert settings.lanes == 1
+
+
+def test_the_four_arms_are_three_candidates_of_one_baseline(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    builds = folder / "qemu-builds/bin"
+    builds.mkdir(parents=True)
+    for arm in ("stock", "fix1", "fix2", "both"):
+        (builds / arm).symlink_to(folder / "qemu-system-x86_64")
+    monkeypatch.setenv("HOME", str(folder))
+    settings = resolve(load_config(CONFIGS / "four-arms.yaml", environ={}), kvm=NO_SMM, cores=2, base=CONFIGS)
+    assert settings.compare is not None
+    assert settings.compare.candidates == ("fix1", "fix2", "both")
+    assert {(one.smm, one.hold_read_s, one.hold_write_s) for one in settings.builds} == {(Smm.PRETENDED, 0.001, 0.0003)}
 
 
 @pytest.mark.parametrize(

@@ -14,6 +14,7 @@ from qstress.qemu_build.patches import Patch, apply_patches, preview, read_patch
 from tests.host.trees import SOURCE, diff, hunk, mail, mbox, tree
 
 OURS = Path(__file__).parents[2] / "docs/smi-writeback.patch"
+BOTH_RACES = Path(__file__).parents[2] / "docs/both-races"
 BODY = f"Why it is so.\n\nSigned-off-by: A\n---\n target/kvm.c | 2 +-\n\n{diff(5, 'five = 5')}-- \n2.39.5\n"
 
 
