@@ -105,4 +105,10 @@ async def test_what_stock_does_right_is_seen(tmp_path: Path, name: str) -> None:
 @pytest.mark.parametrize("name", [name for name in SCENARIOS if name not in NEEDS_SMM])
 async def test_both_patches_break_nothing(tmp_path: Path, name: str) -> None:
     cured = Lab(replace(stock(smm=Smm.PRETENDED), binary=CURED), tmp_path, 30.0, random.Random(1))
-    assert set(await tally(SCENARIOS[name], cured, 10)) == {OK}
+    try:
+        outcomes = await tally(SCENARIOS[name], cured, 10)
+    except RigError as error:
+        if name != "irqchip-off" or "userspace APIC" not in str(error):
+            raise
+        pytest.skip(f"this KVM leaves no APIC to QEMU: {error}")
+    assert set(outcomes) == {OK}

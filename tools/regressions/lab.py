@@ -7,6 +7,7 @@ import subprocess
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 
 import anyio
@@ -16,6 +17,7 @@ from qstress.firmware.rom import find_rom
 from qstress.firmware.smpscan import SmpscanOptions, option_arguments
 from qstress.guest.live import Guest, live_guest
 from qstress.hammer.drive import Hammer
+from qstress.host.sandbox import has_sandbox
 from qstress.interposer.build import environment
 from qstress.model import Accel, Build, HammerSpec, Rate, Shape
 
@@ -24,6 +26,7 @@ HAMMER = HammerSpec("info registers -a", "hmp", Rate(None, "max"))
 #: out of the way: whether it goes on is seen from outside.
 _ROUNDS = option_arguments(SmpscanOptions(deadline_us=100_000_000, rounds=(1 << 32) - 1))
 MONITOR_S = 60.0
+_has_sandbox = cache(has_sandbox)
 OK, HUNG, REPLAYED, LOST = "ok", "hung", "replayed", "lost"
 
 
@@ -78,8 +81,8 @@ class Lab:
         """A paused guest that runs *rom*; "": smpscan, one round after another without end."""
         firmware, options = rom or str(find_rom("smpscan")), () if rom else _ROUNDS
         shape = Shape(smp, machine, Accel.KVM, 32 << 20, firmware, (*options, *args))
-        heard, env = Heard(), environment(self.build)
-        async with live_guest(self.build, shape, monitors=1, env=env, on_change=lambda: None) as guest:
+        heard, env, sandbox = Heard(), environment(self.build), _has_sandbox(self.build)
+        async with live_guest(self.build, shape, monitors=1, env=env, sandbox=sandbox, on_change=lambda: None) as guest:
             if firmware.startswith("/"):
                 guest.console.listen(heard.feed)
             async with anyio.create_task_group() as tasks:
