@@ -6,6 +6,7 @@ Results go to stdout, progress and logs to stderr. Everything heavy is imported 
 
 from __future__ import annotations
 
+import signal
 import sys
 import traceback
 
@@ -22,7 +23,7 @@ from qstress.cli.options import EXIT_ENVIRONMENT, EXIT_INTERNAL, EXIT_USAGE
 from qstress.cli.runs import compare_recorded, export_trials, report, repro, runs, soak
 from qstress.cli.survey import survey_commands
 from qstress.cli.watch import watch
-from qstress.errors import ConfigError, RigError
+from qstress.errors import INTERRUPTED_EXIT, ConfigError, RigError
 
 
 def main() -> None:
@@ -33,7 +34,7 @@ def main() -> None:
         error.show()
         code = EXIT_USAGE
     except (click.exceptions.Abort, KeyboardInterrupt):
-        code = 130
+        code = INTERRUPTED_EXIT[signal.SIGINT]
     except ConfigError as error:
         code = _failed(str(error), EXIT_USAGE)
     except RigError as error:
@@ -43,6 +44,10 @@ def main() -> None:
     except Exception:
         traceback.print_exc()
         code = _failed("qstress: internal error; please report the lines above", EXIT_INTERNAL)
+    except BaseExceptionGroup as group:  # a signal that came below an event loop
+        if group.split(KeyboardInterrupt)[1] is not None:
+            raise
+        code = INTERRUPTED_EXIT[signal.SIGINT]
     sys.exit(code)
 
 

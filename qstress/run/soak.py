@@ -97,23 +97,30 @@ class Soak:
     async def run(self) -> int:
         """Run to the stop rule, a signal or an error; write the summary; return the exit code.
 
-        A first SIGINT or SIGTERM lets the trials under way finish, a second one kills their guests.
+        A first SIGINT or SIGTERM lets the trials under way finish, a second one kills their guests. Neither keeps the
+        summary from being written.
         """
-        try:
-            async with anyio.create_task_group() as tasks:
-                everything = anyio.CancelScope()
-                tasks.start_soon(self._obey_signals, everything)
-                tasks.start_soon(self.host_log.watch)
-                try:
-                    with everything:
-                        await self.campaign.run()
-                except RigError as error:
-                    self.error = error
-                tasks.cancel_scope.cancel()
-        finally:
-            self.campaign.reason = self.campaign.reason or Reason.INTERRUPTED
-            self.ended_s = time.time()
-            self.host_log.close()
+        async with anyio.create_task_group() as listening:
+            everything = anyio.CancelScope()
+            listening.start_soon(self._obey_signals, everything)
+            try:
+                async with anyio.create_task_group() as tasks:
+                    tasks.start_soon(self.host_log.watch)
+                    try:
+                        with everything:
+                            await self.campaign.run()
+                    except RigError as error:
+                        self.error = error
+                    tasks.cancel_scope.cancel()
+            finally:
+                self.campaign.reason = self.campaign.reason or Reason.INTERRUPTED
+                self.ended_s = time.time()
+                self.host_log.close()
+            self._conclude()
+            listening.cancel_scope.cancel()
+        return self.exit_code
+
+    def _conclude(self) -> None:
         for number in sorted(self.open_findings):
             result, place = self.open_findings[number]
             self.tally.add_finding(result.verdict, result.trial.cell_index, place, counted=False)
@@ -121,7 +128,6 @@ class Soak:
             self._write_reports()
         except RigError as error:  # most likely the disk is still full
             self.error = self.error or error
-        return self.exit_code
 
     def _write_reports(self) -> None:
         if self.host_findings:
@@ -207,6 +213,8 @@ class Soak:
             return  # nobody else may receive one: signal(7)'s handlers are Python's main thread's
         with anyio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
             async for number in signals:
+                if self.ended_s:
+                    continue  # it is being summed up
                 if self.stopped_by is None:
                     self.stopped_by = number
                     self.campaign.drain(Reason.INTERRUPTED)

@@ -8,6 +8,7 @@ import sys
 
 import pytest
 
+from qstress.cli import cli, main
 from tests.cli.command import ROOT, qstress
 
 
@@ -21,6 +22,16 @@ def test_help_and_version_import_nothing_heavy() -> None:
     ours, qemu = qstress("--version", PATH="/nowhere").stdout.splitlines()
     assert ours.startswith("qstress, version ")
     assert qemu.startswith("QEMU: there is no executable 'qemu-system-x86_64' on PATH")
+
+
+def test_a_signal_that_comes_below_an_event_loop_ends_as_any_does(monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupted(*, standalone_mode: bool) -> int:
+        raise BaseExceptionGroup("unhandled", [BaseExceptionGroup("unhandled", [KeyboardInterrupt()])])
+
+    monkeypatch.setattr(cli, "main", interrupted)
+    with pytest.raises(SystemExit) as ended:
+        main()
+    assert ended.value.code == 130
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import signal
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
@@ -21,6 +21,7 @@ from qstress.recorded.extend import settings_to_go_on
 from qstress.recorded.run import open_recorded
 from qstress.run.campaign import Deliver, TrialRunner
 from qstress.run.soak import Soak, resume, start
+from qstress.store.write import RunStore
 from tests.metrics.samples import settings
 from tests.samples import build, result
 
@@ -99,6 +100,24 @@ def test_a_signal_lets_the_trial_under_way_finish(tmp_path: Path, number: signal
 
         assert soaked(soak, interrupted) == code
         assert json.loads((soak.store.path / "summary.json").read_text())["reason"] == "interrupted"
+
+
+def test_a_signal_while_the_reports_are_written_takes_none_of_them(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As a second Ctrl-C comes when the guests are gone already."""
+    write = RunStore.write_summary
+
+    def interrupted(store: RunStore, summary: Mapping[str, object]) -> None:
+        signal.raise_signal(signal.SIGINT)
+        write(store, summary)
+
+    monkeypatch.setattr(RunStore, "write_summary", interrupted)
+    with ExitStack() as stack:
+        soak = start(made(tmp_path), KVM, stack=stack, on_result=lambda done, place: None)
+        assert soaked(soak, playing({})) == 0
+        assert json.loads((soak.store.path / "summary.json").read_text())["reason"] == "trials"
+        assert (soak.store.path / "report.html").exists()
 
 
 def test_an_interrupted_run_goes_on_where_it_was_and_an_open_finding_is_kept_uncounted(tmp_path: Path) -> None:
