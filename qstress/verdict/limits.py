@@ -105,11 +105,12 @@ def slowness(load: Load) -> float:
 
     r runnable threads on c CPUs get c/r of one each. A single thread that waited a share s of its time was slowed by
     1/(1-s); PSI's ``some`` is that of all threads together, so no more than a factor of 4 is believed of it. It sees
-    bursts that a count of threads misses. What is stolen slows everybody alike.
+    bursts that a count of threads misses. What is stolen slows everybody alike, and is counted, not guessed: on an
+    emulated host on a busy machine it was 95 % (docs/background/emulated-hosts.md, "As qstress does it").
     """
     queue = load.runnable / max(1, load.cores)
     pressure = 1 / (1 - min(load.waiting, 0.75))
-    stolen = 1 / (1 - min(load.stolen, 0.75))
+    stolen = 1 / (1 - min(load.stolen, 1 - 1 / SLOWEST))
     return min(SLOWEST, max(1.0, queue, pressure) * stolen)
 
 

@@ -118,6 +118,7 @@ def test_a_boot_that_takes_long_here_is_given_longer() -> None:
         (Load(cores=2, waiting=1.0), 4.0),  # PSI alone is not believed beyond that
         (Load(cores=2, runnable=4, waiting=0.5), 2.0),  # two views of one thing
         (Load(cores=2, runnable=4, stolen=0.5), 4.0),
+        (Load(cores=2, stolen=0.9), 10.0),
         (Load(cores=1, runnable=500), SLOWEST),
         (Load(cores=0, runnable=2), 2.0),
     ],
