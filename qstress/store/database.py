@@ -57,7 +57,13 @@ def open_for_reading(folder: Path) -> sqlite3.Connection:
     wal = path.with_name(f"{NAME}-wal")
     # A folder that cannot be written cannot hold the shared memory of WAL; without a WAL none is needed.
     frozen = not os.access(folder, os.W_OK) and not (wal.exists() and wal.stat().st_size)
-    db = _open_existing(path, "immutable=1" if frozen else "mode=rw")
+    how = "immutable=1" if frozen else "mode=rw"
+    try:
+        db = _open_existing(path, how)
+    except ConfigError as error:
+        if not isinstance(error.__cause__, sqlite3.OperationalError):
+            raise
+        db = _open_existing(path, how, alone=True)
     db.execute("PRAGMA query_only = ON")
     return db
 
@@ -74,11 +80,14 @@ def _durable(db: sqlite3.Connection) -> None:
     db.execute("PRAGMA foreign_keys = ON")
 
 
-def _open_existing(path: Path, how: str) -> sqlite3.Connection:
+def _open_existing(path: Path, how: str, *, alone: bool = False) -> sqlite3.Connection:
+    """*alone*: without the shared memory of WAL, for which a full disk has no room (sqlite.org/wal.html#noshm)."""
     if not path.is_file():
         raise ConfigError(f"{path.parent}: not a recorded run: there is no {NAME}")
     db = _connect(path, how)
     try:
+        if alone:
+            db.execute("PRAGMA locking_mode = EXCLUSIVE")
         ((version,),) = db.execute("PRAGMA user_version")
     except sqlite3.DatabaseError as error:
         db.close()

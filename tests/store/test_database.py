@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import os
+import resource
+import shutil
 import sqlite3
 from collections.abc import Callable
 from contextlib import closing
@@ -51,6 +53,22 @@ def test_a_run_can_be_read_from_a_folder_that_cannot_be_written(
     with closing(database.open_for_reading(tmp_path)) as db:
         assert db.execute("SELECT count(*) FROM block").fetchone() == (0,)
         assert os.listdir(tmp_path) == ["trials.db"]
+
+
+def test_a_run_can_be_read_from_a_full_disk(tmp_path: Path) -> None:
+    """Its writer could neither move its last commits into the database nor leave room for WAL's shared memory."""
+    (tmp_path / "whole").mkdir()
+    with closing(database.create(tmp_path / "whole")) as db:
+        db.execute("INSERT INTO command (text) VALUES ('x')")
+        for name in ("trials.db", "trials.db-wal"):
+            shutil.copy(tmp_path / "whole" / name, tmp_path)
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (0, limits[1]))
+    try:
+        with closing(database.open_for_reading(tmp_path)) as db:
+            assert db.execute("SELECT text FROM command").fetchone() == ("x",)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
 
 
 def test_no_database_and_something_else_are_told_apart(tmp_path: Path) -> None:
