@@ -26,6 +26,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from qstress.errors import ConfigError
 from qstress.plan.schedule import Plan
 from qstress.recorded.settings import settings_of
 from qstress.store.read import open_run
@@ -241,7 +242,11 @@ def broken(kind: Breakage, attempt: Attempt, boot_s: float, expected: dict[int, 
     finally:
         process.kill()
     said = (attempt.folder / "first.err").read_text()
-    done = attempt.outcomes()  # the folder can be read whatever happened
+    try:
+        done = attempt.outcomes()  # the folder can be read whatever happened
+    except ConfigError as error:
+        done = {}
+        attempt.wrong.append(f"cannot be read: {error}")
     whole, told = done == expected, re.search(kind.says, said) is not None
     if whole and code == 1 and not (told and kind.goes_on):
         return False
