@@ -30,6 +30,7 @@ from qstress.trial.instrumented import InstrumentedGuest
 from qstress.trial.journal import Journal
 from qstress.trial.replies import Replies
 from qstress.trial.settings import trial_facts
+from qstress.trial.states import WatchState
 from qstress.trial.watch import Watch, WatchSettings
 
 #: How often it is asked, during a closer look, whether QEMU's process was stopped.
@@ -103,8 +104,8 @@ class Bringup:
         self.made.turn_to(trial)
 
     def enough(self) -> None:
-        """End a series that has no verdict yet: nobody wants more."""
-        if self.watch.verdict is None:
+        """End a series that has no verdict yet: nobody wants more. A doubt is followed up first."""
+        if self.watch.state is WatchState.WATCHING:
             self.tell(events.Enough())
 
     def hear(self, log: Log | None) -> None:

@@ -350,6 +350,18 @@ async def test_a_series_ends_when_nobody_wants_more_and_a_verdict_stays() -> Non
         assert bringup.verdict.outcome is Outcome.RESTART
 
 
+async def test_a_doubt_is_followed_up_when_nobody_wants_more(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Healthy bring-ups are taken while the next one is about to be looked at."""
+    looking(monkeypatch, lambda guest: ClosedLook(LOST_INIT, ()))
+    async with staged(SERIES.cell.stratum.shape) as stage:
+        bringup = await begun(stage, SERIES, most=5)
+        stage.prints(ABOUT + b"()(missing 1: 1\n")
+        assert await bringup.advance() == CountHealthy(1, 1)
+        bringup.enough()
+        await bringup.advance()
+        assert bringup.verdict.finding_class is FindingClass.LOST_INIT
+
+
 async def test_a_hammer_that_is_stopped_as_soon_as_it_is_started_does_not_begin_later() -> None:
     hammered = shaped(trial(), firmware="smpscan", restart="reset")
     async with staged(hammered.cell.stratum.shape, hammers=1) as stage:
