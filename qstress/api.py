@@ -120,7 +120,7 @@ def run_soak(experiment: Experiment, on_finding: Callable[[str], None] | None = 
     :raises ConfigError: it means nothing on this host; no guest has been started.
     :raises RigError: this host cannot do it, or could not any more; what was found until then is recorded.
     """
-    from qstress.config.resolve import resolve
+    from qstress.config.resolve import fleet_settings, resolve
     from qstress.run.placed import run_placed
 
     config = experiment._config
@@ -128,7 +128,7 @@ def run_soak(experiment: Experiment, on_finding: Callable[[str], None] | None = 
     def settings_in(place: Place) -> Settings:
         return resolve(config, kvm=place.kvm, cores=place.cores, base=experiment._base, host=place.settings)
 
-    soak = run_placed(config.host, settings_in, _Program(on_finding))
+    soak = run_placed(fleet_settings(config, experiment._base) or config.host, settings_in, _Program(on_finding))
     if soak.error is not None:
         raise soak.error
     return _told(soak.recorded())

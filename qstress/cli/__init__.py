@@ -16,6 +16,7 @@ from qstress import __version__
 from qstress.cli.bisecting import bisect
 from qstress.cli.configs import config
 from qstress.cli.emulated import emulated_hosts
+from qstress.cli.fleet import fleet
 from qstress.cli.fuzzing import fuzz, reduce
 from qstress.cli.host import build_qemu, check, doctor, explain_dumps, firmware
 from qstress.cli.nightly import nightly
@@ -87,6 +88,6 @@ def cli() -> None:
 for _command in (
     *(soak, nightly, report, compare_recorded, export_trials, runs, repro),
     *(fuzz, reduce, bisect, watch),
-    *(doctor, check, survey_commands, explain_dumps, build_qemu, firmware, config, emulated_hosts),
+    *(doctor, check, survey_commands, explain_dumps, build_qemu, firmware, config, emulated_hosts, fleet),
 ):
     cli.add_command(_command)

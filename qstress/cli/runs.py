@@ -24,7 +24,7 @@ from qstress.cli.options import (
 
 if TYPE_CHECKING:
     from qstress.config.schema import HostEntry
-    from qstress.config.settings import HostSettings, Settings
+    from qstress.config.settings import FleetSettings, HostSettings, Settings
     from qstress.recorded.run import Recorded
     from qstress.run.emulated import Place
 
@@ -43,6 +43,8 @@ if TYPE_CHECKING:
     help="go on with this run; needs no -c",
 )
 @click.option("--host", metavar="this|emulated[:KERNEL]", help="where guests run: here, or on an emulated KVM host")
+@click.option("--workers", metavar="N|auto", help="processes of qstress that share the lanes")
+@click.option("--fleet", metavar="URL", help="guests run on the workers of this scheduler of dask's")
 @report_option
 @click.option("-q", "--quiet", is_flag=True, help="no progress")
 @click.option("-v", "--verbose", is_flag=True, help="a line for each trial")
@@ -54,26 +56,27 @@ def soak(
     """Boot guests as FILE says, hammer their monitors, judge, record, compare.
 
     FILE is a configuration, or the name of one that qstress ships."""
-    from qstress.config.resolve import resolve
+    from qstress.config.resolve import fleet_settings, resolve
     from qstress.recorded.extend import settings_to_go_on
     from qstress.recorded.reports import printed
     from qstress.run.placed import run_placed
     from qstress.run.screen import Screen
 
     screen = Screen(quiet=quiet, verbose=verbose, progress=not no_progress)
+    options["fleet.scheduler"] = options.pop("fleet")
     if resume is not None and not (file or option):
         again = settings_to_go_on(resume, overrides, options)
-        entry: HostEntry | HostSettings | None = again.host
+        entry: HostEntry | HostSettings | FleetSettings | None = again.fleet or again.host
 
         def settings_in(place: Place) -> Settings:
             return again
     else:
         path = one_config(file, option)
         loaded = load_with_overrides(path, overrides, options)
-        entry = loaded.host
+        base = path.absolute().parent
+        entry = fleet_settings(loaded, base) or loaded.host
 
         def settings_in(place: Place) -> Settings:
-            base = path.absolute().parent
             return resolve(loaded, kvm=place.kvm, cores=place.cores, base=base, host=place.settings)
 
     run = run_placed(entry, settings_in, screen, resume)

@@ -61,7 +61,7 @@ class Layers:
         for key, value in values.items():
             if value is None:
                 continue
-            source = "--" + key.rpartition(".")[2].replace("_", "-")
+            source = "--" + key.partition(".")[0].replace("_", "-")
             try:
                 self._put(tuple(key.split(".")), from_plain(value, self._place(source)), source)
             except ValueError as error:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from qstress.config import binary, rules
 from qstress.config.schema import BuildEntry, Config, HammerEntry
-from qstress.config.settings import Compare, Gate, HostSettings, Settings
+from qstress.config.settings import Compare, FleetSettings, Gate, HostSettings, Settings, TlsFiles
 from qstress.config.tree import Loc, refusal
 from qstress.config.wording import problem_at
 from qstress.errors import ConfigError, RigError
@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 
 #: More cells than this no run can fill with trials.
 MAX_CELLS = 4096
+#: One process carries so many hammered lanes without falling behind (docs/fleet.md, "More cores, more machines").
+WORKER_LANES = 4
 
 
 def resolve(config: Config, *, kvm: KvmFacts, cores: int, base: Path, host: HostSettings | None = None) -> Settings:
@@ -53,7 +55,7 @@ def resolve(config: Config, *, kvm: KvmFacts, cores: int, base: Path, host: Host
         note += f"; lost APs are injected into: {', '.join(injected)}"
     if any(config.churn) and cores < 2:
         note += "; churn cannot happen: there is one core"
-    metrics = config.metrics
+    metrics, lanes = config.metrics, config.lanes or max(1, cores // 2)
     return Settings(
         name=config.name,
         builds=builds,
@@ -63,7 +65,7 @@ def resolve(config: Config, *, kvm: KvmFacts, cores: int, base: Path, host: Host
         stop_decided=config.stop.decided,
         compare=_compare(config),
         gate=_gate(config),
-        lanes=config.lanes or max(1, cores // 2),
+        lanes=lanes,
         seed=config.seed,
         runs_dir=Path(config.runs_dir).expanduser(),
         metrics_listen=metrics.listen,
@@ -71,7 +73,27 @@ def resolve(config: Config, *, kvm: KvmFacts, cores: int, base: Path, host: Host
         accel_note=note,
         record_max_bytes=config.record.max_bytes,
         host=host,
+        workers=config.workers or -(-lanes // WORKER_LANES),
+        fleet=fleet_settings(config, base),
     )
+
+
+def fleet_settings(config: Config, base: Path) -> FleetSettings | None:
+    """Return the fleet, with the paths of its certificates as they are from anywhere.
+
+    :param base: the configuration file's folder.
+    :raises ConfigError: a certificate cannot be read.
+    """
+    if (fleet := config.fleet) is None:
+        return None
+    if fleet.tls is None:
+        return FleetSettings(fleet.scheduler)
+    paths = {}
+    for key, word in fleet.tls.model_dump().items():
+        paths[key] = os.path.abspath(base / os.path.expanduser(word))
+        if not os.access(paths[key], os.R_OK):
+            raise _refused(config, ("fleet", "tls", key), f"{paths[key]} cannot be read")
+    return FleetSettings(fleet.scheduler, TlsFiles(**paths))
 
 
 def _refused(config: Config, loc: Loc, text: str) -> ConfigError:

@@ -16,7 +16,7 @@ PROCESS_TRIALS = 100
 
 def broken(config: Config) -> Iterator[tuple[Loc, str]]:
     """Yield what is wrong between the sections of *config*, each with the place of the key to change."""
-    for rule in (_stop, _gate, _hold, _restart, _observe, _storm):
+    for rule in (_stop, _gate, _hold, _restart, _observe, _storm, _places):
         yield from rule(config)
 
 
@@ -112,6 +112,14 @@ def _observe(config: Config) -> Iterator[tuple[Loc, str]]:
     for name, build in config.builds.items():
         if build.inject and build.inject.lost_ap:
             yield ("builds", name, "inject"), "needs observe: console; the fault is made in a guest that starts paused"
+
+
+def _places(config: Config) -> Iterator[tuple[Loc, str]]:
+    """Trials run in one kind of place."""
+    if config.fleet is not None and config.workers != 1:
+        yield ("workers",), "cannot be with fleet: the scheduler's workers are those that there are"
+    if config.host is not None and (config.fleet is not None or config.workers != 1):
+        yield ("host",), "cannot be with workers or fleet: trials run there, in one process"
 
 
 def _gate(config: Config) -> Iterator[tuple[Loc, str]]:

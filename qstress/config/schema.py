@@ -275,6 +275,27 @@ class HostEntry(Section):
     emulated: EmulatedEntry = Field(description="on an emulated KVM host")
 
 
+class TlsEntry(Section):
+    """The files with which a scheduler and its clients know each other."""
+
+    ca: Text = Field(description="the certificate of who signs the others (PEM)")
+    cert: Text = Field(description="our certificate (PEM)")
+    key: Text = Field(description="our private key (PEM)")
+
+
+class FleetEntry(Section):
+    """An existing scheduler of dask's, whose workers run the trials."""
+
+    scheduler: units.Scheduler = Field(description="tls://HOST:PORT, or on this machine tcp://HOST:PORT")
+    tls: TlsEntry | None = written(None, "needed for tls:// (paths are relative to this file's folder)")
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        if self.scheduler.startswith("tls") and self.tls is None:
+            raise wrong("is missing: tls:// needs {ca: …, cert: …, key: …}", ("tls",))
+        return self
+
+
 class FuzzEntry(Section):
     """How the monitors of live guests are fuzzed."""
 
@@ -319,6 +340,8 @@ class Config(Section):
         "console", "none: as production boots, judged from the monitor's replies alone (tier T0)"
     )
     lanes: units.Lanes = written("auto", "how many guests at once; auto: half the cores")
+    workers: units.Lanes = written(1, "processes of qstress that share the lanes; auto: one for each 4 lanes")
+    fleet: FleetEntry | None = written(None, "where guests run: on the workers of this scheduler of dask's")
     seed: Seed = written(1, "of everything random in the run")
     runs_dir: Text = written("runs", "where runs are recorded (relative to the current folder)")
     record: RecordEntry = written({}, "how much of what is found is kept")
@@ -338,6 +361,8 @@ SECTIONS: dict[tuple[str, ...], type[Section]] = {
     ("hammer", "*"): HammerEntry,
     ("host",): HostEntry,
     ("host", "emulated"): EmulatedEntry,
+    ("fleet",): FleetEntry,
+    ("fleet", "tls"): TlsEntry,
     ("stop",): StopEntry,
     ("compare",): CompareEntry,
     ("gate",): GateEntry,

@@ -16,7 +16,9 @@ from qstress.model import Build, FindingClass, Stratum
 #: ``gate.baseline``: the newest run of the same configuration that passed, instead of a build of this run.
 LAST_GOOD = "last-good"
 #: The settings that do not make another experiment.
-LEFT_OUT_OF_DIGEST = frozenset({"runs_dir", "record_max_bytes", "metrics_listen", "metrics_textfile", "accel_note"})
+LEFT_OUT_OF_DIGEST = frozenset({
+    "runs_dir", "record_max_bytes", "metrics_listen", "metrics_textfile", "accel_note", "workers", "fleet",
+})  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +67,23 @@ class HostSettings:
 
 
 @dataclass(frozen=True, slots=True)
+class TlsFiles:
+    """The files with which a fleet's scheduler and its clients know each other: paths of PEM files."""
+
+    ca: str
+    cert: str
+    key: str
+
+
+@dataclass(frozen=True, slots=True)
+class FleetSettings:
+    """An existing scheduler of dask's, whose workers run the trials; ``tls`` is None on this machine only."""
+
+    scheduler: str
+    tls: TlsFiles | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Settings:
     """A configuration resolved on this host: everything a campaign needs to know."""
 
@@ -84,6 +103,8 @@ class Settings:
     accel_note: str
     record_max_bytes: int | None = None  # of evidence; None: any number
     host: HostSettings | None = None  # None: this machine
+    workers: int = 1  # processes that run the trials; 1: this one; with a fleet, how many it had at first
+    fleet: FleetSettings | None = None
 
     @property
     def asked_classes(self) -> tuple[FindingClass, ...] | None:
@@ -103,9 +124,10 @@ def resolved_document(settings: Settings) -> dict[str, object]:
 def digest(settings: Settings) -> str:
     """Return the SHA-256, in hex, of what makes two runs the same experiment.
 
-    Where a run is recorded, how much of its evidence is kept and where its metrics go do not count, nor does the note
-    on the accelerator, whose wording is the host's. Lanes do: they change the rates (docs/architecture.md, "What is
-    counted"), and so does an emulated host: its numbers are not mixed with those of another host.
+    Where a run is recorded, how much of its evidence is kept, where its metrics go and which processes run its trials
+    do not count, nor does the note on the accelerator, whose wording is the host's. Lanes do: they change the rates
+    (docs/architecture.md, "What is counted"), and so does an emulated host: its numbers are not mixed with those of
+    another host.
     """
     kept = {key: value for key, value in resolved_document(settings).items() if key not in LEFT_OUT_OF_DIGEST}
     if isinstance(asked := kept["compare"], dict) and asked["classes"] is None:

@@ -155,6 +155,18 @@ def address(value: object) -> tuple[str, int]:
     return match.group(1).strip("[]"), int(match.group(2))
 
 
+def scheduler(value: object) -> str:
+    """Return the address of a scheduler of dask's. It runs what it is sent, so beyond this machine it needs tls://."""
+    text = one_line(value)
+    match = re.fullmatch(r"(tcp|tls)://(\[[0-9a-fA-F:.]+\]|[^\s:/\[\]]+):([0-9]{1,5})", text)
+    if match is None or int(match.group(3)) > 65535:
+        raise wrong(f"{display(value)} is not a scheduler such as tls://host:8786")
+    scheme, host = match.group(1), match.group(2).strip("[]")
+    if scheme == "tcp" and host not in ("localhost", "::1") and not re.fullmatch(r"127(\.[0-9]{1,3}){3}", host):
+        raise wrong(f"{display(value)} is beyond this machine, where anybody could run anything: needs tls://")
+    return text
+
+
 def lanes(value: object) -> int | None:
     """Return a number of lanes, or None for ``auto``. The option ``--lanes``, being either, comes as text."""
     if value == "auto":
@@ -207,6 +219,7 @@ Classes = Annotated[
     }),
 ]  # fmt: skip
 Address = Annotated[tuple[str, int], Checked(address, {"type": "string"})]
+Scheduler = Annotated[str, Checked(scheduler, {"type": "string", "pattern": "^(tcp|tls)://.+:[0-9]+$"})]
 Lanes = Annotated[
     int | None,
     Checked(lanes, {"anyOf": [{"const": "auto"}, {"type": "integer", "minimum": 1, "maximum": MAX_LANES}]}),

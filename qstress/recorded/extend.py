@@ -12,12 +12,15 @@ from dataclasses import replace
 from pathlib import Path
 
 from pydantic import ValidationError
+from pydantic_core import PydanticCustomError
 
+from qstress.config import units
 from qstress.config.binary import sha256_of
 from qstress.config.layers import Layers
+from qstress.config.resolve import WORKER_LANES
 from qstress.config.rules import stop_problems
 from qstress.config.schema import Section, StopEntry
-from qstress.config.settings import LEFT_OUT_OF_DIGEST, Settings, digest, resolved_document
+from qstress.config.settings import LEFT_OUT_OF_DIGEST, FleetSettings, Settings, digest, resolved_document
 from qstress.config.tree import Node, Position, Problem, dotted, from_plain, plain, refusal
 from qstress.config.wording import problems_of
 from qstress.errors import ConfigError
@@ -26,6 +29,8 @@ from qstress.store.read import open_run
 
 #: The keys of ``stop`` in a configuration, and the fields of ``Settings`` that they make.
 STOP_FIELDS = {"trials": "stop_trials", "duration": "stop_duration_s", "decided": "stop_decided"}
+#: The options that say which workers run a run's trials; any session may have others.
+_PLACES = ("workers", "fleet.scheduler")
 #: What the sections of a run's settings are called in a configuration.
 _KEYS = {"strata": "guest, hammer or churn", "builds": "builds", "compare": "compare", "gate": "gate"}
 
@@ -40,18 +45,33 @@ def settings_to_go_on(path: Path, overrides: Sequence[str], options: Mapping[str
     """Return the settings of the run in folder *path*, with ``stop`` as *overrides* say.
 
     :param overrides: ``stop.….=value`` texts of ``--set``.
-    :param options: named options that were given (others None), by their key.
+    :param options: named options that were given (others None), by their key; those that name workers may be others.
     :raises ConfigError: it is no run of this version, an override is wrong or of another key, or a QEMU has changed.
     """
     with open_run(path) as record:
         settings = settings_of(record.run)
     for key, value in options.items():
-        if value is not None and str(value) != str(getattr(settings, key)):
+        if key not in _PLACES and value is not None and str(value) != str(getattr(settings, key)):
             raise ConfigError(f"--{key.replace('_', '-')} {value}: {key}: {_refused(path)}")
     for build in settings.builds:
         if not os.access(build.binary, os.X_OK) or sha256_of(Path(build.binary)) != build.sha256:
             raise ConfigError(f"{build.binary}: builds.{build.name}.binary: is gone or changed: {_refused(path)}")
-    return stop_changed(settings, overrides, path)
+    return _moved(stop_changed(settings, overrides, path), options)
+
+
+def _moved(settings: Settings, options: Mapping[str, object]) -> Settings:
+    """Return *settings* on other workers, where *options* say so: that is no change of the experiment."""
+    workers, scheduler = (options.get(key) for key in _PLACES)
+    try:
+        if scheduler is not None:
+            tls = settings.fleet.tls if settings.fleet else None
+            settings = replace(settings, fleet=FleetSettings(units.scheduler(scheduler), tls))
+        if workers is not None:
+            count = units.lanes(workers) or -(-settings.lanes // WORKER_LANES)
+            settings = replace(settings, workers=count, fleet=None)
+    except PydanticCustomError as error:
+        raise ConfigError(f"--workers or --fleet: {error.message()}") from error
+    return settings
 
 
 def stop_changed(settings: Settings, overrides: Sequence[str], path: Path) -> Settings:

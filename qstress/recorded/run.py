@@ -69,6 +69,7 @@ def open_recorded(path: Path) -> Recorded:
             lanes=settings.lanes,
             kvm=run["host"]["kvm"]["kind"],
             nested=run["host"]["kvm"]["nested"],
+            fleet=summary.get("fleet", {}),
         )
     except (KeyError, TypeError) as error:
         raise ConfigError(f"{path}/run.json: it does not describe its host: {error!r}") from error

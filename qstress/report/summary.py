@@ -5,7 +5,8 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
+from typing import Any
 
 from qstress.firmware import tier_of
 from qstress.model import Accel
@@ -43,6 +44,7 @@ class RunFacts:
     lanes: int
     kvm: str | None = None
     nested: bool | None = None
+    fleet: Mapping[str, Any] = field(default_factory=dict)  # how its workers did; empty without any
 
 
 def summary(facts: RunFacts, tally: Tally, comparisons: Sequence[Comparison] = ()) -> dict[str, object]:
@@ -64,6 +66,8 @@ def summary(facts: RunFacts, tally: Tally, comparisons: Sequence[Comparison] = (
         "findings": [_bug(bug, facts) for bug in bugs(tally.findings)],
         "compare": _comparison(comparisons[0]) if comparisons else None,
     }
+    if facts.fleet:
+        content["fleet"] = dict(facts.fleet)
     if len(comparisons) > 1:
         content["comparisons"] = [_comparison(comparison) for comparison in comparisons]
     return content

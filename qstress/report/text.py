@@ -61,6 +61,7 @@ def run_text(
         verdicts,
         [f"note: {line}" for line in (*notes(tally), *exposure_notes(comparisons))],
         [f"run {facts.run}: {tally.trials} trials, ended by: {facts.reason}"],
+        fleet_lines(facts.fleet),
         [f"cell: {_cell(tally, cell)}" for cell in tally.cells],
         _not_counted(tally.cells),
         _findings(bugs(tally.findings), facts),
@@ -68,6 +69,20 @@ def run_text(
         [last],
     ]
     return "".join(f"{line}\n" for lines in sections for line in lines)
+
+
+def fleet_lines(fleet: Mapping[str, Any]) -> list[str]:
+    """Return how the workers of a run did, if it had any: in one line, and one more for each that failed."""
+    workers = fleet.get("workers", [])
+    if not workers:
+        return []
+    lines = [f"workers: {len(workers)}, {sum(worker['blocks'] for worker in workers)} blocks"]
+    for worker in workers:
+        lost = [f"lost {times(worker['lost'])}, its blocks were run again"] if worker["lost"] else []
+        refused = [f"not used: {worker['refused']}"] if worker["refused"] else []
+        if lost or refused:
+            lines.append(printable(f"worker {worker['name']}: {'; '.join(lost + refused)}"))
+    return lines
 
 
 def _painter(colour: bool) -> Callable[[str, bool | None], str]:

@@ -38,7 +38,8 @@ _END_S = 3.0
 @dataclass(frozen=True, slots=True)
 class Place:
     """Where trials run: what KVM can do there, on how many cores, what is recorded of it, how a process-run is run
-    there (None: by this process), and where its kernel's log is read. ``settings`` is None on this machine."""
+    there (None: by this process), and where its kernel's log is read. ``settings`` is None on this machine,
+    ``workers`` how many there are of a fleet."""
 
     kvm: KvmFacts
     cores: int
@@ -46,6 +47,7 @@ class Place:
     run_process: RunProcess | None = None
     kernel_log: Path = KMSG
     settings: HostSettings | None = None
+    workers: int = 1
 
 
 def this_machine() -> Place:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import io
 import pickle
 import struct
+from collections import deque
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, is_dataclass
 from enum import Enum
@@ -125,3 +126,37 @@ class _Reader(pickle.Unpickler):
             # calling any other class may do something: guest.process.Process starts a program
             raise pickle.UnpicklingError(f"{module}.{name} is not passed between hosts")
         return found
+
+
+class Mailbox:
+    """One end of a conversation over a way that may lose a packet, or carry it twice: what was put in arrives at the
+    other end once and in order, as long as packets go on being exchanged."""
+
+    def __init__(self) -> None:
+        self._out: deque[Message] = deque()  # not known to have arrived
+        self._first = 0  # the place of the first of them among all that were put in
+        self._next = 0  # of what comes from the other end
+        self.unsent = 0  # how many of them no packet has held yet
+
+    def put(self, message: Message) -> None:
+        """Have *message* go with the next packet."""
+        self._out.append(message)
+        self.unsent += 1
+
+    def packet(self) -> bytes:
+        """Return what the other end is to be given: all that may not have arrived there, and what has arrived here."""
+        self.unsent = 0
+        return pickle.dumps((self._next, self._first, tuple(self._out)))
+
+    def take(self, packet: bytes) -> list[Message]:
+        """Return what is new in a packet of the other end.
+
+        :raises pickle.UnpicklingError: it holds something that is not ours.
+        """
+        arrived, first, messages = _Reader(io.BytesIO(packet)).load()
+        for _ in range(arrived - self._first):
+            self._out.popleft()
+        self._first = max(self._first, arrived)
+        new = messages[max(0, self._next - first) :] if first <= self._next else ()
+        self._next += len(new)
+        return list(new)

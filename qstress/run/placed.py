@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager, ExitStack
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Protocol
@@ -13,12 +14,13 @@ import anyio
 
 from qstress import __version__
 from qstress.config.schema import HostEntry
-from qstress.config.settings import HostSettings, Settings
+from qstress.config.settings import FleetSettings, HostSettings, Settings
 from qstress.metrics.exporter import Exporter
 from qstress.model import TrialResult
 from qstress.run import soak as job
 from qstress.run.emulated import Place, may_try_again, place_of
 from qstress.run.soak import Soak
+from qstress.run.survey import survey
 
 
 class Onlooker(Protocol):
@@ -35,7 +37,7 @@ class Onlooker(Protocol):
 
 
 def run_placed(
-    host: HostEntry | HostSettings | None,
+    host: HostEntry | HostSettings | FleetSettings | None,
     settings_in: Callable[[Place], Settings],
     watcher: Onlooker,
     resume: Path | None = None,
@@ -58,14 +60,19 @@ def run_placed(
 
 
 def _run_once(
-    host: HostEntry | HostSettings | None,
+    host: HostEntry | HostSettings | FleetSettings | None,
     settings_in: Callable[[Place], Settings],
     watcher: Onlooker,
     resume: Path | None,
 ) -> Soak:
     with ExitStack() as stack:
-        place = stack.enter_context(place_of(host, watcher.say))
+        if isinstance(host, FleetSettings):
+            place = survey(host).place
+        else:
+            place = stack.enter_context(place_of(host, watcher.say))
         settings = settings_in(place)
+        if settings.fleet is not None:
+            settings = replace(settings, workers=place.workers)
         watcher.say(f"qstress {__version__}: {settings.name}: {settings.accel_note}")
         exporter = stack.enter_context(
             Exporter(settings.metrics_listen, settings.metrics_textfile, settings.name, watcher.say)
@@ -74,6 +81,8 @@ def _run_once(
             watcher.say(f"metrics: {exporter.url}")
         begin = job.start if resume is None else partial(job.resume, run=resume)
         soak = begin(settings, place.kvm, stack=stack, on_result=watcher.on_result, place=place)
+        if soak.fleet is not None:
+            soak.fleet.say = watcher.say
 
         async def followed() -> None:
             async with exporter.following(soak.measured), watcher.following(soak):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import time
 from collections import defaultdict, deque
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from itertools import count
 
 import anyio
@@ -16,6 +16,39 @@ from qstress.run.messages import Began, Ended, Finished, Inbox, Kicked, Message,
 from qstress.trial.context import Coordinator, TrialContext
 
 _CHUNK = 1 << 16
+
+
+def asked(number: int, trials: Sequence[Trial], context: TrialContext) -> Run:
+    """Return the message that has *trials* run, as run *number*, by whoever has another clock."""
+    return Run(number, tuple(trials), context, time.monotonic() - context.run_began_s)
+
+
+async def follow(
+    number: int, heard: Callable[[], Awaitable[Message]], send: Callable[[Message], None], coordinator: Coordinator
+) -> None:
+    """Tell *coordinator* what is *heard* of run *number* until that is over.
+
+    :raises RigError: what *coordinator* or *heard* raised.
+    :raises RuntimeError: qstress failed there: a defect.
+    """
+    while True:
+        match await heard():
+            case Over(error=error):
+                if error:
+                    raise RuntimeError(f"a server of trials failed:\n{error}")
+                return
+            case Finished(trials=finished, waits=waits):
+                go_on = coordinator.take(finished)
+                if waits or not go_on:
+                    send(Taken(number, go_on))
+            case Began(trial=trial, pid=pid):
+                coordinator.began(trial, pid)
+            case Ended(trial=trial):
+                coordinator.ended(trial)
+            case Kicked(cell_index=cell_index, count=kicks):
+                coordinator.kicked(cell_index, kicks)
+            case _:
+                pass
 
 
 class RemoteTrials:
@@ -42,26 +75,9 @@ class RemoteTrials:
         :raises RuntimeError: qstress failed there: a defect.
         """
         number = next(self._numbers)
-        self._send(Run(number, tuple(trials), context, time.monotonic() - context.run_began_s))
+        self._send(asked(number, trials, context))
         try:
-            while (message := await self._next(number)) is not None:
-                match message:
-                    case Over(error=error):
-                        if error:
-                            raise RuntimeError(f"a server of trials failed:\n{error}")
-                        return
-                    case Finished(trials=finished, waits=waits):
-                        go_on = coordinator.take(finished)
-                        if waits or not go_on:
-                            self._send(Taken(number, go_on))
-                    case Began(trial=trial, pid=pid):
-                        coordinator.began(trial, pid)
-                    case Ended(trial=trial):
-                        coordinator.ended(trial)
-                    case Kicked(cell_index=cell_index, count=kicks):
-                        coordinator.kicked(cell_index, kicks)
-                    case _:
-                        pass
+            await follow(number, lambda: self._next(number), self._send, coordinator)
         finally:
             self._waiting.pop(number, None)
 

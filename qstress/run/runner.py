@@ -11,7 +11,7 @@ from qstress.config.settings import Settings
 from qstress.host.sandbox import has_sandbox
 from qstress.hostlog.findings import LiveTrials
 from qstress.interposer import build as interposer
-from qstress.model import FindingClass, Outcome, StormCount, Trial
+from qstress.model import Build, FindingClass, Outcome, StormCount, Trial
 from qstress.observe.usage import CpuTimes, cpu_times
 from qstress.run.campaign import Deliver
 from qstress.store.rows import as_stored
@@ -24,6 +24,14 @@ from qstress.verdict.limits import Learned
 RunProcess = Callable[[Sequence[Trial], TrialContext, Coordinator], Awaitable[None]]
 #: The environment variable that names a folder for the journals of all trials, not only of findings.
 JOURNALS_VARIABLE = "QSTRESS_JOURNALS"
+
+
+def build_environments(builds: Sequence[Build]) -> tuple[dict[str, Mapping[str, str]], dict[str, bool]]:
+    """Return, by the names of *builds*, what the interposer adds to QEMU's environment, and whether it has a sandbox.
+
+    :raises RigError: the interposer is asked for and cannot be built.
+    """
+    return {b.name: interposer.environment(b) for b in builds}, {b.name: has_sandbox(b) for b in builds}
 
 
 @dataclass(slots=True)
@@ -56,10 +64,7 @@ class SoakRunner:
         live_trials: LiveTrials, elsewhere: RunProcess | None = None,
     ) -> None:  # fmt: skip
         self._elsewhere = elsewhere
-        self._env: Mapping[str, Mapping[str, str]] = {
-            build.name: interposer.environment(build) for build in settings.builds
-        }
-        self._sandboxed = {build.name: has_sandbox(build) for build in settings.builds}
+        self._env, self._sandboxed = build_environments(settings.builds)
         self._began: tuple[float, CpuTimes] = time.monotonic(), cpu_times()
         self._store = store
         self._on_kicks = on_kicks

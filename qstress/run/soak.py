@@ -13,7 +13,7 @@ import signal
 import threading
 import time
 from collections.abc import Mapping, Sequence
-from contextlib import ExitStack
+from contextlib import AbstractAsyncContextManager, ExitStack, nullcontext
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import partial
@@ -51,6 +51,7 @@ from qstress.report.summary import RunFacts
 from qstress.report.timeline import of, svg
 from qstress.run.campaign import Campaign, OnResult, Reason, StopRule
 from qstress.run.emulated import Place
+from qstress.run.fleet import Fleet, need_dask
 from qstress.run.runner import SoakRunner
 from qstress.stats.tally import Tally
 from qstress.store.read import open_run
@@ -79,9 +80,11 @@ class Soak:
     last_trial_s: float = 0.0  # Unix time; 0: none has ended yet
     ended_s: float = 0.0  # Unix time; 0: it runs
     place: Place | None = None  # where its trials run; None: here
+    fleet: Fleet | None = None  # the workers that run its trials; None: this process does
     stopped_by: signal.Signals | None = None
     error: RigError | None = None
     open_findings: dict[int, tuple[TrialResult, str | None]] = field(default_factory=dict)  # of unfinished blocks
+    lost_findings: list[tuple[TrialResult, str | None]] = field(default_factory=list)  # of blocks whose worker was lost
 
     @property
     def tally(self) -> Tally:
@@ -108,7 +111,8 @@ class Soak:
                     tasks.start_soon(self.host_log.watch)
                     try:
                         with everything:
-                            await self.campaign.run()
+                            async with self._staffed():
+                                await self.campaign.run()
                     except RigError as error:
                         self.error = error
                     tasks.cancel_scope.cancel()
@@ -121,13 +125,21 @@ class Soak:
         return self.exit_code
 
     def _conclude(self) -> None:
-        for number in sorted(self.open_findings):
-            result, place = self.open_findings[number]
+        uncounted = [*self.lost_findings, *self.open_findings.values()]
+        for result, place in sorted(uncounted, key=lambda finding: finding[0].trial.number):
             self.tally.add_finding(result.verdict, result.trial.cell_index, place, counted=False)
         try:
             self._write_reports()
         except RigError as error:  # most likely the disk is still full
             self.error = self.error or error
+
+    def _staffed(self) -> AbstractAsyncContextManager[None]:
+        """Have the fleet, if there is one, staffed while it is entered."""
+        if self.fleet is None:
+            return nullcontext()
+        from qstress.run.dask_fleet import staffed  # by those alone who use it
+
+        return staffed(self.fleet, self.settings, self.store.run_id)
 
     def _write_reports(self) -> None:
         if self.host_findings:
@@ -180,6 +192,7 @@ class Soak:
             lanes=self.settings.lanes,
             kvm=self.kvm.kind,
             nested=self.kvm.nested,
+            fleet=self.fleet.document() if self.fleet else {},
         )
 
     def summary(self) -> dict[str, object]:
@@ -229,8 +242,10 @@ def start(
 
     :param place: where its trials run, if not here.
     :param stack: closes the run's files when it is left.
-    :raises RigError: the host cannot do it (no compiler for the interposer, the runs folder cannot be written).
+    :raises RigError: the host cannot do it (no compiler for the interposer, no dask for workers, the runs folder cannot
+        be written).
     """
+    _need(settings)
     started = datetime.now(UTC)
     host = place.facts if place else host_facts(kvm)
     run = {
@@ -254,6 +269,7 @@ def resume(
 
     :raises ConfigError: it is not a run, another process writes it, or anything but ``stop`` has changed.
     """
+    _need(settings)
     with open_run(run) as record:
         before = settings_of(record.run)
         if changed := other_changes(before, settings):
@@ -269,6 +285,15 @@ def resume(
         soak.campaign.first_block = record.next_block()
         soak.campaign.elapsed_s = record.duration_s()
     return soak
+
+
+def _in_fleet(settings: Settings) -> bool:
+    return settings.fleet is not None or settings.workers > 1
+
+
+def _need(settings: Settings) -> None:
+    if _in_fleet(settings):
+        need_dask()
 
 
 def _provenance(build: Build) -> dict[str, object]:
@@ -325,6 +350,10 @@ def _wire(
         soak.last_trial_s = time.time()
         on_result(result, place)
 
+    def lost(results: Sequence[TrialResult]) -> None:
+        numbers = [result.trial.number for result in results]
+        soak.lost_findings += [open_findings.pop(n) for n in numbers if n in open_findings]
+
     def counted(results: Sequence[TrialResult]) -> None:
         numbers = [result.trial.number for result in results]
         totals.add_block(results, {n: open_findings.pop(n)[1] for n in numbers if n in open_findings})
@@ -336,11 +365,15 @@ def _wire(
         decided=lambda: settings.stop_decided and answered(tally, settings.compare, settings.gate),
     )
     host_log = HostLog(lambda finding: None, place.kernel_log if place else KMSG)
-    elsewhere = place.run_process if place else None
+    fleet = Fleet() if _in_fleet(settings) else None
+    elsewhere = fleet.run_process if fleet else place.run_process if place else None
     runner = SoakRunner(settings, store, tally.add_kicks, host_log.live_trials, elsewhere)
-    campaign = Campaign(plan, runner, store, stop, settings.lanes, finished, counted)
+    campaign = Campaign(plan, runner, store, stop, settings.lanes, finished, counted, lost)
+    if fleet is not None:
+        campaign.place, campaign.places = fleet.block, settings.workers
     soak = Soak(
-        settings, kvm, store, plan, totals, campaign, started, host_log, open_findings=open_findings, place=place
-    )
+        settings, kvm, store, plan, totals, campaign, started, host_log, open_findings=open_findings, place=place,
+        fleet=fleet,
+    )  # fmt: skip
     soak.past = last_good(settings, store.path.parent, store.run_id)
     return soak

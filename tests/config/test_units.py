@@ -188,3 +188,24 @@ def test_a_wrong_class_is_named_with_what_it_may_mean() -> None:
 def test_a_check_gives_a_value_or_refuses(check: Any, value: object) -> None:
     with contextlib.suppress(PydanticCustomError):
         check(value)
+
+
+@pytest.mark.parametrize("text", ["tcp://127.0.0.1:8786", "tcp://localhost:1", "tcp://[::1]:8786", "tls://rack-7:8786"])
+def test_a_scheduler_on_this_machine_or_with_tls_is_taken(text: str) -> None:
+    assert units.scheduler(text) == text
+
+
+@pytest.mark.parametrize(
+    ("text", "why"),
+    [
+        ("tcp://10.0.0.1:8786", "needs tls://"),
+        ("tcp://127.0.0.1.evil.org:1", "needs tls://"),
+        ("rack:8786", "is not a scheduler"),
+        ("tls://rack", "is not a scheduler"),
+        ("tls://rack:99999", "is not a scheduler"),
+        (7, ""),
+    ],
+)
+def test_another_one_is_refused(text: object, why: str) -> None:
+    with pytest.raises(PydanticCustomError, match=why):
+        units.scheduler(text)

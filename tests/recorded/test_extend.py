@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from qstress.config.binary import sha256_of
-from qstress.config.settings import Gate, digest
+from qstress.config.settings import FleetSettings, Gate, digest
 from qstress.errors import ConfigError
 from qstress.recorded.extend import is_extended, other_changes, run_extended, settings_to_go_on, stop_changed
 from qstress.recorded.settings import settings_of
@@ -99,6 +99,18 @@ def test_a_run_needs_no_configuration(tmp_path: Path) -> None:
     for options, key in (({"seed": 4}, "seed"), ({"lanes": "auto"}, "lanes"), ({"runs_dir": "/x"}, "runs_dir")):
         with pytest.raises(ConfigError, match=f"{key}: cannot change while"):
             settings_to_go_on(path, [], options)
+
+
+def test_another_session_may_have_other_workers(tmp_path: Path) -> None:
+    path = runnable(tmp_path)
+    now = settings_to_go_on(path, [], {"workers": "3", "fleet.scheduler": None})
+    assert (now.workers, now.fleet) == (3, None)
+    assert settings_to_go_on(path, [], {"workers": "auto"}).workers == 1
+    there = settings_to_go_on(path, [], {"fleet.scheduler": "tcp://127.0.0.1:8786"})
+    assert there.fleet == FleetSettings("tcp://127.0.0.1:8786")
+    assert digest(there) == digest(now)
+    with pytest.raises(ConfigError, match=r"--workers or --fleet: '10.0.0.1' is not a scheduler"):
+        settings_to_go_on(path, [], {"fleet.scheduler": "10.0.0.1"})
 
 
 def test_a_qemu_that_has_changed_or_gone_is_refused(tmp_path: Path) -> None:

@@ -2,12 +2,13 @@ from __future__ import annotations
 
 import os
 import pickle
+import random
 
 import pytest
 
 from qstress.guest.process import Process
 from qstress.model import Evidence, FindingClass, Outcome, StormCount, Verdict
-from qstress.run.messages import Began, Ended, Finished, Inbox, Kicked, Message, Over, Run, Taken, encoded
+from qstress.run.messages import Began, Ended, Finished, Inbox, Kicked, Mailbox, Message, Over, Run, Taken, encoded
 from qstress.trial.context import FinishedTrial, TrialContext
 from tests.samples import result, trial
 
@@ -52,3 +53,32 @@ def test_a_class_of_ours_that_does_something_when_it_is_made_is_not_taken() -> N
     body = pickle.dumps(Starts())
     with pytest.raises(pickle.UnpicklingError, match=r"guest\.process\.Process is not passed between hosts"):
         list(Inbox().feed(len(body).to_bytes(4, "big") + body))
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_what_is_put_in_a_mailbox_arrives_once_and_in_order_over_a_way_that_loses_and_repeats(seed: int) -> None:
+    draw, here, there = random.Random(seed), Mailbox(), Mailbox()
+    sent: list[Message] = [Over(n) for n in range(100)]
+    got: list[Message] = []
+    packets: list[bytes] = []
+    todo = list(sent)
+    while len(got) < len(sent):
+        for _ in range(min(len(todo), draw.randrange(4))):
+            here.put(todo.pop(0))
+        packets.append(here.packet())
+        if draw.random() < 0.5:  # arrives, or one from before does, once more
+            got += there.take(draw.choice(packets[-3:]))
+        if draw.random() < 0.5:
+            assert here.take(there.packet()) == []
+    assert got == sent
+
+
+def test_a_mailbox_knows_what_no_packet_has_held() -> None:
+    mail, other = Mailbox(), Mailbox()
+    mail.put(Over(1))
+    assert mail.unsent == 1
+    packet = mail.packet()
+    assert mail.unsent == 0
+    assert other.take(packet) == [Over(1)]
+    mail.take(other.packet())
+    assert Mailbox().take(mail.packet()) == []

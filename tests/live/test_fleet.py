@@ -1,0 +1,151 @@
+"""A soak on worker processes: live QEMU under TCG, one worker killed on the way."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from contextlib import suppress
+from pathlib import Path
+
+import pytest
+
+from qstress.store.read import open_run
+
+pytestmark = pytest.mark.qemu
+
+CONFIG = """
+version: 1
+name: crew
+builds:
+  faulty: {binary: qemu-system-x86_64, inject: {lost_ap: 0.2}}
+  stock: {binary: qemu-system-x86_64}
+guest: {accel: tcg, smp: 2}
+compare: {baseline: faulty, candidate: stock}
+stop: {trials: 24}
+lanes: 2
+workers: 2
+seed: 5
+"""
+
+
+def children(pid: int) -> list[int]:
+    """Return the processes that *pid* started."""
+    found: list[int] = []
+    for path in Path(f"/proc/{pid}/task").glob("*/children"):
+        with suppress(OSError):
+            found += map(int, path.read_text().split())
+    return found
+
+
+def descendants(pid: int) -> dict[int, str]:
+    """Return the command lines of all processes below *pid*."""
+    found: dict[int, str] = {}
+    for child in children(pid):
+        try:
+            found[child] = Path(f"/proc/{child}/cmdline").read_bytes().replace(b"\0", b" ").decode()
+        except OSError:
+            continue
+        found |= descendants(child)
+    return found
+
+
+def started(tmp_path: Path, *more: str) -> subprocess.Popen[str]:
+    config = tmp_path / "crew.yaml"
+    config.write_text(CONFIG)
+    command = [sys.executable, "-m", "qstress", "soak", str(config), "--runs-dir", str(tmp_path), "-v", *more]
+    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+
+def verdicts(tmp_path: Path) -> tuple[Path, dict[int, str]]:
+    """Return the run's folder, and the outcome of each counted trial."""
+    (summary,) = tmp_path.glob("*/summary.json")
+    from qstress.plan.schedule import Plan
+    from qstress.recorded.settings import settings_of
+
+    with open_run(summary.parent) as record:
+        settings = settings_of(record.run)
+        plan = Plan(settings.builds, settings.strata, settings.seed)
+        done = {r.trial.number: r.verdict.outcome.value for results in record.results(plan.block) for r in results}
+    return summary.parent, done
+
+
+@pytest.mark.timeout(300)
+def test_a_worker_that_is_killed_loses_no_trial_and_no_finding(tmp_path: Path) -> None:
+    killed, lines = 0, []
+    with started(tmp_path) as soak:
+        assert soak.stderr is not None
+        for line in soak.stderr:
+            lines.append(line)
+            if line.startswith("trial ") and not killed:
+                guests: list[int] = []
+                while not guests:  # with vCPUs: not one that is asked whether it has a sandbox
+                    guests = [pid for pid, command in descendants(soak.pid).items() if " -smp " in command]
+                killed = int(Path(f"/proc/{guests[0]}/stat").read_text().rpartition(")")[2].split()[1])
+                os.kill(killed, signal.SIGKILL)
+    assert soak.returncode in (0, 1, 5), lines
+    assert any("its blocks are run again" in line for line in lines), lines
+    run, outcomes = verdicts(tmp_path)
+    assert sorted(outcomes) == list(range(24))
+    planned = {number for number, outcome in outcomes.items() if outcome == "hang"}
+    assert set(outcomes.values()) <= {"ok", "hang"}
+    assert planned
+    told = {int(line.split()[1]) for line in lines if ": hang:" in line}
+    kept = {int(folder.name.partition("-")[0]) for folder in (run / "evidence").iterdir()}
+    assert told == planned
+    assert kept <= planned
+    summary = json.loads((run / "summary.json").read_text())
+    assert summary["reason"] == "trials"
+    assert sum(worker["lost"] for worker in summary["fleet"]["workers"]) == 1
+    assert sum(worker["blocks"] for worker in summary["fleet"]["workers"]) == 12
+
+
+@pytest.mark.timeout(300)
+def test_the_same_trials_end_the_same_with_one_process_and_with_workers(tmp_path: Path) -> None:
+    outcomes = []
+    for workers in ("1", "2"):
+        folder = tmp_path / workers
+        folder.mkdir()
+        soak = started(folder, "--workers", workers, "--set", "stop.trials=12")
+        soak.communicate()
+        outcomes.append(verdicts(folder)[1])
+    assert outcomes[0] == outcomes[1]
+    assert len(outcomes[0]) == 12
+
+
+@pytest.mark.timeout(300)
+def test_a_signal_drains_and_no_guest_is_left_and_nothing_listened_beyond_loopback(tmp_path: Path) -> None:
+    soak = started(tmp_path)
+    assert soak.stderr is not None
+    for line in soak.stderr:
+        if line.startswith("trial "):
+            break
+    family = descendants(soak.pid)
+    listening = _listening({soak.pid, *family})
+    soak.send_signal(signal.SIGTERM)
+    soak.communicate()
+    assert soak.returncode == 143
+    assert listening
+    assert all(address == "0100007F" for address in listening)
+    deadline_s = time.monotonic() + 60
+    while left := [pid for pid in family if Path(f"/proc/{pid}/cwd").exists()]:
+        assert time.monotonic() < deadline_s, left
+        time.sleep(0.05)
+    assert json.loads(next(tmp_path.glob("*/summary.json")).read_text())["reason"] == "interrupted"
+
+
+def _listening(pids: set[int]) -> list[str]:
+    """Return the addresses on which *pids* listen, in hexadecimal."""
+    inodes = set()
+    for pid in pids:
+        for fd in Path(f"/proc/{pid}/fd").iterdir():
+            try:
+                inodes.add(os.readlink(fd))
+            except OSError:
+                continue
+    tables = Path("/proc/net/tcp").read_text() + Path("/proc/net/tcp6").read_text()
+    rows = [row for line in tables.splitlines() if len(row := line.split()) > 9 and row[3] == "0A"]
+    return [row[1].partition(":")[0] for row in rows if f"socket:[{row[9]}]" in inodes]
