@@ -31,8 +31,8 @@ SECOND = ("  fixed:", "  other: {binary: x}\n  fixed:")
             ),
         ),
         (
-            [("seed: 1", "seed: 1\nworkers: 2\nfleet: {scheduler: 'tcp://127.0.0.1:8786'}")],
-            "sample.yaml:15:1: workers: cannot be with fleet: the scheduler's workers are those that there are",
+            [("stop:", "workers: 2\nfleet: {scheduler: 'tcp://127.0.0.1:8786'}\nstop:")],
+            "sample.yaml:11:10: workers: cannot be with fleet: the scheduler's workers are those that there are",
         ),
         ([("trials: 100", "trials: 1")], "sample.yaml:11:16: stop.trials: 1 is fewer than the 2 builds"),
         (

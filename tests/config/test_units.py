@@ -203,7 +203,7 @@ def test_a_scheduler_on_this_machine_or_with_tls_is_taken(text: str) -> None:
         ("rack:8786", "is not a scheduler"),
         ("tls://rack", "is not a scheduler"),
         ("tls://rack:99999", "is not a scheduler"),
-        (7, ""),
+        (7, "."),
     ],
 )
 def test_another_one_is_refused(text: object, why: str) -> None:
