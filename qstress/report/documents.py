@@ -133,3 +133,4 @@ class SummaryDocument(TypedDict):
     compare: ComparisonDocument | None
     comparisons: NotRequired[list[ComparisonDocument]]
     host_log: NotRequired[Mapping[str, Any]]
+    fleet: NotRequired[Mapping[str, Any]]

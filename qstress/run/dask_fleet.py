@@ -155,8 +155,10 @@ async def _client(settings: Settings) -> AsyncIterator[Any]:
             n_workers=settings.workers, threads_per_worker=1, memory_limit=0, host="127.0.0.1", security=security,
             dashboard_address=None, asynchronous=True, silence_logs=logging.CRITICAL,
         )  # fmt: skip
-        async with cluster, Client(cluster, asynchronous=True, direct_to_workers=True, security=security) as client:
-            yield client
+        async with _closed_whatever_comes(cluster):
+            made = Client(cluster, asynchronous=True, direct_to_workers=True, security=security)
+            async with _closed_whatever_comes(made) as client:
+                yield client
 
 
 @asynccontextmanager
@@ -173,11 +175,19 @@ async def connected(asked: FleetSettings) -> AsyncIterator[Any]:
         client = await Client(asked.scheduler, asynchronous=True, security=security, timeout=CONNECT_S)
     except (OSError, ValueError) as error:
         raise RigError(f"{asked.scheduler}: no scheduler answers: {error}", reason="fleet") from None
-    try:
+    async with _closed_whatever_comes(client):
         yield client
+
+
+@asynccontextmanager
+async def _closed_whatever_comes(of_dask: Any) -> AsyncIterator[Any]:
+    """Begin something of dask's, and close it also when we are cancelled."""
+    made = await of_dask
+    try:
+        yield made
     finally:
         with anyio.move_on_after(CLOSE_S, shield=True):
-            await client.close()
+            await made.close()
 
 
 async def workers_of(client: Any) -> dict[str, str]:

@@ -29,7 +29,7 @@ from qstress.config.settings import Settings, digest, resolved_document
 from qstress.emulated.host import HostLost
 from qstress.errors import INTERRUPTED_EXIT, ConfigError, RigError
 from qstress.host.facts import host_facts
-from qstress.hostlog.findings import HostFinding, reports_text
+from qstress.hostlog.findings import HostFinding, LiveTrials, reports_text
 from qstress.interposer import build as interposer
 from qstress.metrics.snapshot import Progress, RunVerdict, Snapshot, snapshot
 from qstress.model import Build, Evidence, Outcome, TrialResult
@@ -366,8 +366,9 @@ def _wire(
     )
     host_log = HostLog(lambda finding: None, place.kernel_log if place else KMSG)
     fleet = Fleet() if _in_fleet(settings) else None
+    live_trials = LiveTrials() if settings.fleet else host_log.live_trials  # it is the log of this host
     elsewhere = fleet.run_process if fleet else place.run_process if place else None
-    runner = SoakRunner(settings, store, tally.add_kicks, host_log.live_trials, elsewhere)
+    runner = SoakRunner(settings, store, tally.add_kicks, live_trials, elsewhere)
     campaign = Campaign(plan, runner, store, stop, settings.lanes, finished, counted, lost)
     if fleet is not None:
         campaign.place, campaign.places = fleet.block, settings.workers

@@ -13,7 +13,7 @@ from tests.report.test_summary import CELL, FORMAT, SHARED_CONTRAST
 @pytest.mark.parametrize(
     ("hint", "keys"),
     [
-        (documents.SummaryDocument, {*FORMAT, "comparisons", "host_log"}),
+        (documents.SummaryDocument, {*FORMAT, "comparisons", "host_log", "fleet"}),
         (documents.CellDocument, {*CELL}),
         (documents.BugDocument, {*FORMAT["findings"][0]}),
         (documents.ComparisonDocument, {*FORMAT["compare"], *SHARED_CONTRAST}),
@@ -26,4 +26,8 @@ def test_its_keys(hint: type, keys: set[str]) -> None:
 
 def test_what_is_not_always_there_says_so() -> None:
     hints = get_type_hints(documents.SummaryDocument, include_extras=True)
-    assert {key for key, hint in hints.items() if get_origin(hint) is NotRequired} == {"comparisons", "host_log"}
+    assert {key for key, hint in hints.items() if get_origin(hint) is NotRequired} == {
+        "comparisons",
+        "fleet",
+        "host_log",
+    }
