@@ -57,7 +57,7 @@ class _Way:
         """
         if self.direct:
             return await getattr(self.client.rpc(self.address), handler)(**arguments)
-        answer = await self.client.scheduler.proxy(worker=self.address, msg={"op": handler, **arguments})
+        answer = await _scheduler(self.client).proxy(worker=self.address, msg={"op": handler, **arguments})
         if isinstance(answer, OSError):
             raise answer
         return answer
@@ -190,12 +190,21 @@ async def _closed_whatever_comes(of_dask: Any) -> AsyncIterator[Any]:
             await made.close()
 
 
+def _scheduler(client: Any) -> Any:
+    """
+    :raises OSError: the client has given its scheduler up.
+    """
+    if client.scheduler is None:
+        raise OSError("dask's client has given it up")
+    return client.scheduler
+
+
 async def workers_of(client: Any) -> dict[str, str]:
     """Return the name of each worker, which stays the same when its process is started again, by its address.
 
     :raises OSError: the scheduler does not answer.
     """
-    told = (await client.scheduler.identity(n_workers=-1))["workers"]
+    told = (await _scheduler(client).identity(n_workers=-1))["workers"]
     return {
         address: str(about["name"] if about["name"] != address else about.get("nanny") or address)
         for address, about in told.items()

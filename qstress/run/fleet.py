@@ -172,6 +172,7 @@ class Fleet:
         self._stations: list[Station] = []
         self._at: dict[int, Station] = {}  # where the block of a lane is
         self._changed = anyio.Event()
+        self._queue = anyio.Lock()  # first come, first served: a block that is run again is not overtaken for ever
 
     async def attend(self, link: Link) -> None:
         """Have blocks run through *link* until its worker is lost."""
@@ -212,8 +213,9 @@ class Fleet:
 
         :raises RigError: there has been none for ``NOBODY_S``.
         """
-        station = await self._free()
-        station.busy += 1
+        async with self._queue:
+            station = await self._free()
+            station.busy += 1
         self._at[lane] = station
         try:
             yield

@@ -16,7 +16,7 @@ from qstress.host.worker import WorkerFacts
 from qstress.model import Trial
 from qstress.run import dask_fleet, site
 from qstress.run.campaign import PlaceLost
-from qstress.run.dask_fleet import connected, look_at_all, staffed, workers_of
+from qstress.run.dask_fleet import DaskLink, _Way, connected, look_at_all, staffed, workers_of
 from qstress.run.fleet import Fleet
 from qstress.trial.context import Coordinator, TrialContext
 from tests.metrics.samples import BUILDS, settings
@@ -114,11 +114,22 @@ async def test_a_worker_that_cannot_run_it_is_refused_with_the_reason(monkeypatc
 
 async def test_a_scheduler_that_goes_ends_the_run(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(dask_fleet, "GONE_S", 0.0)
-    async with scheduler() as at:
+    fleet = Fleet()
+    async with scheduler() as at, worker(at, "a"):
         with pytest.raises(RigError, match="the scheduler is gone; --resume goes on"):  # noqa: PT012
-            async with staffed(Fleet(), on(at), "run-1"):
+            async with staffed(fleet, on(at), "run-1"):
+                await told(fleet, trial(1))  # so that there is a worker to let go of
                 await at.close()
                 await anyio.sleep_forever()
+
+
+async def test_a_client_that_has_given_up_is_a_cut_way() -> None:
+    class GivenUp:
+        scheduler = None
+
+    with pytest.raises(OSError, match="given it up"):
+        await workers_of(GivenUp())
+    await DaskLink(_Way(GivenUp(), "tcp://127.0.0.1:1", direct=False), "run-1", "a", 1).close()
 
 
 async def test_every_worker_can_be_asked_what_it_is() -> None:

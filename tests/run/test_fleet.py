@@ -101,6 +101,13 @@ async def test_no_worker_has_more_lanes_than_it_may() -> None:
     assert (most, ran.counted) == (3, list(range(20)))
 
 
+async def test_a_lane_that_waits_for_a_place_is_not_overtaken() -> None:
+    ran = Ran(Fleet(), lanes=3)
+    async with staffed_by(ran.fleet, ran.link("x", lanes=1)):
+        await ran.campaign.run()
+    assert [number // 2 for number in ran.where] == [block for block in range(10) for _ in range(2)]
+
+
 async def test_what_is_lost_with_a_worker_is_run_again_elsewhere_with_the_same_trials() -> None:
     ran = Ran(Fleet(), lanes=2)
     said: list[str] = []
