@@ -36,16 +36,16 @@ def check_fleet(
     import json
 
     from qstress.config.resolve import fleet_settings, resolve
-    from qstress.run.survey import survey, survey_json, survey_text
+    from qstress.run.fleet_check import fleet_json, fleet_text, survey_fleet
 
     path = one_config(file, option)
     loaded, base = load_with_overrides(path, overrides, {"fleet.scheduler": scheduler}), path.absolute().parent
     asked = fleet_settings(loaded, base)
     if asked is None:
         raise ConfigError(f"{path}: fleet: is missing; add --fleet tls://HOST:PORT")
-    place = survey(asked).place
+    place = survey_fleet(asked).place
     settings = resolve(loaded, kvm=place.kvm, cores=place.cores, base=base)
-    found = survey(asked, [build.binary for build in settings.builds])
-    document = survey_json(found, settings)
-    click.echo(json.dumps(document, indent=1) if form == "json" else survey_text(found, settings))
+    found = survey_fleet(asked, [build.binary for build in settings.builds])
+    document = fleet_json(found, settings)
+    click.echo(json.dumps(document, indent=1) if form == "json" else fleet_text(found, settings))
     return 0 if document["can_run"] else EXIT_ENVIRONMENT

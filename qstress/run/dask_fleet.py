@@ -55,9 +55,12 @@ class _Way:
 
         :raises OSError: the way is cut.
         """
-        if self.direct:
-            return await getattr(self.client.rpc(self.address), handler)(**arguments)
-        answer = await _scheduler(self.client).proxy(worker=self.address, msg={"op": handler, **arguments})
+        try:
+            if self.direct:
+                return await getattr(self.client.rpc(self.address), handler)(**arguments)
+            answer = await _scheduler(self.client).proxy(worker=self.address, msg={"op": handler, **arguments})
+        except RuntimeError as error:  # what a client says that has given up its scheduler
+            raise OSError(str(error)) from error
         if isinstance(answer, OSError):
             raise answer
         return answer
@@ -204,7 +207,10 @@ async def workers_of(client: Any) -> dict[str, str]:
 
     :raises OSError: the scheduler does not answer.
     """
-    told = (await _scheduler(client).identity(n_workers=-1))["workers"]
+    try:
+        told = (await _scheduler(client).identity(n_workers=-1))["workers"]
+    except RuntimeError as error:
+        raise OSError(str(error)) from error
     return {
         address: str(about["name"] if about["name"] != address else about.get("nanny") or address)
         for address, about in told.items()

@@ -19,8 +19,8 @@ from qstress.metrics.exporter import Exporter
 from qstress.model import TrialResult
 from qstress.run import soak as job
 from qstress.run.emulated import Place, may_try_again, place_of
+from qstress.run.fleet_check import survey_fleet
 from qstress.run.soak import Soak
-from qstress.run.survey import survey
 
 
 class Onlooker(Protocol):
@@ -67,7 +67,7 @@ def _run_once(
 ) -> Soak:
     with ExitStack() as stack:
         if isinstance(host, FleetSettings):
-            place = survey(host).place
+            place = survey_fleet(host).place
         else:
             place = stack.enter_context(place_of(host, watcher.say))
         settings = settings_in(place)

@@ -9,8 +9,8 @@ from qstress.cli import cli
 from qstress.config.settings import FleetSettings
 from qstress.errors import ConfigError
 from qstress.host.worker import WorkerFacts
-from qstress.run import survey as module
-from qstress.run.survey import Survey
+from qstress.run import fleet_check as module
+from qstress.run.fleet_check import FleetSurvey
 from tests.host.test_worker import facts
 
 CONFIG = """
@@ -33,11 +33,11 @@ def config(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def looked(monkeypatch: pytest.MonkeyPatch, told: WorkerFacts | str) -> list[FleetSettings]:
     asked: list[FleetSettings] = []
 
-    def survey(fleet: FleetSettings, binaries: object = ()) -> Survey:
+    def survey_fleet(fleet: FleetSettings, binaries: object = ()) -> FleetSurvey:
         asked.append(fleet)
-        return Survey({"w": facts(), "x": told}, {"w": 0.0, "x": 0.0})
+        return FleetSurvey({"w": facts(), "x": told}, {"w": 0.0, "x": 0.0})
 
-    monkeypatch.setattr(module, "survey", survey)
+    monkeypatch.setattr(module, "survey_fleet", survey_fleet)
     return asked
 
 

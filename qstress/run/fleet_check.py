@@ -14,7 +14,7 @@ from qstress.run.emulated import Place
 
 
 @dataclass(frozen=True, slots=True)
-class Survey:
+class FleetSurvey:
     """What each worker said by its name, or, in words, why it said nothing; and how far its clock is from ours."""
 
     workers: Mapping[str, WorkerFacts | str]
@@ -48,7 +48,7 @@ class Survey:
         }
 
 
-def survey(fleet: FleetSettings, binaries: Sequence[str] = ()) -> Survey:
+def survey_fleet(fleet: FleetSettings, binaries: Sequence[str] = ()) -> FleetSurvey:
     """Ask every worker of *fleet* what it is.
 
     :param binaries: paths of QEMUs to look at there.
@@ -61,10 +61,10 @@ def survey(fleet: FleetSettings, binaries: Sequence[str] = ()) -> Survey:
     need_dask()
     from qstress.run.dask_fleet import look_at_all
 
-    return Survey(*anyio.run(look_at_all, fleet, list(binaries)))
+    return FleetSurvey(*anyio.run(look_at_all, fleet, list(binaries)))
 
 
-def survey_text(found: Survey, settings: Settings) -> str:
+def fleet_text(found: FleetSurvey, settings: Settings) -> str:
     """Return *found* for people: a line a worker, with what is wrong there below it."""
     lines = []
     for name, problems in found.problems(settings).items():
@@ -83,7 +83,7 @@ def survey_text(found: Survey, settings: Settings) -> str:
     return "\n".join(lines or ["no worker is there"])
 
 
-def survey_json(found: Survey, settings: Settings) -> dict[str, object]:
+def fleet_json(found: FleetSurvey, settings: Settings) -> dict[str, object]:
     """Return *found* as JSON-able values."""
     problems = found.problems(settings)
     workers = []
