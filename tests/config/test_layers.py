@@ -91,7 +91,7 @@ def test_set_reaches_lists_and_quoted_names() -> None:
             {"QSTRESS_": "1"},
             (
                 'environment QSTRESS_: "": unknown key; known here: version, name, builds, guest, hammer, '
-                "host, churn, stop, compare, gate, observe, lanes, seed, runs_dir, record, metrics, fuzz"
+                "host, churn, stop, compare, gate, observe, lanes, workers, fleet, seed, runs_dir, record, metrics, fuzz"
             ),
         ),
         (
@@ -167,11 +167,11 @@ def test_set_is_refused_as_written(setting: str, line: str) -> None:
     ("options", "line"),
     [
         ({"seed": -1}, "--seed: seed: -1 is not a whole number from 0 to 9223372036854775807"),
-        ({"stop.trials": "x"}, "--trials: stop.trials: 'x' is not a whole number from 1 to 1000000000"),
+        ({"stop.trials": "x"}, "--stop: stop.trials: 'x' is not a whole number from 1 to 1000000000"),
         ({"runs_dir": 5}, "--runs-dir: runs_dir: 5 is not text; put it in quotes"),
         ({"seed": object}, "--seed: seed: neither a scalar, a list nor a mapping"),
         ({"seed": 10**50}, "--seed: seed: a number of more than 40 digits"),
-        ({"version.x": 1}, "--x: version.x: version is 1, not a mapping"),
+        ({"version.x": 1}, "--version: version.x: version is 1, not a mapping"),
     ],
 )
 def test_options_are_refused_by_name(options: dict[str, object], line: str) -> None:
@@ -184,5 +184,5 @@ def test_all_layers_are_refused_at_once_in_order() -> None:
         "environment QSTRESS_LANES",
         "--set seed=x",
         "--set nothing",
-        "--trials",
+        "--stop",
     ]

@@ -47,7 +47,7 @@ def uri() -> Iterator[str]:
     daemon = subprocess.Popen((*guarded, "libvirtd"), env=env, stderr=subprocess.PIPE, text=True)
     try:
         while subprocess.run(("virsh", "-c", at, "version"), capture_output=True, check=False).returncode:
-            assert daemon.poll() is None, daemon.communicate()[1]
+            assert daemon.poll() is None, "libvirtd ended"
         create = ("virsh", "-c", at, "create", "/dev/stdin", "--paused")
         subprocess.run(create, input=DOMAIN, text=True, check=True, capture_output=True)
         yield at
