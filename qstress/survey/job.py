@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
+from difflib import SequenceMatcher
 from functools import partial
 from pathlib import Path
 from random import Random
@@ -254,12 +255,20 @@ def _hammers(surveyed: Surveyed) -> bool:
     return surveyed.request is not None and hammer_of(surveyed.request, Answer.SAFE, "") is not None
 
 
+def nearest_recipe(candidates: Sequence[Request], request: Request) -> Request:
+    """Return the recipe among *candidates* that reads most like *request*; *request* where there is none."""
+    own = [each for each in candidates if not each.generated]
+    return max(own, key=lambda each: SequenceMatcher(None, request.step.text, each.step.text).ratio(), default=request)
+
+
 def _raced(surveyed: Surveyed, made: Row, *, build: Build, bringups: int, sandbox: bool, say: Say) -> Row:
     """Return *made* with what the race itself says of the command."""
     request = surveyed.request
     assert request is not None
-    if not only_reads(surveyed.name):  # files only where we say
-        request = next((each for each in surveyed.candidates if not each.generated), request)
+    if request.generated and not only_reads(surveyed.name):  # files only where we say
+        request = nearest_recipe(surveyed.candidates, request)
+        if not request.generated:
+            made = replace(made, why=f"{made.why}; raced as {request.step.text}")
     with tempfile.TemporaryDirectory(prefix="qstress-survey-") as folder:
         hammer = hammer_of(request, made.answer, f"{folder}/")
         if hammer is None:
