@@ -25,7 +25,8 @@ def hammer_of(request: Request, answer: Answer, folder: str) -> HammerSpec | Non
     unbounded = request.generated and not only_reads(
         request.name
     )  # it may write any file, and nothing confines it here
-    if unbounded or request.fresh or request.before or request.after:
+    detached = " -d " in request.step.text  # QEMU refuses cont while such a dump or migration is under way
+    if unbounded or detached or request.fresh or request.before or request.after:
         return None
     command, arguments = request.step.qmp(0, 1 if answer is Answer.ONE else None, folder=folder)
     return HammerSpec(command, "qmp", Rate(None, "max"), json.dumps(arguments))

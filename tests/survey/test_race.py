@@ -28,6 +28,10 @@ def test_what_needs_a_new_guest_each_time_is_no_hammer() -> None:
     assert hammer_of(request("nmi", fresh=True), Answer.ALL, "/f/") is None
 
 
+def test_what_goes_on_after_its_reply_is_no_hammer() -> None:
+    assert hammer_of(request("dump-guest-memory -d %d.elf 0 8"), Answer.ALL, "/f/") is None
+
+
 def test_what_nobody_has_looked_at_is_sent_unconfined_only_where_it_reads() -> None:
     assert hammer_of(replace(request("memsave 0 8 /etc/x"), generated=True), Answer.ONE, "/f/") is None
     assert hammer_of(replace(request("info mem"), generated=True), Answer.ONE, "/f/") is not None
