@@ -90,8 +90,8 @@ def test_set_reaches_lists_and_quoted_names() -> None:
         (
             {"QSTRESS_": "1"},
             (
-                'environment QSTRESS_: "": unknown key; known here: version, name, builds, guest, hammer, '
-                "host, churn, stop, compare, gate, observe, lanes, workers, fleet, seed, runs_dir, record, metrics, fuzz"
+                'environment QSTRESS_: "": unknown key; known here: version, name, builds, guest, hammer, host, '
+                "churn, stop, compare, gate, observe, lanes, workers, fleet, seed, runs_dir, record, metrics, fuzz"
             ),
         ),
         (
