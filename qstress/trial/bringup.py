@@ -21,7 +21,7 @@ from qstress.guest.placement import apply_placement
 from qstress.guest.qmp import MonitorClosed, MonitorSilent
 from qstress.hammer.drive import Hammer
 from qstress.interposer.windows import Log
-from qstress.model import Observation, Outcome, Trial, Verdict
+from qstress.model import Milestone, Observation, Outcome, Trial, Verdict
 from qstress.observe import usage
 from qstress.trial import boot_cpu, events, inject
 from qstress.trial.events import WatchAction, WatchEvent
@@ -95,8 +95,9 @@ class Bringup:
 
     async def hammer_at_once(self) -> None:
         """Have the hammers begin before the guest runs: on a busy host it is up before its ``cont`` is answered."""
-        self.tell(events.Tick(None))
-        await self._do_asked()
+        for index, (start, _) in enumerate(self.watch.settings.hammers):
+            if start is Milestone.START:
+                await self._do(events.StartHammer(index))
 
     def turn_to(self, trial: Trial, now_s: float) -> None:
         """Go on with the next bring-up of a series, whose time counts from *now_s* (monotonic seconds)."""
