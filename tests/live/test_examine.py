@@ -230,6 +230,9 @@ async def test_a_stopped_qemu_answers_neither_in_band_nor_out_of_band() -> None:
         assert alive.process_state in ("R", "S")
         assert len(alive.threads) >= 3  # main loop and two vCPUs
         guest.process.send_signal(signal.SIGSTOP)
+        tasks = [path / "stat" for path in Path(f"/proc/{guest.process.pid}/task").iterdir()]
+        while any(task.read_text().rpartition(")")[2].split()[0] != "T" for task in tasks):  # one after the other
+            await anyio.sleep(0.001)
         stopped = await examine_stall(guest, timeout_s=0.2)
         assert (stopped.oob_answers, stopped.process_state) == (False, "T")
         short = Limits(0.1, 0.1, 0.1, 2.0, 0.2, 1.0)
