@@ -94,6 +94,19 @@ async def test_a_guest_that_came_up_before_it_was_looked_at_is_up(monkeypatch: p
     assert brought.verdict.outcome is Outcome.OK, brought.verdict
 
 
+async def test_a_guest_that_is_up_before_its_cont_is_answered_was_hammered(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def answered_late(self: Guest, *, timeout_s: float) -> None:
+        await cont(self, timeout_s=timeout_s)
+        while self.console.log.found is None:
+            await anyio.sleep(0.001)
+
+    cont = Guest.cont
+    monkeypatch.setattr(Guest, "cont", answered_late)
+    brought = await bring_up(planned(Accel.TCG, 4, firmware="smpscan"))
+    assert brought.verdict.outcome is Outcome.OK, brought.verdict
+    assert brought.result.commands[0].returned > 0
+
+
 @pytest.mark.parametrize("accel", ACCELS)
 async def test_a_boot_cpu_that_waits_for_ever_is_asked_long_before_its_silence_says_so(accel: Accel) -> None:
     # one more than there are (docs/background/qemu.md, "Injecting a lost AP", I1)
