@@ -9,11 +9,13 @@ import json
 import os
 import shutil
 import signal
-import subprocess
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+
+import anyio
 
 from qstress.store.files import store_errors
 
@@ -71,7 +73,7 @@ class Nights:
                 "--no-progress"]  # fmt: skip
         if _STEP_SUMMARY in os.environ:
             ours += ["--format", "github"]
-        code, printed = _soak([*command, "soak", *ours, *arguments])
+        code, printed = anyio.run(_soak, [*command, "soak", *ours, *arguments])
         run = max(set(runs.iterdir()) - before, default=None)
         if run is not None:
             _keep_results(run, last, self.state / "history.jsonl")
@@ -85,28 +87,28 @@ class Nights:
         return code, printed + advice
 
 
-def _soak(call: Sequence[str]) -> tuple[int, str]:
+async def _soak(call: Sequence[str]) -> tuple[int, str]:
     """Run the soak to its end and return its exit code and what it printed.
 
     A TERM is passed on, so that the trials under way finish; an INT comes from a terminal, which tells the soak too.
+    Not by handlers of ``signal``: one that comes right before a read that blocks would wait until there is something
+    to read.
     """
-    process: subprocess.Popen[str] | None = None
-    told = False
+    with anyio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
+        async with await anyio.open_process(call, stderr=None) as child, anyio.create_task_group() as tasks:
 
-    def stop(*_: object) -> None:
-        nonlocal told
-        told = True
-        if process is not None:
-            process.terminate()
+            async def pass_on() -> None:
+                async for number in signals:
+                    if number is signal.SIGTERM:
+                        with suppress(ProcessLookupError):
+                            child.terminate()
 
-    signal.signal(signal.SIGTERM, stop)
-    signal.signal(signal.SIGINT, lambda *_: None)
-    with subprocess.Popen(call, stdout=subprocess.PIPE, text=True) as child:
-        process = child
-        if told:  # before there was anybody to tell
-            child.terminate()
-        printed, _ = child.communicate()
-    return child.returncode, printed
+            tasks.start_soon(pass_on)
+            assert child.stdout is not None
+            printed = b"".join([part async for part in child.stdout])
+            code = await child.wait()
+            tasks.cancel_scope.cancel()
+    return code, printed.decode(errors="replace")
 
 
 def _keep_results(run: Path, last: Path, history: Path) -> None:
