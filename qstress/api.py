@@ -107,7 +107,8 @@ def load(config: str | Path, overrides: Mapping[str, object] | None = None) -> E
     from qstress.config.shipped import find_config
 
     path = find_config(Path(config))
-    return Experiment(load_config(path, environ={}, options=overrides), path.absolute().parent)
+    loaded = load_config(path, environ={}, options=overrides, options_called="overrides")
+    return Experiment(loaded, path.absolute().parent)
 
 
 def run_soak(experiment: Experiment, on_finding: Callable[[str], None] | None = None) -> RecordedSoak:

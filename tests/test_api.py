@@ -66,7 +66,7 @@ def test_a_run_is_read_as_it_was_written(tmp_path: Path) -> None:
 def test_what_means_nothing_is_refused(tmp_path: Path) -> None:
     with pytest.raises(api.ConfigError, match="did you mean 'smp64'"):
         api.load("smp46")
-    with pytest.raises(api.ConfigError, match="'sixteen' is not a whole number"):
+    with pytest.raises(api.ConfigError, match="^overrides: guest.smp: 'sixteen' is not a whole number"):
         api.load("smp64", {"guest.smp": "sixteen"})
     with pytest.raises(api.ConfigError):
         api.read_run(tmp_path)

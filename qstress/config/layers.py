@@ -16,6 +16,8 @@ from qstress.config.yaml12 import MAX_DEPTH, parse_yaml
 PREFIX = "QSTRESS_"
 #: How QEMU's own tests are told the binary under test. It stands for a file's plain name of QEMU; a path wins over it.
 UNDER_TEST, QEMU = "QEMU_TEST_QEMU_BINARY", "qemu-system-x86_64"
+#: The options that are not called as the key that they write.
+_OPTIONS = {"fleet.scheduler": "--fleet"}
 _SEGMENT = re.compile(r'(?:^|\.)(?:"([^"]*)"|([^."\[\]]+))|\[([0-9]{1,9})\]')
 
 
@@ -56,12 +58,15 @@ class Layers:
             else:
                 self._note(source, "set", "is not of the form key.path=value")
 
-    def options(self, values: Mapping[str, object]) -> None:
-        """Apply named options, by dotted path; None means that the option was not given. A str stays a str."""
+    def options(self, values: Mapping[str, object], called: str | None = None) -> None:
+        """Apply named options, by dotted path; None means that the option was not given. A str stays a str.
+
+        :param called: what messages call them all; None: each by its own name on the command line.
+        """
         for key, value in values.items():
             if value is None:
                 continue
-            source = "--" + key.partition(".")[0].replace("_", "-")
+            source = called or _OPTIONS.get(key) or "--" + key.replace("_", "-")
             try:
                 self._put(tuple(key.split(".")), from_plain(value, self._place(source)), source)
             except ValueError as error:

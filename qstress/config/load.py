@@ -28,12 +28,14 @@ def load_config(
     environ: Mapping[str, str],
     overrides: Sequence[str] = (),
     options: Mapping[str, object] | None = None,
+    options_called: str | None = None,
 ) -> Config:
     """Read the configuration at *path* and what overrides it; later ones win: file, *environ*, *overrides*, *options*.
 
     :param environ: the process's environment; only ``QSTRESS_…`` and ``QEMU_TEST_QEMU_BINARY`` are looked at.
     :param overrides: ``key.path=value`` texts of ``--set``; each value is YAML.
     :param options: dotted path -> value of the named options that were given (None: not given).
+    :param options_called: what messages call these; None: each by its own name on the command line.
     :raises ConfigError: anything at all is wrong; one line a problem.
     """
     try:
@@ -55,7 +57,9 @@ def load_config(
         line, column = before.count(b"\n") + 1, len(before) - before.rfind(b"\n")
         problem = f"is not UTF-8: byte 0x{data[error.start]:02x} at offset {error.start}"
         raise _unreadable(path, problem, line, column) from error
-    return load_config_text(text, str(path), environ=environ, overrides=overrides, options=options)
+    return load_config_text(
+        text, str(path), environ=environ, overrides=overrides, options=options, options_called=options_called
+    )
 
 
 def load_config_text(
@@ -65,6 +69,7 @@ def load_config_text(
     environ: Mapping[str, str] | None = None,
     overrides: Sequence[str] = (),
     options: Mapping[str, object] | None = None,
+    options_called: str | None = None,
 ) -> Config:
     """Read a configuration from *text*; *name* stands for the path in messages. Otherwise as :func:`load`."""
     root, problems = parse_yaml(text, lambda line, column: Position(0, line, column, name))
@@ -76,7 +81,7 @@ def load_config_text(
     layers = Layers(Node(root.place, root.value or {}), problems)
     layers.environment(environ or {})
     layers.overrides(overrides)
-    layers.options(options or {})
+    layers.options(options or {}, options_called)
     return _validated(layers.root, layers.problems)
 
 

@@ -167,15 +167,22 @@ def test_set_is_refused_as_written(setting: str, line: str) -> None:
     ("options", "line"),
     [
         ({"seed": -1}, "--seed: seed: -1 is not a whole number from 0 to 9223372036854775807"),
-        ({"stop.trials": "x"}, "--stop: stop.trials: 'x' is not a whole number from 1 to 1000000000"),
+        ({"stop.trials": "x"}, "--stop.trials: stop.trials: 'x' is not a whole number from 1 to 1000000000"),
         ({"runs_dir": 5}, "--runs-dir: runs_dir: 5 is not text; put it in quotes"),
         ({"seed": object}, "--seed: seed: neither a scalar, a list nor a mapping"),
         ({"seed": 10**50}, "--seed: seed: a number of more than 40 digits"),
-        ({"version.x": 1}, "--version: version.x: version is 1, not a mapping"),
+        ({"fleet.scheduler": 5}, "--fleet: fleet.scheduler: 5 is not text; put it in quotes"),
+        ({"version.x": 1}, "--version.x: version.x: version is 1, not a mapping"),
     ],
 )
 def test_options_are_refused_by_name(options: dict[str, object], line: str) -> None:
     assert refused({}, options=options) == line
+
+
+def test_what_a_program_overrides_is_no_option_of_a_command() -> None:
+    with pytest.raises(ConfigError) as raised:
+        load_config_text(GOOD, "f", options={"stop.trials": 0}, options_called="overrides")
+    assert str(raised.value) == "overrides: stop.trials: 0 is not a whole number from 1 to 1000000000"
 
 
 def test_all_layers_are_refused_at_once_in_order() -> None:
@@ -184,5 +191,5 @@ def test_all_layers_are_refused_at_once_in_order() -> None:
         "environment QSTRESS_LANES",
         "--set seed=x",
         "--set nothing",
-        "--stop",
+        "--stop.trials",
     ]
