@@ -6,14 +6,7 @@ from pathlib import Path
 
 import click
 
-from qstress.cli.options import (
-    file_argument,
-    file_option,
-    load_with_overrides,
-    one_config,
-    set_option,
-    settings_of_file,
-)
+from qstress.cli.options import config_options, load_with_overrides, one_config, settings_of_file
 from qstress.errors import ConfigError, RigError
 
 
@@ -52,9 +45,7 @@ def init(name: str) -> int:
 
 
 @config.command(name="check")
-@file_argument
-@file_option
-@set_option
+@config_options
 def check_config(file: Path | None, option: Path | None, overrides: tuple[str, ...]) -> int:
     """Validate FILE; print nothing but its problems."""
     file = one_config(file, option)
@@ -64,9 +55,7 @@ def check_config(file: Path | None, option: Path | None, overrides: tuple[str, .
 
 
 @config.command()
-@file_argument
-@file_option
-@set_option
+@config_options
 def show(file: Path | None, option: Path | None, overrides: tuple[str, ...]) -> int:
     """Print FILE as resolved on this host, every default filled in."""
     import json

@@ -6,15 +6,7 @@ from pathlib import Path
 
 import click
 
-from qstress.cli.options import (
-    EXIT_ENVIRONMENT,
-    file_argument,
-    file_option,
-    format_option,
-    load_with_overrides,
-    one_config,
-    set_option,
-)
+from qstress.cli.options import EXIT_ENVIRONMENT, config_options, format_option, load_with_overrides, one_config
 from qstress.errors import ConfigError
 
 
@@ -24,9 +16,7 @@ def fleet() -> None:
 
 
 @fleet.command(name="check")
-@file_argument
-@file_option
-@set_option
+@config_options
 @click.option("--fleet", "scheduler", metavar="URL", help="the scheduler; default: fleet of FILE")
 @format_option
 def check_fleet(

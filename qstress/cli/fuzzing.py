@@ -7,21 +7,11 @@ from pathlib import Path
 import click
 
 from qstress import __version__
-from qstress.cli.options import (
-    file_argument,
-    file_option,
-    format_option,
-    load_with_overrides,
-    one_config,
-    set_option,
-    unsafe_option,
-)
+from qstress.cli.options import config_options, format_option, load_with_overrides, one_config, unsafe_option
 
 
 @click.command()
-@file_argument
-@file_option
-@set_option
+@config_options
 @click.option("--seed", type=int, help="the seed of everything random")
 @click.option("--runs-dir", help="where sessions are recorded")
 @click.option("--resume", type=click.Path(path_type=Path), metavar="RUN", help="go on with this session")

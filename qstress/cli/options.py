@@ -10,7 +10,7 @@ import click
 from click.shell_completion import CompletionItem
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from qstress.config.kvm import KvmFacts
     from qstress.config.schema import Config
@@ -39,6 +39,11 @@ format_option = click.option("--format", "form", type=click.Choice(["text", "jso
 report_option = click.option("--format", "form", type=click.Choice(["text", "json", "tap", "github"]), default="text")
 unsafe_option = click.option("--unsafe-no-sandbox", "unsafe", is_flag=True, help="fuzzed QEMU may harm this host")
 run_argument = click.argument("run", type=click.Path(path_type=Path))
+
+
+def config_options(command: Callable[..., int]) -> Callable[..., int]:
+    """Give *command* the one configuration that it is about, FILE or ``-c FILE``, and ``--set``."""
+    return file_argument(file_option(set_option(command)))
 
 
 def coloured() -> bool:

@@ -11,14 +11,12 @@ import click
 from qstress.cli.emulated import host_option
 from qstress.cli.options import (
     coloured,
-    file_argument,
-    file_option,
+    config_options,
     format_option,
     load_with_overrides,
     one_config,
     report_option,
     run_argument,
-    set_option,
     unsafe_option,
 )
 
@@ -30,9 +28,7 @@ if TYPE_CHECKING:
 
 
 @click.command()
-@file_argument
-@file_option
-@set_option
+@config_options
 @click.option("--seed", type=int, help="the seed of the plan")
 @click.option("--lanes", help="guests at once, or auto")
 @click.option("--runs-dir", help="where runs are recorded")
