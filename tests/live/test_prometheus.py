@@ -166,17 +166,22 @@ def begin(folder: Path, stack: ExitStack) -> Soak:
     return job.start(settings, kvm, stack=stack, on_result=lambda result, place: None)
 
 
+def filled_in(expr: str) -> str:
+    """Return a query with Grafana's variables filled in."""
+    for variable, text in GRAFANA.items():
+        expr = expr.replace(variable, text)
+    assert "$" not in expr
+    return expr
+
+
 def panel_data(api: Api, since_s: float) -> Iterator[tuple[Query, list[Any]]]:
-    """Yield what each query of each panel gives, with Grafana's variables filled in."""
+    """Yield what each query of each panel and annotation gives."""
     for path in DASHBOARDS:
-        for panel in panels(board(path)):
-            for target in panel["targets"]:
-                expr = target["expr"]
-                for variable, text in GRAFANA.items():
-                    expr = expr.replace(variable, text)
-                assert "$" not in expr
-                query = Query(f"{path.stem}: {panel['title']} {target['refId']}", expr)
-                yield query, api.values(expr) if target.get("instant") else api.graph(expr, since_s)
+        shown = [(panel["title"], target) for panel in panels(board(path)) for target in panel["targets"]]
+        shown += [(f"annotation {each['name']}", each["target"]) for each in board(path)["annotations"]["list"]]
+        for title, target in shown:
+            query = Query(f"{path.stem}: {title} {target['refId']}", filled_in(target["expr"]))
+            yield query, api.values(query.expr) if target.get("instant") else api.graph(query.expr, since_s)
 
 
 def assert_equals_summary(api: Api, scrape: str, summary: dict[str, Any]) -> None:
