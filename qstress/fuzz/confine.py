@@ -144,9 +144,9 @@ def confinement(binary: str, env: Mapping[str, str], *, kvm: bool = False, files
     group = kvm_group() if kvm and root else None
     made = Confinement(trees, hidden(trees), tuple(inside), UID if root else None, kvm=kvm, kvm_group=group)
     if reason := unavailable(made):
-        remedy = f"{install_hint('bubblewrap')}; --unsafe-no-sandbox runs QEMU without it"
-        told = f"{reason}{refusal_hint(reason)}"
-        raise RigError(f"no sandbox for the fuzzed QEMU: {told}; {remedy}", reason="no-sandbox")
+        missing = f"; {install_hint('bubblewrap')}" if shutil.which("bwrap") is None else ""
+        told = f"{reason}{refusal_hint(reason)}{missing}; --unsafe-no-sandbox runs QEMU without it"
+        raise RigError(f"no sandbox for the fuzzed QEMU: {told}", reason="no-sandbox")
     return made
 
 
