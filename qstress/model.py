@@ -129,13 +129,6 @@ class BootProgress(Protocol):
     def last_line(self) -> str: ...
 
 
-class BootReader(BootProgress, Protocol):
-    """What reads one firmware's console as it comes."""
-
-    def feed(self, data: bytes) -> bool:
-        """Take in the next bytes of the console; return whether the boot came further, got stuck or restarted."""
-
-
 @dataclass(frozen=True, slots=True)
 class Rate:
     """How often a hammer sends: ``interval_s`` is the time between two sends, None for ``max`` (the next command
@@ -438,6 +431,7 @@ class Evidence:
 
     dumps: tuple[tuple[float, str], ...] = ()  # (at_s, register dump text), oldest first
     console: bytes = b""
+    serial: bytes = b""
     commands: tuple[dict[str, object], ...] = ()  # one JSON object a line of commands.jsonl
     threads: tuple[ThreadUsage, ...] = ()
     wait_loop: WaitLoop | None = None

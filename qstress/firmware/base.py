@@ -12,7 +12,8 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from qstress.firmware.lines import LinePatterns
-from qstress.model import BootProgress, BootReader, Shape, Tier, VcpuState
+from qstress.firmware.streams import BootReader, Stream
+from qstress.model import BootProgress, Shape, Tier, VcpuState
 
 
 class SeriesReader(BootReader, Protocol):
@@ -73,6 +74,7 @@ class Firmware:
     n-th bring-up of the process (0: in none), and is nothing to a firmware that does not lose one by itself. Raises
     ``RigError`` where an image of ours is missing or not the committed one.
     ``reader``: what reads the console of a guest of that shape; after a reset it is given the reader of the last boot.
+    ``streams``: where it prints what the reader understands.
     ``lines``: the same as patterns, for ``repro.sh``; None where only qstress can read it.
     ``wait``: how to see that the boot CPU waits for its APs; None where it cannot be seen.
     ``lost_ap``: how an AP is lost by injection; None where that cannot be done.
@@ -91,6 +93,7 @@ class Firmware:
     name: str
     arguments: Callable[[Shape, int], tuple[str, ...]]
     reader: Callable[[Shape, BootReader | None], BootReader]
+    streams: tuple[Stream, ...] = (Stream.DEBUG,)
     lines: LinePatterns | None = None
     wait: WaitFinder | None = None
     lost_ap: LostAp | None = None

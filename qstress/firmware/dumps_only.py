@@ -11,6 +11,7 @@ from dataclasses import dataclass, field, replace
 from typing import ClassVar
 
 from qstress.firmware.base import Firmware
+from qstress.firmware.streams import Stream
 from qstress.model import Milestone, Observation, VcpuState
 
 
@@ -21,7 +22,7 @@ def without_console(firmware: Firmware) -> Firmware:
 
 @dataclass(slots=True)
 class DumpsOnlyBoot:
-    """One bring-up of *smp* vCPUs (``model.BootReader``); fed by :meth:`saw`, since there is no console.
+    """One bring-up of *smp* vCPUs (``streams.BootReader``); fed by :meth:`saw`, since there is no console.
 
     ``moved`` holds the APs that have been seen away from the reset vector, ``returned`` those that went back to it.
     """
@@ -52,7 +53,7 @@ class DumpsOnlyBoot:
             self._reached(Milestone.FOUND)
         return before != (self.milestone, len(self.moved), len(self.returned))
 
-    def feed(self, data: bytes) -> bool:
+    def feed(self, data: bytes, stream: Stream = Stream.DEBUG) -> bool:
         """Nothing is ever printed."""
         return False
 

@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import ClassVar
 
+from qstress.firmware.streams import Stream
 from qstress.model import Milestone
 
 #: A longer line is read as far as this.
@@ -43,7 +44,7 @@ class LinePatterns:
 
 @dataclass(slots=True)
 class LineBoot:
-    """What a console of lines has said so far in one bring-up (``model.BootReader``).
+    """What a console of lines has said so far in one bring-up (``streams.BootReader``).
 
     ``checkins`` counts the APs that said so, ``found`` is how many CPUs are up as the boot CPU says, ``banners`` counts
     the starts of the firmware before that, ``resumed`` whether a restart was announced. ``after_reset``: the boot began
@@ -65,8 +66,11 @@ class LineBoot:
     _rest: bytes = field(default=b"", repr=False)
     patterns: LinePatterns = field(kw_only=True, repr=False)
 
-    def feed(self, data: bytes) -> bool:
-        """Take in the next bytes of the console; return whether the boot came further or a restart showed."""
+    def feed(self, data: bytes, stream: Stream = Stream.DEBUG) -> bool:
+        """Take in the next bytes of the console; return whether the boot came further or a restart showed. Other
+        streams are passed over."""
+        if stream is not Stream.DEBUG:
+            return False
         before = self._facts()
         *lines, rest = (self._rest + data).split(b"\n")
         self._rest = rest[:_LINE_BYTES]

@@ -9,7 +9,8 @@ from qstress.errors import ConfigError
 from qstress.firmware.base import CpuCount, Firmware, LostAp
 from qstress.firmware.rom import find_rom
 from qstress.firmware.smpscan_console import SmpscanProgress, SmpscanSeries
-from qstress.model import Accel, BootReader, Shape, Tier, VcpuState
+from qstress.firmware.streams import BootReader
+from qstress.model import Accel, Shape, Tier, VcpuState
 
 _NAME = "smpscan"
 _LARGEST = (1 << 32) - 1

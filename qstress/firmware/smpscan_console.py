@@ -24,6 +24,7 @@ from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import ClassVar
 
+from qstress.firmware.streams import Stream
 from qstress.model import BootProgress, Milestone
 
 _ABOUT = re.compile(rb"smpscan 1 cpus=(\d{1,5}) ids=(\d{1,5}) khz=(\d{1,10}) rounds=(\d{1,10})$")
@@ -227,7 +228,7 @@ class SmpscanProgress(SmpscanBoot):
 
     _log: SmpscanLog = field(default_factory=SmpscanLog, repr=False)
 
-    def feed(self, data: bytes) -> bool:
+    def feed(self, data: bytes, stream: Stream = Stream.DEBUG) -> bool:
         """Take in the next bytes of the console; return whether the boot came further, got stuck or restarted."""
         before = (self.cpus, self.now, self.begun)
         for byte in data:
@@ -251,7 +252,7 @@ class SmpscanSeries(SmpscanBoot):
     _log: SmpscanLog = field(default_factory=SmpscanLog, repr=False)
     _last: ScanRound | None = field(default=None, repr=False)  # ended, and may still change
 
-    def feed(self, data: bytes) -> bool:
+    def feed(self, data: bytes, stream: Stream = Stream.DEBUG) -> bool:
         """Take in the next bytes of the console; return whether a bring-up is over or got stuck."""
         before = len(self.over), self.stuck
         ended = self._log.skim(data)

@@ -3,19 +3,25 @@
 Split in two, because a reproducer wants the first without the second: what defines the guest, and what connects us.
 
 Every channel is an inherited descriptor (``-chardev socket,fd=N``, ``-add-fd``): there is no path for a socket, so
-nothing is left on disk whatever kills us, and nobody else can connect. The console is a pipe written through a file
-chardev and not a socketpair, on which 279 unread one-byte writes block QEMU under its big lock (docs/architecture.md,
-"Started paused, console on a pipe").
+nothing is left on disk whatever kills us, and nobody else can connect. What the guest prints goes to pipes, written
+through file chardevs and not to socketpairs, on which 279 unread one-byte writes block QEMU under its big lock
+(docs/architecture.md, "Started paused, console on a pipe").
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 
+from qstress.firmware.streams import Stream
 from qstress.model import Accel, Build, Shape
 
 #: The port SeaBIOS (and smpscan) print on; QEMU's isa-debugcon.
 DEBUG_PORT = 0x402
+_DEVICES = {
+    Stream.DEBUG: ("qstress-console", "-device", f"isa-debugcon,iobase={DEBUG_PORT:#x},chardev={{chardev}}"),
+    Stream.SERIAL: ("qstress-serial", "-serial", "chardev:{chardev}"),
+}
 
 
 def guest_arguments(
@@ -42,12 +48,16 @@ def guest_arguments(
 
 
 def connection_arguments(
-    monitor_fds: Sequence[int], console_fd: int | None, *, sandbox: bool, paused: bool
+    monitor_fds: Sequence[int],
+    stream_fds: Mapping[Stream, int] = MappingProxyType({}),
+    *,
+    sandbox: bool,
+    paused: bool,
 ) -> tuple[str, ...]:
-    """Return the arguments that connect monitors and debug console to descriptors, as numbered in QEMU.
+    """Return the arguments that connect monitors and what the guest prints on to descriptors, as numbered in QEMU.
 
     :param monitor_fds: the control monitor's, then one a hammer.
-    :param console_fd: None: there is no debug console.
+    :param stream_fds: a pipe's writing end for each stream that the guest is to have.
     """
     arguments = ["-S"] if paused else []
     if sandbox:
@@ -55,11 +65,12 @@ def connection_arguments(
     names = ("qstress-control", *(f"qstress-hammer{hammer}" for hammer in range(len(monitor_fds) - 1)))
     for name, fd in zip(names, monitor_fds, strict=True):
         arguments += ["-chardev", f"socket,id={name},fd={fd}", "-mon", f"chardev={name},mode=control"]
-    if console_fd is not None:
+    for number, (stream, fd) in enumerate(stream_fds.items(), 1):
+        chardev, option, device = _DEVICES[stream]
         arguments += [
-            *("-add-fd", f"fd={console_fd},set=1"),
-            *("-chardev", "file,id=qstress-console,path=/dev/fdset/1,append=on"),
-            *("-device", f"isa-debugcon,iobase={DEBUG_PORT:#x},chardev=qstress-console"),
+            *("-add-fd", f"fd={fd},set={number}"),
+            *("-chardev", f"file,id={chardev},path=/dev/fdset/{number},append=on"),
+            *(option, device.format(chardev=chardev)),
         ]
     return tuple(arguments)
 

@@ -139,20 +139,20 @@ async def live_guest(
     alone = quick and not monitors
     every_s = ALONE_EVERY_S if alone else SERIES_EVERY_S if quick else CONSOLE_EVERY_S
     with ExitStack() as stack:
-        console = stack.enter_context(closing(Console(firmware_of(shape).reader(shape, None), on_change)))
-        console_fd = console.write_fd if shape.observe == "console" else None
-        paused = console_fd is not None and not alone
+        streams = firmware_of(shape).streams if shape.observe == "console" else ()
+        console = stack.enter_context(closing(Console(firmware_of(shape).reader(shape, None), on_change, streams)))
+        paused = bool(streams) and not alone
         pairs = [socket.socketpair() for _ in range(1 + monitors)]
         for end in chain.from_iterable(pairs):
             stack.enter_context(end)
         theirs_fds = [theirs.fileno() for _, theirs in pairs]
         argv = _guest_arguments(build, shape, lost_every)
-        connections = connection_arguments(theirs_fds, console_fd, sandbox=sandbox, paused=paused)
-        fds = (*theirs_fds, console.write_fd, *pass_fds)
+        connections = connection_arguments(theirs_fds, console.write_fds, sandbox=sandbox, paused=paused)
+        fds = (*theirs_fds, *console.write_fds.values(), *pass_fds)
         process = stack.enter_context(Process((*argv, *connections), env={**os.environ, **env}, pass_fds=fds))
         for _, theirs in pairs:
             theirs.close()
-        console.close_write_end()
+        console.close_write_ends()
         guest = _assemble(build, shape, argv, process, console, on_change, lazy=alone)
         guest.paused = paused
         async with AsyncExitStack() as astack, anyio.create_task_group() as tasks:

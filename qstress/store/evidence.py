@@ -2,9 +2,9 @@
 
 Its files (docs/reference.md, "Evidence"): ``finding.json``, ``dumps.txt``, ``console.log``, ``commands.jsonl``,
 ``threads.json``, ``events.jsonl``, ``stderr.txt`` and ``repro.sh``. All are always there, if empty; beside them lie
-the files for people that whoever keeps the evidence makes of it: ``bug.md``, ``story.txt``, ``timeline.svg``. A QEMU
-that crashed or stood still has ``stacks.txt``, a finding of a trial ``journal.jsonl``, from which it can be judged
-again (:mod:`qstress.trial.journal`).
+the files for people that whoever keeps the evidence makes of it: ``bug.md``, ``story.txt``, ``timeline.svg``. A guest
+that printed on its serial port has ``serial.log``, a QEMU that crashed or stood still ``stacks.txt``, a finding of a
+trial ``journal.jsonl``, from which it can be judged again (:mod:`qstress.trial.journal`).
 """
 
 from __future__ import annotations
@@ -27,6 +27,8 @@ from qstress.store.files import json_bytes, sync_folder, write_file
 FORMAT = 1
 #: Where a finding keeps the events that its verdict was made of.
 JOURNAL_FILE = "journal.jsonl"
+#: The end of what the guest printed on its serial port, where it has one.
+SERIAL_FILE = "serial.log"
 #: What every QEMU thread was doing, where it crashed or stood still.
 STACKS_FILE = "stacks.txt"
 
@@ -66,6 +68,7 @@ def write_evidence(
         "events.jsonl": _lines(evidence.events),
         "stderr.txt": evidence.stderr.encode(errors="backslashreplace"),
         "finding.json": json_bytes(finding(result, evidence, run_id=run_id)),
+        **({SERIAL_FILE: evidence.serial} if evidence.serial else {}),
         **({STACKS_FILE: evidence.stacks.encode()} if evidence.stacks else {}),
         **({JOURNAL_FILE: evidence.journal} if evidence.journal else {}),
     }

@@ -89,7 +89,7 @@ class Bringup:
 
     async def start(self, began_s: float) -> None:
         """Have the watch begin; the guest is told to run right after this."""
-        self.made.guest.console.listen(lambda data: self.tell(events.Output(data)))
+        self.made.guest.console.listen(lambda data, stream: self.tell(events.Output(data, stream)))
         self.tell(events.Started(began_s))
         await self._do_asked()
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from qstress.firmware.streams import Stream
 from qstress.interposer.windows import Log
 from qstress.model import Milestone, Observation, ThreadUsage, Verdict, WaitLoop
 from qstress.verdict.examination import Examination
@@ -28,9 +29,10 @@ class Started(WatchEvent):
 
 @dataclass(frozen=True, slots=True)
 class Output(WatchEvent):
-    """The guest's console printed *data*."""
+    """The guest printed *data* on *stream*."""
 
     data: bytes
+    stream: Stream = Stream.DEBUG
 
 
 @dataclass(frozen=True, slots=True)

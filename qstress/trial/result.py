@@ -85,6 +85,7 @@ def evidence_of(
     return Evidence(
         dumps=tuple(dumps) + (look.dumps if look else ()),
         console=guest.console.text,
+        serial=guest.console.serial,
         commands=tuple(_commands(bringup, zero_s)),
         threads=look.examination.usage if look else (),
         wait_loop=look.examination.wait_loop if look else None,

@@ -22,9 +22,10 @@ from typing import Any, cast
 
 from qstress.firmware.base import SeriesReader
 from qstress.firmware.dumps_only import DumpsOnlyBoot
+from qstress.firmware.streams import BootReader
 from qstress.interposer.causes import add_causes
 from qstress.interposer.windows import bringup_began_ns, since
-from qstress.model import BootReader, Confidence, Milestone, Outcome, Verdict
+from qstress.model import Confidence, Milestone, Outcome, Verdict
 from qstress.trial import events
 from qstress.trial.events import WatchAction, WatchEvent
 from qstress.trial.states import ASKED_FOR, NOTED, TRANSITIONS, WatchState, Why
@@ -145,11 +146,11 @@ class Watch:
     def _noted(self, event: WatchEvent, now_s: float) -> Actions:
         if self.state is WatchState.DECIDED:
             if isinstance(event, events.Output):
-                self.log.feed(event.data)  # the next series goes on with it
+                self.log.feed(event.data, event.stream)  # the next series goes on with it
             return ()
         match event:
-            case events.Output(data):
-                news = self._heard(data, now_s)
+            case events.Output():
+                news = self._heard(event, now_s)
             case events.Dumped(dump):
                 assert isinstance(self.log, DumpsOnlyBoot)
                 news = self.log.saw(dump)
@@ -168,11 +169,11 @@ class Watch:
         self._news = self._news or news
         return ()
 
-    def _heard(self, data: bytes, now_s: float) -> bool:
+    def _heard(self, said: events.Output, now_s: float) -> bool:
         times = self.times
         times.longest_silence_s = max(times.longest_silence_s, now_s - times.heard_s)
         times.heard_s = now_s
-        news = self.log.feed(data)
+        news = self.log.feed(said.data, said.stream)
         if not self.log.stuck:
             times.progressed_s = now_s
         if news:

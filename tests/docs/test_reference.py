@@ -99,7 +99,7 @@ def test_every_file_of_the_evidence(tmp_path: Path) -> None:
     write_evidence(
         tmp_path / "1",
         result(1, LOST_INIT),
-        replace(evidence(), journal=b"{}\n", stacks="#0 main ()"),
+        replace(evidence(), journal=b"{}\n", serial=b"x", stacks="#0 main ()"),
         run_id="r",
         repro_script="",
         texts=texts,

@@ -6,7 +6,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 
 from qstress.firmware.smpscan_console import SmpscanSeries
-from qstress.model import Accel, BootReader, Outcome, Verdict
+from qstress.firmware.streams import BootReader
+from qstress.model import Accel, Outcome, Verdict
 from qstress.verdict.judge import Situation, assess
 from qstress.verdict.limits import limits
 from tests.samples import shape

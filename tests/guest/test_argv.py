@@ -1,10 +1,11 @@
 from __future__ import annotations
 
+from qstress.firmware.streams import Stream
 from qstress.guest.argv import connection_arguments, guarded, guest_arguments
 from qstress.model import Accel
 from tests.samples import build, shape
 
-CHANNELS = (7, 8, 9), 10
+DESCRIPTORS = (7, 8, 9), {Stream.DEBUG: 10}
 
 
 def pairs(arguments: tuple[str, ...]) -> list[tuple[str, str]]:
@@ -36,7 +37,7 @@ def test_a_lost_ap_is_left_out_to_be_plugged_later() -> None:
 
 
 def test_every_channel_is_a_descriptor_and_the_guest_starts_paused() -> None:
-    arguments = connection_arguments(*CHANNELS, sandbox=True, paused=True)
+    arguments = connection_arguments(*DESCRIPTORS, sandbox=True, paused=True)
     assert arguments[0] == "-S"
     assert ("-sandbox", "on") in pairs(arguments)
     assert [a for a in arguments if a.startswith("socket,")] == [
@@ -46,7 +47,16 @@ def test_every_channel_is_a_descriptor_and_the_guest_starts_paused() -> None:
     ]
     assert ("-add-fd", "fd=10,set=1") in pairs(arguments)
     assert not any("unix:" in a or "path=/tmp" in a for a in arguments)
-    assert not {"-sandbox", "-S"} & set(connection_arguments(*CHANNELS, sandbox=False, paused=False))
+    assert not {"-sandbox", "-S"} & set(connection_arguments(*DESCRIPTORS, sandbox=False, paused=False))
+
+
+def test_the_first_serial_port_is_a_pipe_of_its_own() -> None:
+    fds = {Stream.DEBUG: 10, Stream.SERIAL: 11}
+    arguments = pairs(connection_arguments((7,), fds, sandbox=False, paused=False))
+    assert ("-add-fd", "fd=11,set=2") in arguments
+    assert ("-chardev", "file,id=qstress-serial,path=/dev/fdset/2,append=on") in arguments
+    assert ("-serial", "chardev:qstress-serial") in arguments
+    assert not {"-serial", "-device"} & set(connection_arguments((7,), sandbox=False, paused=False))
 
 
 def test_the_guard_ends_in_the_command_itself() -> None:

@@ -61,7 +61,7 @@ def guest(control: ScriptedControl, process: FakeProcess | None = None) -> Guest
         BUILD, SHAPE, (), cast(Process, process or FakeProcess()), cast(Control, control), console, [],
         events=[{"event": "RESET"}],
     )  # fmt: skip
-    console.close_write_end()
+    console.close_write_ends()
     return made
 
 
@@ -170,7 +170,7 @@ async def test_events_are_counted_until_we_reset_ourselves() -> None:
     on_event[0]({"event": "RESET"})
     on_event[0]({"event": "GUEST_PANICKED"})
     assert (made.resets, made.panicked, len(made.events), len(rung)) == (2, True, 5, 5)
-    console.close_write_end()
+    console.close_write_ends()
     console.close()
 
 

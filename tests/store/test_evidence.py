@@ -14,6 +14,7 @@ from qstress.errors import ConfigError
 from qstress.model import Evidence, FindingClass, Trial, TrialResult
 from qstress.store.evidence import (
     JOURNAL_FILE,
+    SERIAL_FILE,
     finding,
     kept_bytes,
     read_finding,
@@ -74,6 +75,14 @@ def test_a_trials_journal_is_kept_as_it_came_and_counted(folder: Path, tmp_path:
     assert size == sum(path.stat().st_size for path in (tmp_path / "1").iterdir())
     assert not (folder / JOURNAL_FILE).exists()  # one that was found by another way has none
     assert read_finding(folder)[1] == LOST_INIT
+
+
+def test_what_came_over_the_serial_port_is_kept_where_there_is_one(folder: Path, tmp_path: Path) -> None:
+    told = replace(evidence(), serial=b"BdsDxe: loading\r\n\xff")
+    size = write_evidence(tmp_path / "1", result(1, LOST_INIT), told, run_id="r", repro_script="")
+    assert (tmp_path / "1" / SERIAL_FILE).read_bytes() == told.serial
+    assert size == sum(path.stat().st_size for path in (tmp_path / "1").iterdir())
+    assert not (folder / SERIAL_FILE).exists()
 
 
 def test_files_for_people_lie_beside_the_witnesses_and_everything_is_counted(tmp_path: Path) -> None:

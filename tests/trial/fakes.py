@@ -13,6 +13,7 @@ from typing import Any, cast
 import anyio
 
 from qstress.firmware import firmware_of
+from qstress.firmware.streams import Stream
 from qstress.guest.console import Console
 from qstress.guest.live import Guest
 from qstress.guest.process import Process
@@ -113,7 +114,7 @@ class Stage:
 
     def prints(self, *lines: bytes) -> None:
         """Have the guest print *lines*, and read them."""
-        os.write(self.guest.console.write_fd, b"".join(lines))
+        os.write(self.guest.console.write_fds[Stream.DEBUG], b"".join(lines))
         self.guest.console.drain()
 
     def ends(self, status: int, words: str = "") -> None:

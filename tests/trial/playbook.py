@@ -10,7 +10,8 @@ from collections import deque
 from typing import Self
 
 from qstress.firmware.seabios import BootLog
-from qstress.model import BootReader, Milestone, Verdict
+from qstress.firmware.streams import BootReader
+from qstress.model import Milestone, Verdict
 from qstress.trial.events import Decide, Output, Started, WakeAt, WatchAction, WatchEvent
 from qstress.trial.watch import Watch, WatchSettings
 from qstress.verdict.limits import Limits

@@ -10,6 +10,7 @@ import anyio
 import pytest
 
 from qstress.errors import GuestError
+from qstress.firmware.streams import Stream
 from qstress.guest.qmp import MonitorSilent
 from qstress.model import Accel, WaitLoop
 from qstress.observe import usage
@@ -119,7 +120,7 @@ async def test_one_that_is_seen_waiting_late_was_in_a_subroutine() -> None:
 
 def prints_at(stage: Stage, command: str, answer: object) -> Callable[[str], object]:
     def speaks(line: str) -> object:
-        os.write(stage.guest.console.write_fd, b"x\n")
+        os.write(stage.guest.console.write_fds[Stream.DEBUG], b"x\n")
         return answer(line) if callable(answer) else answer
 
     stage.monitor.answers[command] = speaks

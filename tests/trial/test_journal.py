@@ -10,8 +10,9 @@ import pytest
 
 from qstress.firmware import firmware_of
 from qstress.firmware.base import SeriesReader
+from qstress.firmware.streams import BootReader
 from qstress.interposer.windows import RecordKind
-from qstress.model import BootReader, FindingClass, Outcome, Shape, Verdict
+from qstress.model import FindingClass, Outcome, Shape, Verdict
 from qstress.trial import journal as journal_module
 from qstress.trial.events import (
     BootCpuSeen,

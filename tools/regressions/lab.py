@@ -84,7 +84,7 @@ class Lab:
         heard, env, sandbox = Heard(), environment(self.build), _has_sandbox(self.build)
         async with live_guest(self.build, shape, monitors=1, env=env, sandbox=sandbox, on_change=lambda: None) as guest:
             if firmware.startswith("/"):
-                guest.console.listen(heard.feed)
+                guest.console.listen(lambda data, _stream: heard.feed(data))
             async with anyio.create_task_group() as tasks:
                 if hammered:
                     hammer = Hammer(HAMMER, 1, lambda reply, at_s: None, smp=smp)
