@@ -362,11 +362,13 @@ class ThreadUsage:
 
 @dataclass(frozen=True, slots=True)
 class WaitLoop:
-    """SeaBIOS's ``smp_scan`` loop, found by its bytes at the BSP's EIP: it waits for ``expected``, has ``found``."""
+    """The firmware's wait for its APs, found by its bytes: the boot CPU, at ``address``, waits for ``expected``, has
+    ``found``. ``later``: these had come before, and were parked; now they are woken once more."""
 
     expected: int
     found: int
     address: int
+    later: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,13 +7,14 @@ Everything else asks that value, and nothing compares a firmware's name.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Generator
 from dataclasses import dataclass
 from typing import Protocol
 
 from qstress.firmware.lines import LinePatterns
 from qstress.firmware.streams import BootReader, Stream
 from qstress.model import BootProgress, Shape, Tier, VcpuState
+from qstress.registers import parse_xp
 
 
 class SeriesReader(BootReader, Protocol):
@@ -25,31 +26,41 @@ class SeriesReader(BootReader, Protocol):
 
 @dataclass(frozen=True, slots=True)
 class CpuCount:
-    """Where a firmware counts the CPUs that came up: ``read`` makes the count of ``size`` bytes of guest memory at
-    ``address``."""
+    """A wait of the boot CPU's for its APs: ``expected`` CPUs have to come, itself included, and ``read`` makes the
+    number of those that came of ``size`` bytes of guest memory at ``address``.
 
+    ``later``: these APs had come before, and were parked by the firmware. ``who`` then names those that have not come
+    again, as far as the same memory and the text of ``info registers -a`` tell.
+    """
+
+    expected: int
     address: int
     size: int
     read: Callable[[bytes], int]
+    later: bool = False
+    who: Callable[[bytes, str], tuple[int, ...]] | None = None
+
+
+#: A conversation with HMP: yields a line, is sent what it prints, returns what that comes to.
+Asking = Generator[str, str, CpuCount | None]
 
 
 class WaitFinder(Protocol):
-    """How to see that the boot CPU waits for its APs. The register named ``expected_in`` then holds how many CPUs it
-    waits for."""
+    """How to see that the boot CPU waits for its APs."""
 
-    @property
-    def expected_in(self) -> str: ...
+    def find(self, boot_cpu: VcpuState, registers: str, *, stuck: bool, smp: int) -> Asking:
+        """Ask what has to be asked, return how it waits, or None where it does not.
 
-    def code_at(self, boot_cpu: VcpuState) -> tuple[int, int]:
-        """Return address and length of the guest memory that shows whether it waits; length 0 where none is needed."""
-
-    def count(self, boot_cpu: VcpuState, code: bytes, *, stuck: bool, smp: int) -> CpuCount | None:
-        """Return where it counts its CPUs, or None where it does not wait.
-
-        :param code: what :meth:`code_at` asked for, shorter or empty where it could not be read.
+        :param boot_cpu: the same as *registers*, what ``info registers`` prints of it.
         :param stuck: the firmware itself says that APs are missing.
         :param smp: how many vCPUs the guest has.
         """
+
+
+def memory_at(address: int, size: int) -> Generator[str, str, bytes]:
+    """Ask for guest memory; return it, empty where it cannot be read whole."""
+    memory = parse_xp((yield f"xp /{size}xb {address:#x}"))
+    return memory if len(memory) == size else b""
 
 
 @dataclass(frozen=True, slots=True)

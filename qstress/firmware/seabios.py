@@ -9,10 +9,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from qstress.firmware.base import CpuCount, Firmware, LostAp
+from qstress.firmware.base import Asking, CpuCount, Firmware, LostAp
 from qstress.firmware.lines import LineBoot, LinePatterns
 from qstress.model import Milestone, VcpuState
-from qstress.registers import WAIT_LOOP_BYTES, wait_loop_count_address
+from qstress.registers import WAIT_LOOP_BYTES, general_register, parse_xp, wait_loop_count_address
 
 #: After a ``system_reset`` SeaBIOS resumes and resets itself, once or twice, because QEMU does not restore the
 #: F-segment (docs/background/qemu.md, "Resets in one process"); the second may come some lines after a banner (3 of 60
@@ -43,16 +43,17 @@ class SeabiosWait:
     """SeaBIOS's ``smp_scan`` spins until as many CPUs came up as EBX says; its bytes are the same in SeaBIOS 1.16.2,
     1.16.3 and 1.17.0 (docs/background/qemu.md, "The bytes of the wait loop")."""
 
-    expected_in = "EBX"
-
-    def code_at(self, boot_cpu: VcpuState) -> tuple[int, int]:
+    def find(self, boot_cpu: VcpuState, registers: str, *, stuck: bool, smp: int) -> Asking:
         """See :class:`qstress.firmware.base.WaitFinder`."""
-        return max(0, boot_cpu.eip - WAIT_LOOP_BYTES), 2 * WAIT_LOOP_BYTES
-
-    def count(self, boot_cpu: VcpuState, code: bytes, *, stuck: bool, smp: int) -> CpuCount | None:
-        """See :class:`qstress.firmware.base.WaitFinder`."""
-        address = wait_loop_count_address(code, self.code_at(boot_cpu)[0], boot_cpu.eip)
-        return None if address is None else CpuCount(address, 4, lambda data: int.from_bytes(data, "little"))
+        expected = general_register(registers.encode(), 0, "EBX")
+        if expected is None:
+            return None
+        start = max(0, boot_cpu.eip - WAIT_LOOP_BYTES)
+        code = parse_xp((yield f"xp /{2 * WAIT_LOOP_BYTES}xb {start:#x}"))
+        address = wait_loop_count_address(code, start, boot_cpu.eip)
+        if address is None:
+            return None
+        return CpuCount(expected & 0xFFFF, address, 4, lambda data: int.from_bytes(data, "little"))
 
 
 #: The injected fault raises its count of CPUs by one, in a byte of CMOS that holds at most 254 + 1, and one CPU must

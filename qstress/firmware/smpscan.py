@@ -6,11 +6,12 @@ from dataclasses import dataclass, fields
 from typing import Literal
 
 from qstress.errors import ConfigError
-from qstress.firmware.base import CpuCount, Firmware, LostAp
+from qstress.firmware.base import Asking, CpuCount, Firmware, LostAp
 from qstress.firmware.rom import find_rom
 from qstress.firmware.smpscan_console import SmpscanProgress, SmpscanSeries
 from qstress.firmware.streams import BootReader
 from qstress.model import Accel, Shape, Tier, VcpuState
+from qstress.registers import general_register
 
 _NAME = "smpscan"
 _LARGEST = (1 << 32) - 1
@@ -76,17 +77,14 @@ class SmpscanWait:
     """smpscan waits in a page of its own, and for part of the time in a subroutine; once it has reported that APs are
     missing it does nothing else (``firmware/smpscan.asm``)."""
 
-    expected_in = "EBX"
-
-    def code_at(self, boot_cpu: VcpuState) -> tuple[int, int]:
-        """See :class:`qstress.firmware.base.WaitFinder`."""
-        return boot_cpu.eip, 0
-
-    def count(self, boot_cpu: VcpuState, code: bytes, *, stuck: bool, smp: int) -> CpuCount | None:
-        """See :class:`qstress.firmware.base.WaitFinder`."""
-        if not stuck and boot_cpu.linear_address not in WAIT_PAGE:
+    def find(self, boot_cpu: VcpuState, registers: str, *, stuck: bool, smp: int) -> Asking:
+        """See :class:`qstress.firmware.base.WaitFinder`; EBX holds how many CPUs it waits for."""
+        expected = general_register(registers.encode(), 0, "EBX")
+        if expected is None or not (stuck or boot_cpu.linear_address in WAIT_PAGE):
             return None
-        return CpuCount(TABLE, min(TABLE_BYTES, _IDS_PER_CPU * smp), lambda table: sum(byte != 0 for byte in table))
+        yield from ()  # nothing more has to be asked
+        size = min(TABLE_BYTES, _IDS_PER_CPU * smp)
+        return CpuCount(expected & 0xFFFF, TABLE, size, lambda table: sum(byte != 0 for byte in table))
 
 
 def _arguments(shape: Shape, lost_every: int) -> tuple[str, ...]:

@@ -6,13 +6,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Generator
 from dataclasses import dataclass
+from typing import TypeVar
 
 from qstress.firmware import firmware_of
-from qstress.firmware.base import CpuCount
+from qstress.firmware.base import CpuCount, memory_at
 from qstress.guest.live import Guest
 from qstress.model import VcpuState, WaitLoop
-from qstress.registers import general_register, parse_text, parse_xp
+from qstress.registers import parse_text
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,13 +38,12 @@ async def look(guest: Guest, *, timeout_s: float) -> BootCpu:
     wait = firmware_of(guest.shape).wait
     if state is None or wait is None:
         return BootCpu(state)
-    expected = general_register(text.encode(), 0, wait.expected_in)
-    if expected is None:
-        return BootCpu(state)
-    code = await _memory(guest, *wait.code_at(state), timeout_s=timeout_s)
-    counted = wait.count(state, code, stuck=guest.console.log.stuck, smp=guest.shape.smp)
+    asking = wait.find(state, text, stuck=guest.console.log.stuck, smp=guest.shape.smp)
+    counted = await _asked(guest, asking, timeout_s=timeout_s)
     found = await count(guest, counted, timeout_s=timeout_s)
-    return BootCpu(state, None if found is None else WaitLoop(expected & 0xFFFF, found, state.eip), counted)
+    if counted is None or found is None:
+        return BootCpu(state, None, counted)
+    return BootCpu(state, WaitLoop(counted.expected, found, state.eip, later=counted.later), counted)
 
 
 async def count(guest: Guest, counted: CpuCount | None, *, timeout_s: float) -> int | None:
@@ -48,13 +51,33 @@ async def count(guest: Guest, counted: CpuCount | None, *, timeout_s: float) -> 
 
     :raises GuestError: as :func:`look`.
     """
+    memory = await _counted(guest, counted, timeout_s=timeout_s)
+    return counted.read(memory) if counted is not None and memory else None
+
+
+async def missing(guest: Guest, counted: CpuCount | None, dump: str, *, timeout_s: float) -> tuple[int, ...]:
+    """Return which vCPUs have not come again, as far as that and *dump*, of all vCPUs, tell.
+
+    :raises GuestError: as :func:`look`.
+    """
+    if counted is None or counted.who is None:
+        return ()
+    memory = await _counted(guest, counted, timeout_s=timeout_s)
+    return counted.who(memory, dump) if memory else ()
+
+
+async def _counted(guest: Guest, counted: CpuCount | None, *, timeout_s: float) -> bytes:
     if counted is None:
-        return None
-    memory = await _memory(guest, counted.address, counted.size, timeout_s=timeout_s)
-    return counted.read(memory) if len(memory) == counted.size else None
-
-
-async def _memory(guest: Guest, address: int, size: int, *, timeout_s: float) -> bytes:
-    if not size:
         return b""
-    return parse_xp(await guest.control.hmp(f"xp /{size}xb {address:#x}", timeout_s=timeout_s))
+    return await _asked(guest, memory_at(counted.address, counted.size), timeout_s=timeout_s)
+
+
+async def _asked(guest: Guest, asking: Generator[str, str, T], *, timeout_s: float) -> T:
+    """Return what a conversation with the monitor comes to."""
+    try:
+        line = next(asking)
+        while True:
+            line = asking.send(await guest.control.hmp(line, timeout_s=timeout_s))
+    except StopIteration as end:
+        told: T = end.value
+        return told

@@ -6,6 +6,7 @@ from hypothesis import strategies as st
 
 from qstress.firmware.seabios import SEABIOS, BootLog
 from qstress.model import Confidence, FindingClass, Milestone, Outcome
+from tests.firmware.asking import found
 from tests.firmware.judging import every_byte, judged, pieces
 from tests.samples import running
 
@@ -156,11 +157,9 @@ def test_a_restart_before_found_is_certain_whatever_the_same_read_goes_on_to_say
 
 def test_its_wait_is_found_by_its_code() -> None:
     code = bytes.fromhex("3b1d40520f00741f892500520f00c70518520f0000000000f390f00fba2d18520f000072f3ebd9")
-    wait, boot_cpu = SEABIOS.wait, running(0, 0xEE2E1)
-    assert wait is not None
-    address, size = wait.code_at(boot_cpu)
-    memory = bytes(0xEE2E1 - 6 - address) + code + bytes(size)
-    counted = wait.count(boot_cpu, memory[:size], stuck=False, smp=4)
+    boot_cpu, ebx = running(0, 0xEE2E1), "CPU#0\nEBX=00000004 \n"
+    counted = found(SEABIOS.wait, boot_cpu, ebx, memory={0xEE2E1 - 6: code})
     assert counted is not None
-    assert (counted.address, counted.size, counted.read(b"\3\0\0\0")) == (0xF5240, 4, 3)
-    assert wait.count(boot_cpu, bytes(size), stuck=True, smp=4) is None
+    assert (counted.expected, counted.address, counted.size, counted.read(b"\3\0\0\0")) == (4, 0xF5240, 4, 3)
+    assert found(SEABIOS.wait, boot_cpu, ebx, stuck=True) is None
+    assert found(SEABIOS.wait, boot_cpu, "CPU#0\n", memory={0xEE2E1 - 6: code}) is None

@@ -11,6 +11,7 @@ from qstress.firmware.rom import find_rom
 from qstress.firmware.smpscan import SMPSCAN, TABLE, SmpscanOptions, option_arguments
 from qstress.firmware.smpscan_console import SmpscanProgress, SmpscanSeries
 from qstress.model import Accel, Shape, VcpuState
+from tests.firmware.asking import found
 from tests.firmware.locations import LOCATIONS, CpuLocation, cpu_location
 from tests.samples import running, shape
 
@@ -86,14 +87,15 @@ def test_locations_do_not_overlap() -> None:
 
 
 def test_it_waits_in_a_page_of_its_own_or_where_it_says_so() -> None:
-    assert SMPSCAN.wait is not None
-    waiting, elsewhere = running(0, 0xF1020), running(0, 0xF067D)
-    counted = SMPSCAN.wait.count(waiting, b"", stuck=False, smp=4)
+    waiting, elsewhere, ebx = running(0, 0xF1020), running(0, 0xF067D), "CPU#0\nEAX=1 EBX=00000004 \n"
+    counted = found(SMPSCAN.wait, waiting, ebx)
     assert counted is not None
-    assert (counted.address, counted.size, counted.read(b"\1\2\0\1")) == (TABLE, 64, 3)
-    assert SMPSCAN.wait.count(elsewhere, b"", stuck=False, smp=4) is None
-    assert SMPSCAN.wait.count(elsewhere, b"", stuck=True, smp=4) is not None
-    many = SMPSCAN.wait.count(waiting, b"", stuck=False, smp=1000)
+    assert (counted.expected, counted.address, counted.size) == (4, TABLE, 64)
+    assert counted.read(b"\1\2\0\1") == 3
+    assert found(SMPSCAN.wait, waiting, "CPU#0\n") is None
+    assert found(SMPSCAN.wait, elsewhere, ebx) is None
+    assert found(SMPSCAN.wait, elsewhere, ebx, stuck=True) is not None
+    many = found(SMPSCAN.wait, waiting, ebx, smp=1000)
     assert many is not None
     assert many.size == 4096
 
