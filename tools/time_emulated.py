@@ -36,7 +36,7 @@ def to_the_first_command(kernel: str, cpus: int) -> float:
 
 
 def to_the_first_loss(kernel: str, cpus: int, seed: int, runs: str) -> float | None:
-    """Return how long it takes from a soak's start to the first lost INIT that it tells, in seconds; None without one."""
+    """Return how long a soak takes from its start to the first lost INIT that it tells, in seconds; or None."""
     began_s, took_s = time.monotonic(), None
     with subprocess.Popen(
         [*QSTRESS, "soak", "emulated", "--set", f"host.emulated.kernel={kernel}", "--set", f"host.emulated.cpus={cpus}",
