@@ -16,7 +16,7 @@ KVM: KvmFacts = probe()
 
 @pytest.hookimpl(tryfirst=True)  # before pytest-xdist looks for groups
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Skip what this machine cannot run, saying why; keep what starts a QEMU in one process, one test at a time."""
+    """Skip what this machine cannot run, saying why; keep a file's tests that start a QEMU in one process."""
     no_kvm = pytest.mark.skip(reason=f"no usable KVM: {KVM.reason}")
     no_qemu = pytest.mark.skip(reason="no qemu-system-x86_64 on PATH")
     for item in items:
@@ -24,8 +24,9 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(no_kvm)
         if item.get_closest_marker("qemu") and shutil.which("qemu-system-x86_64") is None:
             item.add_marker(no_qemu)
-        if item.get_closest_marker("qemu") or item.get_closest_marker("kvm"):
-            item.add_marker(pytest.mark.xdist_group("live"))
+        live = item.get_closest_marker("qemu") or item.get_closest_marker("kvm")
+        if live and not item.get_closest_marker("xdist_group"):
+            item.add_marker(pytest.mark.xdist_group(f"live {item.path.name}"))
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:

@@ -12,7 +12,7 @@ import pytest
 from qstress import __version__
 from tests.packaging.conftest import GIVEN, ROOT, Installed
 
-pytestmark = [pytest.mark.xdist_group("live"), pytest.mark.timeout(150)]
+pytestmark = [pytest.mark.xdist_group("wheel"), pytest.mark.timeout(150)]
 
 NAMES = [path.stem for path in sorted((ROOT / "configs").glob("*.yaml"))]
 #: What is soaked: all that fuzz nothing and need no kernel from elsewhere; one in the gate, which has no time for more.

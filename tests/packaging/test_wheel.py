@@ -13,7 +13,7 @@ import pytest
 from qstress.cli import cli
 from tests.packaging.conftest import ROOT, Installed
 
-pytestmark = pytest.mark.xdist_group("live")  # one process builds the wheel
+pytestmark = pytest.mark.xdist_group("wheel")  # one process builds the wheel
 
 BASH = """
 source share/bash-completion/completions/qstress
