@@ -41,7 +41,7 @@ def schedule(threads: Iterable[int], policy: int) -> None:
             os.sched_setscheduler(tid, policy, os.sched_param(0))
 
 
-def quota_root() -> tuple[Path, dict[str, str]] | None:
+def quota_root(quota_us: int = QUOTA_US) -> tuple[Path, dict[str, str]] | None:
     """Return where a CPU cgroup can be made, and what to write into its files; None where that is not for us.
 
     Version 1 has a folder for the CPU controller. In version 2 the controller must be on in the group that we see as
@@ -49,22 +49,22 @@ def quota_root() -> tuple[Path, dict[str, str]] | None:
     """
     one, two = Path("/sys/fs/cgroup/cpu"), Path("/sys/fs/cgroup")
     if (one / "cpu.cfs_quota_us").exists():
-        root, files = one, {"cpu.cfs_period_us": f"{PERIOD_US}", "cpu.cfs_quota_us": f"{QUOTA_US}"}
+        root, files = one, {"cpu.cfs_period_us": f"{PERIOD_US}", "cpu.cfs_quota_us": f"{quota_us}"}
     elif "cpu" in _words(two / "cgroup.subtree_control"):
-        root, files = two, {"cpu.max": f"{QUOTA_US} {PERIOD_US}"}
+        root, files = two, {"cpu.max": f"{quota_us} {PERIOD_US}"}
     else:
         return None
     return (root, files) if os.access(root, os.W_OK) else None
 
 
 @contextmanager
-def quota(number: int) -> Iterator[Callable[[int], None]]:
-    """Make a CPU cgroup with :data:`QUOTA_US`; hand out what puts a process into it. It goes away with the block, when
-    all its processes must be dead.
+def quota(number: int, quota_us: int = QUOTA_US) -> Iterator[Callable[[int], None]]:
+    """Make a CPU cgroup with so much CPU time in each :data:`PERIOD_US`; hand out what puts a process into it. It goes
+    away with the block, when all its processes must be dead.
 
     :raises OSError: this host has no such thing for us (see :func:`quota_root`).
     """
-    root, files = quota_root() or (Path("/nonexistent"), {})
+    root, files = quota_root(quota_us) or (Path("/nonexistent"), {})
     group = root / f"qstress-accuracy-{os.getpid()}-{number}"
     group.mkdir()
     try:
