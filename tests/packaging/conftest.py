@@ -2,19 +2,46 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
 import sysconfig
 import venv
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import pytest
 
 ROOT = Path(__file__).parents[2]
 #: The environment that ``.ci/installed`` made; None: one is made here.
 GIVEN = os.environ.get("QSTRESS_INSTALLED")
+
+
+class Answer(NamedTuple):
+    """What one command line ended with, and printed."""
+
+    code: int
+    stdout: str
+    stderr: str
+
+
+@dataclass(frozen=True)
+class Session:
+    """The installed qstress in one process that carries out one command line after another."""
+
+    process: subprocess.Popen[str]
+
+    def carry_out(self, argv: Sequence[str], text: str = "") -> Answer:
+        """Carry out ``qstress ARGV…``, with *text* as its input."""
+        assert self.process.stdin
+        assert self.process.stdout
+        self.process.stdin.write(json.dumps({"argv": argv, "stdin": text}) + "\n")
+        self.process.stdin.flush()
+        return Answer(**json.loads(self.process.stdout.readline()))
 
 
 @dataclass(frozen=True)
@@ -40,6 +67,18 @@ class Installed:
         return subprocess.run(
             command, env=self.environ, cwd=self.cwd, input=text, capture_output=True, text=True, check=False
         )  # fmt: skip
+
+    @contextmanager
+    def session(self) -> Iterator[Session]:
+        """Run ``driver.py`` by its interpreter: one process for many command lines."""
+        with subprocess.Popen(
+            [self.python, Path(__file__).with_name("driver.py")], env=self.environ, cwd=self.cwd,
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
+        ) as process:  # fmt: skip
+            yield Session(process)
+            assert process.stdin
+            process.stdin.close()
+            assert process.wait() == 0
 
     def qstress(self, *arguments: str, text: str = "") -> subprocess.CompletedProcess[str]:
         """Run the installed command."""
