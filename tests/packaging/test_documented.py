@@ -37,9 +37,9 @@ class Typed(NamedTuple):
     prints: str = ""
 
 
-def soak(documented: str, **settings: int) -> Typed:
+def soak(documented: str, **settings: str | int) -> Typed:
     """Return a soak of a second or two, which is too little to tell anything."""
-    few = {"stop.trials": 2, "guest.smp": 2, **{name.replace("__", "."): value for name, value in settings.items()}}
+    few = {"stop.trials": 2, **{name.replace("__", "."): value for name, value in settings.items()}}
     return Typed(documented, (*(f"--set={name}={value}" for name, value in few.items()), "-q"), (5,))
 
 
@@ -74,7 +74,7 @@ CARRIED_OUT = (
     Typed("qstress check --build BIN --pretend-smm", ("--bringups=2",), (0, 1, 5), QEMU),
     Typed("qstress survey --monitoring FILE", ("--sendings=1", "--bringups=0", "-q"), (0, 1)),
     Typed("qstress fuzz --config fuzz.yaml", ("--set=stop.duration=1s", "-q"), (0, 1, 5)),
-    soak("qstress soak quickstart"),
+    soak("qstress soak quickstart", guest__accel="tcg"),
     Typed(
         "qstress nightly --config my.yaml --state /srv/qstress", ("--set=stop.trials=2", "--set=guest.smp=2"), (1, 5)
     ),
