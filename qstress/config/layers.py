@@ -14,6 +14,9 @@ from qstress.config.tree import Loc, Node, Part, Position, Problem, dotted, from
 from qstress.config.yaml12 import MAX_DEPTH, parse_yaml
 
 PREFIX = "QSTRESS_"
+#: The variable of that prefix that is no configuration: it names a folder for the journals of all trials, not only of
+#: findings.
+JOURNALS_VARIABLE = "QSTRESS_JOURNALS"
 #: How QEMU's own tests are told the binary under test. It stands for a file's plain name of QEMU; a path wins over it.
 UNDER_TEST, QEMU = "QEMU_TEST_QEMU_BINARY", "qemu-system-x86_64"
 #: The options that are not called as the key that they write.
@@ -35,7 +38,7 @@ class Layers:
         if given := environ.get(UNDER_TEST):
             self._under_test(os.path.abspath(given) if "/" in given else given)
         for name in sorted(environ):
-            if name.startswith(PREFIX):
+            if name.startswith(PREFIX) and name != JOURNALS_VARIABLE:
                 path = _matched(self.root, name.removeprefix(PREFIX).split("__"))
                 self._put_text(path, environ[name], f"environment {name}")
 

@@ -7,6 +7,7 @@ import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
+from qstress.config.layers import JOURNALS_VARIABLE
 from qstress.config.settings import Settings
 from qstress.host.sandbox import has_sandbox
 from qstress.hostlog.findings import LiveTrials
@@ -22,8 +23,6 @@ from qstress.verdict.limits import Learned
 
 #: Runs trials of one cell and tells a coordinator: :func:`qstress.trial.process_run.run_process`, here or elsewhere.
 RunProcess = Callable[[Sequence[Trial], TrialContext, Coordinator], Awaitable[None]]
-#: The environment variable that names a folder for the journals of all trials, not only of findings.
-JOURNALS_VARIABLE = "QSTRESS_JOURNALS"
 
 
 def build_environments(builds: Sequence[Build]) -> tuple[dict[str, Mapping[str, str]], dict[str, bool]]:

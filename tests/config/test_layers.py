@@ -36,6 +36,10 @@ def test_an_override_can_make_a_wrong_file_right() -> None:
     assert load_config_text(GOOD + "seed: x\n", "f", overrides=["seed=4"]).seed == 4
 
 
+def test_a_variable_of_ours_that_is_no_configuration_is_left_alone() -> None:
+    assert load_config_text(GOOD, "f", environ={"QSTRESS_JOURNALS": "/some/folder"}) == load_config_text(GOOD, "f")
+
+
 def test_the_environment_nests_and_finds_names_in_any_case() -> None:
     environ = {
         "QSTRESS_STOP__TRIALS": "10",

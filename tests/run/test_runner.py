@@ -8,11 +8,12 @@ from pathlib import Path
 
 import pytest
 
+from qstress.config.layers import JOURNALS_VARIABLE
 from qstress.hostlog.findings import LiveTrials
 from qstress.model import Evidence, FindingClass, Outcome, StormCount, Trial, TrialResult, Verdict
 from qstress.plan.schedule import Plan
 from qstress.run import runner
-from qstress.run.runner import JOURNALS_VARIABLE, SoakRunner
+from qstress.run.runner import SoakRunner
 from qstress.store.rows import as_stored
 from qstress.store.write import RunStore
 from qstress.trial.context import Coordinator, EvidenceQuota, FinishedTrial, HealthyBoot, TrialContext

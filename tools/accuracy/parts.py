@@ -11,8 +11,8 @@ from types import MappingProxyType
 
 import anyio
 
+from qstress.config.layers import JOURNALS_VARIABLE
 from qstress.model import Accel, Verdict
-from qstress.run.runner import JOURNALS_VARIABLE
 from qstress.trial.context import EvidenceQuota, TrialContext
 from tools.accuracy.kind import Batch, Kind
 from tools.accuracy.load import OVERSUBSCRIBED, hogs
