@@ -81,7 +81,7 @@ class Control:
                     await self._client.connect(connection)
             except TimeoutError as error:
                 raise RigError(f"QEMU did not open its monitor within {timeout_s:g} s", reason="no-monitor") from error
-            except (ConnectError, OSError, EOFError) as error:
+            except (ConnectError, OSError, EOFError, AssertionError) as error:  # it asserts that QEMU is still there
                 raise RigError(f"QEMU closed its monitor before greeting: {error}", reason="qemu-start") from error
 
     async def execute(

@@ -117,6 +117,18 @@ async def test_a_qemu_that_never_greets_is_a_rig_error_and_cancelling_leaves_no_
     ours.close()
 
 
+async def test_a_qemu_that_ends_right_after_its_greeting_is_a_rig_error_or_a_closed_monitor() -> None:
+    """Without negotiation the library asserts that it still runs (qemu.qmp 0.0.6, protocol.py, ``connect``)."""
+    ours, theirs = socket.socketpair()
+    theirs.sendall(json.dumps({"QMP": {"version": VERSION, "capabilities": ["oob"]}}).encode() + b"\r\n")
+    theirs.close()
+    control = Control(lambda event: None, lazy=True)
+    with pytest.raises((RigError, MonitorClosed)):  # noqa: PT012
+        await control.connect(ours, timeout_s=60)
+        await control.execute("query-status", timeout_s=60)
+    await control.close()
+
+
 async def test_events_are_handed_on_and_not_kept_by_the_library() -> None:
     ours, theirs = socket.socketpair()
     events: list[object] = []
