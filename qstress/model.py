@@ -214,7 +214,8 @@ class Build:
     """One QEMU under test, resolved: what runs, what it says it is, and what the interposer does to it.
 
     ``binary`` is an absolute path, ``sha256`` its hash, ``version`` the x.y.z it prints. ``lost_ap_share`` is the
-    share of trials in which a fault is injected that looks like a lost AP (0: none; tier T4). ``hold_write_s`` and
+    share of trials in which a fault is injected that looks like a lost AP (0: none; tier T4), and ``fault`` which
+    (``firmware.base.Fault``). ``hold_write_s`` and
     ``hold_read_s`` say how long the interposer keeps an AP before its state is written back or read (0: not; tier T2),
     ``hold_until_checkin_s`` how long at most the first AP about to be written back waits for another one to wake.
     """
@@ -228,6 +229,7 @@ class Build:
     smm: Smm = Smm.NONE
     smm_writeback: SmmWriteback = SmmWriteback.AS_IS
     lost_ap_share: float = 0.0
+    fault: str = "never-woken"
     hold_write_s: float = 0.0
     hold_read_s: float = 0.0
     hold_until_checkin_s: float = 0.0
@@ -269,6 +271,7 @@ class Shape:
     observe: str = "console"  # console | none: judged from the monitor alone, and not paused at its start
     storm_s: float = 0.0
     settle_s: float = 0.0
+    pflash: tuple[str, ...] = ()  # of a firmware in flash: absolute paths of its code and of its variables' template
 
 
 @dataclass(frozen=True, slots=True)
@@ -363,12 +366,13 @@ class ThreadUsage:
 @dataclass(frozen=True, slots=True)
 class WaitLoop:
     """The firmware's wait for its APs, found by its bytes: the boot CPU, at ``address``, waits for ``expected``, has
-    ``found``. ``later``: these had come before, and were parked; now they are woken once more."""
+    ``found``. ``later``: they had come before and are woken again; ``unwoken`` did not wake, as far as that is told."""
 
     expected: int
     found: int
     address: int
     later: bool = False
+    unwoken: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,6 +18,8 @@ from qstress.config.tree import Loc, refusal
 from qstress.config.wording import problem_at
 from qstress.errors import ConfigError, RigError
 from qstress.firmware import BY_NAME, firmware_named
+from qstress.firmware.base import ApFault
+from qstress.firmware.pflash import find_pflash
 from qstress.model import Accel, Build, HammerSpec, Rate, Shape, Smm, SmmWriteback, Stratum
 
 if TYPE_CHECKING:
@@ -135,6 +137,7 @@ def _builds(config: Config, accel: Accel, kvm: KvmFacts, base: Path) -> tuple[Bu
                 smm=_smm(entry, accel, kvm),
                 smm_writeback=SmmWriteback(entry.smm_writeback if accel is Accel.KVM else "as-is"),
                 lost_ap_share=share,
+                fault=entry.inject.fault if entry.inject else ApFault.NEVER_WOKEN.value,
                 hold_write_s=(held.write or 0.0) if held else 0.0,
                 hold_read_s=(held.read or 0.0) if held else 0.0,
                 hold_until_checkin_s=(held.until_checkin or 0.0) if held else 0.0,
@@ -159,6 +162,12 @@ def _lost_ap_share(config: Config, name: str, entry: BuildEntry, accel: Accel) -
     fault = firmware_named(config.guest.firmware).lost_ap
     if fault is None:
         raise _refused(config, ("builds", name, "inject"), f"no AP can be lost under firmware {config.guest.firmware}")
+    if entry.inject.fault not in fault.faults:
+        others = " or ".join(name for name, kind in BY_NAME.items() if kind.needs_gdb)
+        raise _refused(config, ("builds", name, "inject", "fault"), f"needs firmware: {others}")
+    if fault.by_debugger and accel is not Accel.TCG:
+        text = "needs guest.accel: tcg: QEMU's gdb stub, which makes this fault, holds no vCPU back under KVM"
+        raise _refused(config, ("builds", name, "inject"), text)
     for smp in config.guest.smp:
         if smp not in fault.smp:
             low, high = fault.smp[0], fault.smp[-1]
@@ -176,13 +185,13 @@ def _strata(config: Config, accel: Accel, base: Path, placement: str) -> tuple[S
         cells *= axis
     if cells > MAX_CELLS:
         raise _refused(config, (), f"{cells} cells (builds x machine x smp x rates x churn) are more than {MAX_CELLS}")
-    firmware = _firmware(config, base)
+    firmware, pflash = _firmware(config, base), _pflash(config, base)
     shapes = [
         Shape(
             smp,
             machine,
             accel,
-            guest.memory,
+            _memory_bytes(config),
             firmware,
             guest.args,
             placement=placement,
@@ -191,6 +200,7 @@ def _strata(config: Config, accel: Accel, base: Path, placement: str) -> tuple[S
             observe=config.observe,
             storm_s=guest.storm or 0.0,
             settle_s=_settle_s(config, accel),
+            pflash=pflash,
         )
         for machine, smp in itertools.product(guest.machine, guest.smp)
     ]
@@ -204,6 +214,25 @@ def _settle_s(config: Config, accel: Accel) -> float:
         return guest.settle
     by_itself = firmware_named(guest.firmware).settle_s or 0.0
     return by_itself if accel is Accel.KVM and config.hammer else 0.0
+
+
+def _memory_bytes(config: Config) -> int:
+    """Return the guest's memory; what is not set is as much as its firmware needs."""
+    least = 0 if "memory" in config.guest.model_fields_set else firmware_named(config.guest.firmware).least_memory_bytes
+    return max(config.guest.memory, least)
+
+
+def _pflash(config: Config, base: Path) -> tuple[str, ...]:
+    """Return the paths of the images of a firmware in flash, as configured or as this host has them."""
+    if not firmware_named(config.guest.firmware).flash:
+        return ()
+    if config.guest.pflash is None:
+        return find_pflash()
+    pair = {key: os.path.abspath(base / os.path.expanduser(word)) for key, word in config.guest.pflash}
+    for key, path in pair.items():
+        if not os.path.isfile(path) or not os.access(path, os.R_OK):
+            raise _refused(config, ("guest", "pflash", key), f"{path} is no file that can be read")
+    return pair["code"], pair["vars"]
 
 
 def _spec(hammer: HammerEntry, rate: Rate) -> HammerSpec:

@@ -16,7 +16,7 @@ PROCESS_TRIALS = 100
 
 def broken(config: Config) -> Iterator[tuple[Loc, str]]:
     """Yield what is wrong between the sections of *config*, each with the place of the key to change."""
-    for rule in (_stop, _gate, _hold, _restart, _observe, _storm, _places):
+    for rule in (_stop, _gate, _hold, _restart, _observe, _storm, _flash, _places):
         yield from rule(config)
 
 
@@ -98,6 +98,15 @@ def _storm(config: Config) -> Iterator[tuple[Loc, str]]:
         yield ("guest", "settle"), f"needs firmware: {_firmware(lambda each: each.settle_s is not None)}"
     if guest.placement != "none" and any(config.churn):
         yield ("churn",), f"cannot be with placement: {guest.placement}, which it would undo"
+
+
+def _flash(config: Config) -> Iterator[tuple[Loc, str]]:
+    guest, kind = config.guest, firmware_named(config.guest.firmware)
+    if guest.pflash is not None and not kind.flash:
+        yield ("guest", "pflash"), f"needs firmware: {_firmware(lambda each: each.flash)}"
+    least = kind.least_memory_bytes
+    if "memory" in guest.model_fields_set and guest.memory < least:
+        yield ("guest", "memory"), f"is too little for {kind.name}, which then never begins; {least >> 20}M is enough"
 
 
 def _observe(config: Config) -> Iterator[tuple[Loc, str]]:

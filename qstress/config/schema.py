@@ -26,7 +26,7 @@ from qstress.config.checked import OneOrMore, among, closest, fraction, named, w
 from qstress.config.settings import LAST_GOOD
 from qstress.config.tree import Node, Position, display
 from qstress.config.units import Text
-from qstress.firmware import BY_NAME, SEABIOS
+from qstress.firmware import BY_NAME, OVMF, SEABIOS
 from qstress.model import Kick
 
 _NAME = named("[A-Za-z0-9][A-Za-z0-9._-]{0,63}", "letters, digits and . _ - (at most 64, the first no sign)")
@@ -43,6 +43,7 @@ ExchangeWord: TypeAlias = Literal[
     "qmp", "hmp", "corpus", "lifecycle", "hammer", "corrupt", "pieces", "interleaved", "reconnect"
 ]
 InjectAccelWord: TypeAlias = Literal["any", "tcg"]
+FaultWord: TypeAlias = Literal["never-woken", "later-round", "woken-late", "replayed"]
 
 
 def _known_baseline(name: str, info: ValidationInfo) -> str:
@@ -87,6 +88,9 @@ class InjectEntry(Section):
     accel: Annotated[InjectAccelWord, among(InjectAccelWord)] = written(
         "any", "inject under any accelerator, or only under tcg"
     )
+    fault: Annotated[FaultWord, among(FaultWord)] = written(
+        "never-woken", "what is done to the AP; others than this one with ovmf, under tcg"
+    )
 
 
 class HoldEntry(Section):
@@ -117,14 +121,22 @@ class BuildEntry(Section):
     inject: InjectEntry | None = written(None, "inject a fault instead of waiting for the race")
 
 
+class PflashEntry(Section):
+    """A pair of flash images."""
+
+    code: Text = Field(description="the firmware (relative to this file's folder)")
+    vars: Text = Field(description="the template of its variables; each guest has a copy of its own")
+
+
 class GuestEntry(Section):
     """What every build boots."""
 
     accel: Annotated[AccelWord, among(AccelWord)] = written("auto", "auto: kvm where it can be used")
     machine: OneOrMore[Machine] = written("pc", "one or a list (an axis)")
     smp: OneOrMore[Smp] = written(4, "number of vCPUs, one or a list (an axis)")
-    memory: units.Size = written("32M", "the guest's memory")
+    memory: units.Size = written("32M", f"the guest's memory; with {OVMF.name} 64M, if not set")
     firmware: Text = written(SEABIOS.name, f"{', '.join(BY_NAME)}, or a path to a BIOS image")
+    pflash: PflashEntry | None = written(None, f"with {OVMF.name}: another one than the host's own")
     restart: Annotated[RestartWord, among(RestartWord)] = written(
         "process", "how the next trial of a lane begins: by a new process, or by a reset in place"
     )
@@ -358,6 +370,7 @@ SECTIONS: dict[tuple[str, ...], type[Section]] = {
     ("builds", "*", "hold"): HoldEntry,
     ("builds", "*", "inject"): InjectEntry,
     ("guest",): GuestEntry,
+    ("guest", "pflash"): PflashEntry,
     ("hammer", "*"): HammerEntry,
     ("host",): HostEntry,
     ("host", "emulated"): EmulatedEntry,

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 from qstress.firmware.base import Firmware
 from qstress.firmware.dumps_only import without_console
+from qstress.firmware.ovmf import OVMF
 from qstress.firmware.seabios import SEABIOS
 from qstress.firmware.smpscan import SMPSCAN
 from qstress.firmware.unknown import UNKNOWN
 from qstress.model import Cell, Shape, Tier
 
-__all__ = ["BY_NAME", "SEABIOS", "SMPSCAN", "firmware_named", "firmware_of", "tier_of"]
+__all__ = ["BY_NAME", "OVMF", "SEABIOS", "SMPSCAN", "firmware_named", "firmware_of", "tier_of"]
 
 #: Every firmware that has a name.
-BY_NAME: dict[str, Firmware] = {each.name: each for each in (SEABIOS, SMPSCAN)}
+BY_NAME: dict[str, Firmware] = {each.name: each for each in (SEABIOS, SMPSCAN, OVMF)}
 
 
 def firmware_named(word: str) -> Firmware:

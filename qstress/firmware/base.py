@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Generator
 from dataclasses import dataclass
+from enum import StrEnum
 from typing import Protocol
 
 from qstress.firmware.lines import LinePatterns
@@ -67,12 +68,29 @@ def memory_at(address: int, size: int) -> Generator[str, str, bytes]:
 class LostAp:
     """How an AP is lost by injection, for vCPU counts in ``smp``.
 
-    ``by_firmware``: it leaves out an AP by itself, in every n-th bring-up of a process. Otherwise its AP is hot-plugged
-    once its boot CPU waits for one more than there are (:mod:`qstress.trial.inject`): in the first boot only.
+    ``by_firmware``: it leaves out an AP by itself, in every n-th bring-up of a process. Otherwise it is lost in the
+    first boot alone: ``by_debugger``: QEMU's gdb stub does not run one, or sends it elsewhere
+    (:mod:`qstress.trial.leave_out`, under TCG alone); else its AP is hot-plugged once its boot CPU waits for one more
+    than there are (:mod:`qstress.trial.inject`).
     """
 
     smp: range
     by_firmware: bool = False
+    by_debugger: bool = False
+
+    @property
+    def faults(self) -> tuple[ApFault, ...]:
+        """Which faults can be injected."""
+        return tuple(ApFault) if self.by_debugger else (ApFault.NEVER_WOKEN,)
+
+
+class ApFault(StrEnum):
+    """What is done to an AP by injection."""
+
+    NEVER_WOKEN = "never-woken"  # it stays at the reset vector: the picture of a lost INIT
+    LATER_ROUND = "later-round"  # it came, was parked, and is not woken again
+    WOKEN_LATE = "woken-late"  # it comes when the boot CPU has long waited: no fault, and none may be found
+    REPLAYED = "replayed"  # it enters at the reset vector, as after a replayed INIT
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -98,6 +116,9 @@ class Firmware:
     ``asks_boot_cpu``: its console says nothing of missing APs, so that a silence is reason to ask the boot CPU.
     ``dumps_tell``: its APs halt for good once they are up, so that register dumps alone tell how far it is.
     ``storms``: its CPUs can interrupt each other after each bring-up (``guest.storm``).
+    ``silence_s``: the longest silence of its healthy boots under TCG on an idle host, where that is more than a line
+    takes. ``least_memory_bytes``: with less it does not even begin. ``flash``: it lies in a pair of flash images
+    (``guest.pflash``).
     ``settle_s``: how long it waits before INIT where KVM is hammered and ``guest.settle`` is not set; None: it cannot.
     """
 
@@ -116,12 +137,20 @@ class Firmware:
     asks_boot_cpu: bool = False
     dumps_tell: bool = False
     storms: bool = False
+    silence_s: float = 0.0
+    least_memory_bytes: int = 0
+    flash: bool = False
     settle_s: float | None = None
 
     @property
     def loses_aps_itself(self) -> bool:
         """Whether it leaves out an AP by itself where one is to be lost."""
         return self.lost_ap is not None and self.lost_ap.by_firmware
+
+    @property
+    def needs_gdb(self) -> bool:
+        """Whether it takes QEMU's gdb stub to lose an AP."""
+        return self.lost_ap is not None and self.lost_ap.by_debugger
 
     def in_series(self, shape: Shape) -> bool:
         """Whether a guest of *shape* makes bring-up after bring-up by itself."""

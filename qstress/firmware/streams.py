@@ -16,10 +16,11 @@ _ESCAPE = re.compile(rb"\x1b\[[0-9;=?]*[A-Za-z]")
 
 
 class Stream(StrEnum):
-    """What a guest prints on, as qstress reads it."""
+    """On what a guest prints, or QEMU tells of it."""
 
     DEBUG = "debug"  # isa-debugcon at port 0x402: SeaBIOS, smpscan, and OVMF where it was built to
     SERIAL = "serial"  # the first serial port (COM1): OVMF's boot menu, a kernel
+    TRACE = "trace"  # QEMU's own trace of what the firmware asks fw_cfg for
 
 
 class BootReader(BootProgress, Protocol):

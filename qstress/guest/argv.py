@@ -51,6 +51,7 @@ def connection_arguments(
     monitor_fds: Sequence[int],
     stream_fds: Mapping[Stream, int] = MappingProxyType({}),
     *,
+    debugged: bool = False,
     sandbox: bool,
     paused: bool,
 ) -> tuple[str, ...]:
@@ -58,14 +59,20 @@ def connection_arguments(
 
     :param monitor_fds: the control monitor's, then one a hammer.
     :param stream_fds: a pipe's writing end for each stream that the guest is to have.
+    :param debugged: the last of *monitor_fds* is the gdb stub's.
     """
     arguments = ["-S"] if paused else []
     if sandbox:
         arguments += ["-sandbox", "on"]
-    names = ("qstress-control", *(f"qstress-hammer{hammer}" for hammer in range(len(monitor_fds) - 1)))
+    hammers = len(monitor_fds) - 1 - debugged
+    names = ["qstress-control", *(f"qstress-hammer{hammer}" for hammer in range(hammers))] + ["qstress-gdb"] * debugged
     for name, fd in zip(names, monitor_fds, strict=True):
-        arguments += ["-chardev", f"socket,id={name},fd={fd}", "-mon", f"chardev={name},mode=control"]
+        use = ("-gdb", f"chardev:{name}") if name == "qstress-gdb" else ("-mon", f"chardev={name},mode=control")
+        arguments += ["-chardev", f"socket,id={name},fd={fd}", *use]
     for number, (stream, fd) in enumerate(stream_fds.items(), 1):
+        if stream is Stream.TRACE:
+            arguments += ["-trace", "fw_cfg_select", "-D", f"/dev/fd/{fd}"]
+            continue
         chardev, option, device = _DEVICES[stream]
         arguments += [
             *("-add-fd", f"fd={fd},set={number}"),

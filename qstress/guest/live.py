@@ -21,6 +21,7 @@ from qstress.errors import GuestError, RigError
 from qstress.firmware import firmware_of
 from qstress.guest.argv import connection_arguments, guest_arguments
 from qstress.guest.console import Console
+from qstress.guest.gdb import Gdb
 from qstress.guest.process import Process
 from qstress.guest.qmp import Control
 from qstress.guest.wire import Wire
@@ -38,7 +39,8 @@ SERIES_EVERY_S, ALONE_EVERY_S = 0.01, 0.03
 @dataclass(slots=True)
 class Guest:
     """One live QEMU. ``wires`` has as many connected hammer monitors as asked for; ``paused``: it waits to be told to
-    run; ``resets`` counts those that nobody asked for, until we ask for one."""
+    run; ``resets`` counts those that nobody asked for, until we ask for one; ``gdb``: its stub, where a fault needs it.
+    """
 
     build: Build
     shape: Shape
@@ -52,6 +54,7 @@ class Guest:
     resets: int = 0
     counts_resets: bool = True
     panicked: bool = False
+    gdb: Gdb | None = None
 
     async def cont(self, *, timeout_s: float = START_TIMEOUT_S) -> None:
         """Let the guest run.
@@ -135,26 +138,27 @@ async def live_guest(
     :raises RigError: QEMU cannot be started, refuses its arguments or does not greet; carries QEMU's own words.
         It and what the block raises come out in an ``ExceptionGroup``.
     """
-    quick = firmware_of(shape).in_series(shape) and not shape.settle_s
-    alone = quick and not monitors
-    every_s = ALONE_EVERY_S if alone else SERIES_EVERY_S if quick else CONSOLE_EVERY_S
+    alone, every_s = _pace(shape, monitors)
     with ExitStack() as stack:
         streams = firmware_of(shape).streams if shape.observe == "console" else ()
         console = stack.enter_context(closing(Console(firmware_of(shape).reader(shape, None), on_change, streams)))
         paused = bool(streams) and not alone
-        pairs = [socket.socketpair() for _ in range(1 + monitors)]
+        debugged = lost_every > 0 and firmware_of(shape).needs_gdb
+        pairs = [socket.socketpair() for _ in range(1 + monitors + debugged)]
         for end in chain.from_iterable(pairs):
             stack.enter_context(end)
-        theirs_fds = [theirs.fileno() for _, theirs in pairs]
+        fds = [theirs.fileno() for _, theirs in pairs]
         argv = _guest_arguments(build, shape, lost_every)
-        connections = connection_arguments(theirs_fds, console.write_fds, sandbox=sandbox, paused=paused)
-        fds = (*theirs_fds, *console.write_fds.values(), *pass_fds)
+        connections = connection_arguments(fds, console.write_fds, debugged=debugged, sandbox=sandbox, paused=paused)
+        fds += [*console.write_fds.values(), *pass_fds]
         process = stack.enter_context(Process((*argv, *connections), env={**os.environ, **env}, pass_fds=fds))
-        for _, theirs in pairs:
-            theirs.close()
+        _hand_over(pairs)
         console.close_write_ends()
         guest = _assemble(build, shape, argv, process, console, on_change, lazy=alone)
-        guest.paused = paused
+        guest.paused, guest.gdb = (
+            paused,
+            Gdb(pairs.pop()[0], shape.smp, timeout_s=START_TIMEOUT_S) if debugged else None,
+        )
         async with AsyncExitStack() as astack, anyio.create_task_group() as tasks:
             tasks.start_soon(_watch, process, on_change)
             tasks.start_soon(partial(console.pump, coalesce_s=every_s))
@@ -171,10 +175,24 @@ async def live_guest(
                 tasks.cancel_scope.cancel()
 
 
+def _pace(shape: Shape, monitors: int) -> tuple[bool, float]:
+    """Return whether a guest resets itself all the time with nothing hammering it, and how often its console is looked
+    at, in seconds."""
+    quick = firmware_of(shape).in_series(shape) and not shape.settle_s
+    alone = quick and not monitors
+    return alone, ALONE_EVERY_S if alone else SERIES_EVERY_S if quick else CONSOLE_EVERY_S
+
+
+def _hand_over(pairs: Sequence[tuple[socket.socket, socket.socket]]) -> None:
+    """Close QEMU's ends of *pairs*, which it has by now."""
+    for _, theirs in pairs:
+        theirs.close()
+
+
 def _guest_arguments(build: Build, shape: Shape, lost_every: int) -> tuple[str, ...]:
     """Return what defines a guest that loses an AP as *lost_every* says, by its firmware or by a vCPU left out."""
     firmware = firmware_of(shape)
-    lost_ap = lost_every > 0 and not firmware.loses_aps_itself
+    lost_ap = lost_every > 0 and not firmware.loses_aps_itself and not firmware.needs_gdb
     return guest_arguments(build, shape, firmware=firmware.arguments(shape, lost_every), lost_ap=lost_ap)
 
 

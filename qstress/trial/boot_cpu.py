@@ -55,7 +55,7 @@ async def count(guest: Guest, counted: CpuCount | None, *, timeout_s: float) -> 
     return counted.read(memory) if counted is not None and memory else None
 
 
-async def missing(guest: Guest, counted: CpuCount | None, dump: str, *, timeout_s: float) -> tuple[int, ...]:
+async def unwoken(guest: Guest, counted: CpuCount | None, dump: str, *, timeout_s: float) -> tuple[int, ...]:
     """Return which vCPUs have not come again, as far as that and *dump*, of all vCPUs, tell.
 
     :raises GuestError: as :func:`look`.

@@ -23,7 +23,7 @@ from qstress.hammer.drive import Hammer
 from qstress.interposer.windows import Log
 from qstress.model import Milestone, Observation, Outcome, Trial, Verdict
 from qstress.observe import usage
-from qstress.trial import boot_cpu, events, inject
+from qstress.trial import boot_cpu, events, inject, leave_out
 from qstress.trial.events import WatchAction, WatchEvent
 from qstress.trial.examine import ClosedLook, examine, examine_stall
 from qstress.trial.instrumented import InstrumentedGuest
@@ -178,11 +178,12 @@ class Bringup:
             self.tell(events.Dumped(dump))
 
     async def _plug(self) -> None:
-        limits = self.watch.settings.limits
+        guest, limits = self.made.guest, self.watch.settings.limits
         try:
-            due = await inject.is_due(self.made.guest, quiet_s=limits.settle_s)
-            if due:
-                await inject.add_the_lost_one(self.made.guest, timeout_s=limits.reply_s)
+            if guest.gdb is not None:
+                due = await leave_out.strike(guest, guest.gdb, self.trial, quiet_s=limits.settle_s)
+            elif due := await inject.is_due(guest, quiet_s=limits.settle_s):
+                await inject.add_the_lost_one(guest, timeout_s=limits.reply_s)
             self.tell(events.PlugTried(due))
         except RigError as error:
             self.tell(events.RigFailed(str(error), error.reason))
@@ -255,7 +256,7 @@ async def begin(
     """
     guest, reply_s = made.guest, settings.limits.reply_s
     if start is Start.CONT:
-        if settings.plugs_lost_ap:
+        if settings.plugs_lost_ap and guest.gdb is None:
             await inject.expect_one_more(guest, timeout_s=reply_s)
         if guest.shape.placement != "none":
             await _place(made, reply_s, lane)
@@ -270,7 +271,10 @@ async def begin(
         await _run_state(guest.reset(timeout_s=reply_s))
     elif start is Start.CONT and guest.paused:
         await bringup.hammer_at_once()
-        await _run_state(guest.cont(timeout_s=reply_s))
+        if guest.gdb is not None:
+            await leave_out.let_run(guest, guest.gdb, trial)
+        else:
+            await _run_state(guest.cont(timeout_s=reply_s))
     return bringup
 
 

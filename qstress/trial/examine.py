@@ -20,10 +20,9 @@ from qstress.firmware import firmware_of
 from qstress.guest.live import Guest
 from qstress.model import Accel, Observation, ThreadUsage, VcpuState, WaitLoop
 from qstress.observe import usage
-from qstress.registers import parse_text, parse_xp
+from qstress.registers import parse_text, parse_xp, sipi_sent
 from qstress.trial import boot_cpu
 from qstress.trial.boot_cpu import BootCpu
-from qstress.verdict.apic import sipi_sent
 from qstress.verdict.examination import Examination, watched_enough
 from qstress.verdict.limits import Limits
 
@@ -136,6 +135,7 @@ class _Look:
             after = await self._dump()
             waits = await self._counted_again(looks[-1])
             moves = self._heard or waits != waited
+            waits = await self._named(looks[-1], waits)
             running, runstate = await self._status()  # whoever paused it meanwhile made it stand still
         examination = Examination(
             before, after, used, moves, running, runstate, waits,
@@ -180,6 +180,14 @@ class _Look:
             return None
         found = await boot_cpu.count(self._guest, waited.count, timeout_s=self._limits.reply_s)
         return waited.loop if found is None else replace(waited.loop, found=found)
+
+    async def _named(self, waited: BootCpu, waits: WaitLoop | None) -> WaitLoop | None:
+        """The wait with those parked APs named that have not woken, as far as the last dump tells."""
+        if waits is None or not self._dumps:
+            return waits
+        timeout_s = self._limits.reply_s
+        unwoken = await boot_cpu.unwoken(self._guest, waited.count, self._dumps[-1][1], timeout_s=timeout_s)
+        return replace(waits, unwoken=unwoken)
 
     async def _watch(self, threads: Mapping[int, int], at_least_s: float) -> tuple[ThreadUsage, ...]:
         """Return what the vCPUs' threads did in *at_least_s* or some more, or until the console spoke."""

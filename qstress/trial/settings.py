@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from qstress.firmware import firmware_of
-from qstress.model import Trial
+from qstress.firmware.base import ApFault, Firmware
+from qstress.model import Milestone, Trial
 from qstress.trial.watch import WatchSettings
 from qstress.verdict.limits import Learned, Load, limits, slowness
 
@@ -24,10 +27,21 @@ def watch_settings(trial: Trial, load: Load, learned: Learned, *, most: int = 1)
         load=str(load),
         understood=firmware.milestones_known,
         goes_on=not firmware.accounts_for_aps,
-        plugs_lost_ap=trial.inject_lost_ap and not firmware.loses_aps_itself,
+        **_plug(trial, firmware),
         in_series=makes_series(trial),
         most=most,
     )
+
+
+def _plug(trial: Trial, firmware: Firmware) -> dict[str, Any]:
+    """Return when the fault, if any, is ours to make: a hot-plugged vCPU once all others have checked in."""
+    if not trial.inject_lost_ap or firmware.loses_aps_itself:
+        return {}
+    if not firmware.needs_gdb:
+        return {"plugs_lost_ap": True}
+    fault = ApFault(trial.cell.build.fault)
+    begins = Milestone.CHECKIN if fault is ApFault.LATER_ROUND else Milestone.PCI
+    return {"plugs_lost_ap": fault is not ApFault.NEVER_WOKEN, "plug_from": begins, "plug_checkins": 0}
 
 
 def makes_series(trial: Trial) -> bool:

@@ -46,8 +46,9 @@ class WatchSettings:
 
     ``hammers`` holds from which milestone and until which each one sends, ``load`` how busy the host is, in words.
     ``understood``: the milestones of this firmware are known. ``goes_on``: a guest that restarted is watched further,
-    to see what it comes to. ``plugs_lost_ap``: the injected fault is a vCPU that we plug in late. ``in_series``: the
-    guest makes bring-up after bring-up by itself, of which ``most`` are wanted.
+    to see what it comes to. ``plugs_lost_ap``: the injected fault is ours to make, once the boot has come to
+    ``plug_from`` and so many APs have checked in (None: all but one). ``in_series``: the guest makes bring-up after
+    bring-up by itself, of which ``most`` are wanted.
     """
 
     smp: int
@@ -57,6 +58,8 @@ class WatchSettings:
     understood: bool = True
     goes_on: bool = True
     plugs_lost_ap: bool = False
+    plug_from: Milestone = Milestone.PCI
+    plug_checkins: int | None = None
     in_series: bool = False
     most: int = 1
 
@@ -291,17 +294,19 @@ class Watch:
     # ---- what those ask
 
     def _may_plug(self) -> bool:
-        """Whether the last vCPU may be due: those that the boot CPU woke have checked in."""
-        log, smp = self.log, self.settings.smp
+        """Whether the fault may be due."""
+        log, settings = self.log, self.settings
         ready = self._plugged is None and self.qemu.exited is None
-        return ready and log.milestone >= Milestone.PCI and log.checkins >= smp - 2
+        checkins = settings.smp - 2 if settings.plug_checkins is None else settings.plug_checkins
+        return ready and log.milestone >= settings.plug_from and log.checkins >= checkins
 
     def _may_ask(self, now_s: float) -> bool:
         """Whether to ask the boot CPU, once a silence, if it waits for APs that have not come. Their INIT has been sent
         then, so that a pause of the hammer takes nothing from the race, and the closer look is as thorough as any. One
         that is plugged in late needs a moment."""
         heard_s, silent_s = self.times.heard_s, self.settings.limits.ask_s
-        if self.settings.plugs_lost_ap or self.qemu.exited is not None or self.log.milestone < Milestone.PCI:
+        plugged_in = self.settings.plugs_lost_ap and self.settings.plug_checkins is None
+        if plugged_in or not self._plugged or self.qemu.exited is not None or self.log.milestone < Milestone.PCI:
             return False
         return now_s >= heard_s + silent_s and self.looks.asked_s < heard_s
 

@@ -147,6 +147,27 @@ def _lost_init(seen: Examination, log: BootProgress) -> Verdict | None:
     )
 
 
+def _lost_in_a_later_round(seen: Examination, log: BootProgress) -> Verdict | None:
+    """A firmware that parks its APs (OVMF) wakes them again by INIT and SIPI, and one did not wake: the boot CPU waits
+    for its word, for ever. Whatever loses an INIT or a SIPI leaves this picture, SMM in the AP among it (edk2, issue
+    10293): which it was, a log of the windows or another arm has to tell."""
+    loop = seen.wait
+    if loop is None or not loop.later or not loop.missing or seen.lost:
+        return None
+    aps = tuple(new.index for _, new in seen.aps)
+    if not all(seen.asleep(index) for index in loop.unwoken or aps) or not seen.spins:
+        return _inconclusive("parked APs have not taken their wake-up yet; not all their threads slept")
+    who = f"by its numbering {cpu_names(loop.unwoken)}" if loop.unwoken else f"{loop.missing} of {cpu_names(aps)}"
+    because = (
+        f"all APs had come before and were parked by the firmware, none is at the reset vector; lost: {who}",
+        waits(loop, seen.sipi_sent),
+        "the picture does not tell why: an INIT or a SIPI lost by QEMU, by KVM or to SMM all leave it",
+        threads(seen.usage, "between the dumps"),
+    )
+    title = "lost INIT in a later round: an AP that the firmware had parked was to be woken and was not"
+    return _finding(title, FindingClass.LOST_INIT, seen, log, Confidence.CERTAIN, because, extra=("later-round",))
+
+
 def _ap_lost_later(seen: Examination, log: BootProgress) -> Verdict | None:
     """An AP that took its SIPI and stopped before it reported: away from the reset vector, not halted as one that is
     done, the same in both dumps, and the boot CPU's count is short. An AP that spins on a lock held by a lost one looks
@@ -234,16 +255,16 @@ def _other(seen: Examination, log: BootProgress) -> Verdict:
 
 _Rule = Callable[[Examination, BootProgress], Verdict | None]
 _RULES: tuple[_Rule, ...] = (
-    _not_running, _cured, _moving, _not_seen, _unknown_firmware, _starved, _all_halted, _lost_init, _ap_lost_later,
-    _bsp_spin, _livelock, _other,
+    _not_running, _cured, _moving, _not_seen, _unknown_firmware, _starved, _all_halted, _lost_init,
+    _lost_in_a_later_round, _ap_lost_later, _bsp_spin, _livelock, _other,
 )  # fmt: skip
 
 
 def _finding(
     title: str, kind: FindingClass, seen: Examination, log: BootProgress, confidence: Confidence,
-    because: tuple[str, ...], *, pictured: Observation | None = None,
+    because: tuple[str, ...], *, pictured: Observation | None = None, extra: tuple[str, ...] = (),
 ) -> Verdict:  # fmt: skip
-    mark = finding_signature(kind, (pictured or seen.after).vcpus, log.milestone, *_code_word(seen))
+    mark = finding_signature(kind, (pictured or seen.after).vcpus, log.milestone, *_code_word(seen), *extra)
     return Verdict(Outcome.HANG, title, kind, mark, confidence, because)
 
 

@@ -26,6 +26,8 @@ ENOUGH, KEPT = 20, 200
 #: A silence is doubtful when it is this many times the quantile of the healthy ones, and never when it is shorter than
 #: the floor, in seconds on an idle host: about what one console line or one reply may be delayed by anything.
 QUANTILE, FACTOR, QUIET_FLOOR_S = 0.99, 2.0, 0.1
+#: A firmware that can be silent for long boots for so many of its silences longer.
+BOOT_SILENCES = 15
 #: The boot CPU is asked whether it waits for APs after this share of what would be a doubtful silence on an idle host.
 ASK_SHARE = 0.5
 #: A boot is slow from so many times that quantile on.
@@ -123,14 +125,14 @@ def limits(shape: Shape, *, slowness: float = 1.0, learned: Learned | None = Non
     """
     per_vcpu = shape.smp * slowness
     base_s, each_s = (0.3, 0.025) if shape.accel is Accel.KVM else (0.15, 0.005)
-    quiet_s = base_s * slowness + each_s * per_vcpu
-    boot_s = 30.0 * slowness + 0.5 * per_vcpu
+    kind = firmware_of(shape)
+    quiet_s = (base_s + FACTOR * kind.silence_s) * slowness + each_s * per_vcpu
+    boot_s = (30.0 + BOOT_SILENCES * kind.silence_s) * slowness + 0.5 * per_vcpu
     slow_s = None
     if learned is not None and learned.enough:
         quiet_s = max(QUIET_FLOOR_S, FACTOR * quantile(learned.silences_s, QUANTILE)) * slowness
         slow_s = SLOW_FACTOR * quantile(learned.boots_s, QUANTILE)
         boot_s = max(boot_s, 10 * slow_s * slowness)
-    kind = firmware_of(shape)
     look_s, patient = (0.01, 1.0) if kind.accounts_for_aps else (0.03, slowness)
     pause_s = look_s * patient + 0.0002 * shape.smp * patient
     return Limits(

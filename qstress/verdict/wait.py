@@ -15,17 +15,21 @@ from qstress.model import WaitLoop
 class ApWait:
     """The boot CPU waits until ``expected`` vCPUs are up, itself included; ``found`` are (None: not read).
 
+    ``later``: they had come before, were parked, and are woken once more;
+    ``unwoken`` did not wake, as far as it is known.
     ``by_code``: it is in the loop by the loop's own bytes; otherwise the number in EBX alone says that it waits.
     """
 
     expected: int
     found: int | None = None
     by_code: bool = True
+    later: bool = False
+    unwoken: tuple[int, ...] = ()
 
     @classmethod
     def of(cls, loop: WaitLoop | None) -> ApWait | None:
         """Return the wait that was found in a living guest's memory, None for none."""
-        return None if loop is None else cls(loop.expected, loop.found)
+        return None if loop is None else cls(loop.expected, loop.found, later=loop.later, unwoken=loop.unwoken)
 
     @property
     def missing(self) -> int:

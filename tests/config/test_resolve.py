@@ -261,6 +261,54 @@ def test_a_bad_binary_is_the_rigs_fault(folder: Path, name: str, reason: str, wo
     assert caught.value.reason == reason
 
 
+OVMF = ("guest:", "guest:\n  firmware: ovmf")
+NO_MEMORY = ("  memory: 32M\n", "")
+
+
+@pytest.fixture
+def pair(monkeypatch: pytest.MonkeyPatch) -> tuple[str, str]:
+    """What the host has of OVMF."""
+    monkeypatch.setattr("qstress.config.resolve.find_pflash", lambda: ("/host/CODE.fd", "/host/VARS.fd"))
+    return "/host/CODE.fd", "/host/VARS.fd"
+
+
+def test_ovmf_is_the_hosts_own_pair_and_has_the_memory_it_needs(folder: Path, pair: tuple[str, str]) -> None:
+    shapes = {stratum.shape.smp: stratum.shape for stratum in resolved(folder, OVMF, NO_MEMORY).strata}
+    assert (shapes[2].firmware, shapes[2].pflash, shapes[2].memory_bytes) == ("ovmf", pair, 64 << 20)
+    more = resolved(folder, OVMF, ("memory: 32M", "memory: 128M")).strata[0].shape
+    assert more.memory_bytes == 128 << 20
+    usual = resolved(folder, NO_MEMORY).strata[0].shape
+    assert (usual.memory_bytes, usual.pflash) == (32 << 20, ())
+
+
+def test_another_pair_is_relative_to_the_configuration(folder: Path) -> None:
+    (folder / "CODE.fd").write_bytes(b"")
+    (folder / "VARS.fd").write_bytes(b"")
+    named = ("guest:", "guest:\n  firmware: ovmf\n  pflash: {code: CODE.fd, vars: VARS.fd}")
+    shape = resolved(folder, named, NO_MEMORY).strata[0].shape
+    assert shape.pflash == (str(folder / "CODE.fd"), str(folder / "VARS.fd"))
+    (folder / "VARS.fd").unlink()
+    with pytest.raises(ConfigError, match=r"sample.yaml:8:33: guest.pflash.vars: .*/VARS.fd is no file"):
+        resolved(folder, named, NO_MEMORY)
+
+
+INJECTED = (INJECT[0], INJECT[1].replace("0.25", "0.25, fault: later-round"))
+
+
+def test_other_faults_are_made_by_the_gdb_stub(folder: Path, pair: tuple[str, str]) -> None:
+    build = resolved(folder, OVMF, NO_MEMORY, INJECTED, kvm=NO_KVM).builds[0]
+    assert (build.lost_ap_share, build.fault) == (0.25, "later-round")
+    with pytest.raises(ConfigError, match=r"builds.stock.inject.fault: needs firmware: ovmf"):
+        resolved(folder, INJECTED, kvm=NO_KVM)
+
+
+def test_the_gdb_stub_holds_no_vcpu_back_under_kvm(folder: Path, pair: tuple[str, str]) -> None:
+    with pytest.raises(ConfigError, match=r"builds.stock.inject: needs guest.accel: tcg: QEMU's gdb stub"):
+        resolved(folder, OVMF, NO_MEMORY, INJECT)
+    only_tcg = resolved(folder, OVMF, NO_MEMORY, TCG_INJECT).builds[0]
+    assert (only_tcg.lost_ap_share, only_tcg.fault) == (0.0, "never-woken")
+
+
 def test_firmware_is_relative_to_the_configuration(folder: Path) -> None:
     (folder / "bios.bin").write_bytes(b"")
     strata = resolved(folder, ("guest:", "guest:\n  firmware: bios.bin")).strata
@@ -272,7 +320,10 @@ def test_firmware_that_is_no_file(folder: Path, firmware: str) -> None:
     with pytest.raises(ConfigError) as caught:
         resolved(folder, ("guest:", f"guest:\n  firmware: {firmware}"))
     path = folder / "seabois" if firmware == "seabois" else folder
-    assert str(caught.value) == f"sample.yaml:7:13: guest.firmware: {path} is neither 'seabios', 'smpscan' nor a file"
+    assert (
+        str(caught.value)
+        == f"sample.yaml:7:13: guest.firmware: {path} is neither 'seabios', 'smpscan', 'ovmf' nor a file"
+    )
 
 
 def test_compare_gate_and_metrics_as_configured(folder: Path) -> None:

@@ -97,7 +97,15 @@ SECOND = ("  fixed:", "  other: {binary: x}\n  fixed:")
         ),
         (
             [("stop:", "observe: none\nstop:"), ("  smp:", "  firmware: smpscan\n  smp:")],
-            "sample.yaml:12:10: observe: none: needs a firmware other than smpscan, and restart: process",
+            "sample.yaml:12:10: observe: none: needs a firmware other than smpscan or ovmf, and restart: process",
+        ),
+        (
+            [("  smp:", "  firmware: ovmf\n  smp:")],
+            "sample.yaml:9:11: guest.memory: is too little for ovmf, which then never begins; 64M is enough",
+        ),
+        (
+            [("  smp:", "  pflash: {code: a, vars: b}\n  smp:")],
+            "sample.yaml:7:3: guest.pflash: needs firmware: ovmf",
         ),
         (
             [("  smp:", "  storm: 20ms\n  smp:")],

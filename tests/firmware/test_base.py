@@ -12,7 +12,7 @@ from qstress.config.load import load_config_text
 from qstress.config.resolve import resolve
 from qstress.errors import ConfigError
 from qstress.firmware import BY_NAME, SEABIOS, SMPSCAN, firmware_of, tier_of
-from qstress.firmware.base import Firmware, LostAp
+from qstress.firmware.base import ApFault, Firmware, LostAp
 from qstress.firmware.lines import LineBoot, LinePatterns
 from qstress.model import Milestone, Shape, Tier
 from qstress.report.repro import boot_repro_sh
@@ -52,7 +52,7 @@ def resolved(more: str = "", other: str = "") -> Shape:
 
 
 def test_every_registered_firmware_is_found_by_its_name() -> None:
-    assert set(BY_NAME) == {"seabios", "smpscan"}
+    assert set(BY_NAME) == {"seabios", "smpscan", "ovmf"}
     for name, kind in BY_NAME.items():
         assert kind.name == name
         assert firmware_of(shape(firmware=name)) is kind
@@ -74,6 +74,12 @@ def test_an_ap_that_a_firmware_leaves_out_is_not_hot_plugged() -> None:
     assert SMPSCAN.loses_aps_itself
     assert not replace(TOY, lost_ap=LostAp(range(2, 4))).loses_aps_itself
     assert not TOY.loses_aps_itself
+    assert [kind.name for kind in BY_NAME.values() if kind.needs_gdb] == ["ovmf"]
+
+
+def test_only_the_debugger_makes_other_faults_than_a_lost_ap() -> None:
+    faults = {name: kind.lost_ap.faults for name, kind in BY_NAME.items() if kind.lost_ap is not None}
+    assert faults == {"seabios": (ApFault.NEVER_WOKEN,), "smpscan": (ApFault.NEVER_WOKEN,), "ovmf": tuple(ApFault)}
 
 
 def test_the_tier_is_that_of_the_farthest_thing_from_production() -> None:
@@ -96,7 +102,7 @@ def test_a_toy_firmware_is_configured_by_its_name(toy: Firmware) -> None:
     assert made.firmware == "toy"
     for more, other, refused in (
         (", settle: 5ms", "", "guest.settle: needs firmware: smpscan"),
-        ("", "observe: none\n", "observe: none: needs a firmware other than smpscan or toy"),
+        ("", "observe: none\n", "observe: none: needs a firmware other than smpscan or ovmf or toy"),
     ):
         with pytest.raises(ConfigError, match=refused):
             resolved(more, other)

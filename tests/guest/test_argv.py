@@ -59,6 +59,18 @@ def test_the_first_serial_port_is_a_pipe_of_its_own() -> None:
     assert not {"-serial", "-device"} & set(connection_arguments((7,), sandbox=False, paused=False))
 
 
+def test_the_trace_and_the_gdb_stub_have_descriptors_too() -> None:
+    fds = {Stream.DEBUG: 10, Stream.TRACE: 11}
+    arguments = connection_arguments((7, 8, 12), fds, debugged=True, sandbox=False, paused=True)
+    assert ("-trace", "fw_cfg_select") in pairs(arguments)
+    assert ("-D", "/dev/fd/11") in pairs(arguments)
+    assert ("-chardev", "socket,id=qstress-hammer0,fd=8") in pairs(arguments)
+    assert ("-chardev", "socket,id=qstress-gdb,fd=12") in pairs(arguments)
+    assert ("-gdb", "chardev:qstress-gdb") in pairs(arguments)
+    assert arguments.count("-mon") == 2
+    assert "-gdb" not in connection_arguments((7, 8), fds, sandbox=False, paused=True)
+
+
 def test_the_guard_ends_in_the_command_itself() -> None:
     arguments = guarded(("qemu", "a b", "$x"), parent_pid=42)
     assert arguments[:4] == ("setpriv", "--pdeathsig", "KILL", "--")

@@ -67,7 +67,8 @@ def planned(
     **shape: Any,
 ) -> Trial:
     """One trial as the plan would make it."""
-    made = Shape(smp, "pc", accel, 32 << 20, **{"firmware": "seabios", **shape})
+    usual = {"machine": "pc", "accel": accel, "memory_bytes": 32 << 20, "firmware": "seabios"}
+    made = Shape(smp, **{**usual, **shape})
     return Trial(number, number, 0, Cell(build or stock(), Stratum(made, hammers)), number + 1, lost_ap)
 
 

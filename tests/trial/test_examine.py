@@ -16,6 +16,8 @@ from qstress.model import Accel, WaitLoop
 from qstress.observe import usage
 from qstress.trial.examine import LOOKS, UNTOUCHED, ClosedLook, examine, examine_stall, out_of_band_answers
 from qstress.verdict.limits import Limits
+from tests.firmware.test_ovmf import PAIR
+from tests.firmware.test_ovmf_wait import LOOPS, SENT, dump
 from tests.samples import shape
 from tests.trial.fakes import Stage, staged
 from tests.trial.test_boot_cpu import LOOP, Monitor, memory
@@ -179,3 +181,29 @@ async def test_a_stall_is_looked_at_with_all_of_qemus_threads(answers: bool) -> 
     assert look.oob_answers is answers
     assert look.process_state in ("R", "S")
     assert len(look.threads) == len(usage.threads_of(os.getpid()))
+
+
+async def test_a_later_round_names_the_aps_that_were_not_woken() -> None:
+    words = b"".join(b"STAP" if number == 2 else bytes(4) for number in range(4))
+    code = bytes.fromhex(LOOPS["IA32 PEI, 2022.11 4M"][0])
+    eip = 0x7EC9D57  # as ``dump`` has it, 17 bytes into the loop
+
+    def memory_of(line: str) -> str:
+        size, address = int(line.split("/")[1].split("xb")[0]), int(line.split()[-1], 16)
+        at = 32 - 17 if address == eip - 32 else 0
+        return memory(address, (bytes(at) + (code if at else words)).ljust(size, b"\0")[:size])
+
+    async with staged(shape(4, firmware="ovmf", pflash=PAIR)) as stage:
+        picture = dump(0x3B7BF58, 0x7EBFFAC, 0x7EAFFAC, 0x7EB7FAC).replace("EDI=00000000", "ECX=07ec0008")
+        stage.monitor.answers |= {
+            "query-cpus-fast": [{"cpu-index": index, "thread-id": os.getpid()} for index in range(4)],
+            "info registers": picture.split("\r\nCPU#1")[0],
+            "info registers -a": picture,
+            "info lapic": SENT,
+            "xp": memory_of,
+            "x": "0x07ec9d57:  jmp\r\n",
+        }
+        seen = (await looked_at(stage)).examination
+    assert seen.waited == WaitLoop(4, 3, eip, later=True)
+    assert seen.wait_loop == WaitLoop(4, 3, eip, later=True, unwoken=(3,))
+    assert seen.lost == ()

@@ -4,6 +4,8 @@ from dataclasses import replace
 
 import pytest
 
+from qstress.firmware.base import ApFault
+from qstress.firmware.ovmf import SILENCE_S
 from qstress.model import Cell, HammerSpec, Milestone, Trial
 from qstress.trial.settings import makes_series, trial_facts, watch_settings
 from qstress.verdict.limits import Learned, Load, limits, slowness
@@ -58,3 +60,26 @@ def test_a_journal_says_whose_it_is() -> None:
         "hammer": "none",
         "injected": True,
     }
+
+
+@pytest.mark.parametrize(
+    ("fault", "plugs", "begins"),
+    [
+        (ApFault.NEVER_WOKEN, False, Milestone.PCI),
+        (ApFault.WOKEN_LATE, True, Milestone.PCI),
+        (ApFault.REPLAYED, True, Milestone.PCI),
+        (ApFault.LATER_ROUND, True, Milestone.CHECKIN),
+    ],
+)
+def test_when_the_gdb_stub_strikes(fault: ApFault, plugs: bool, begins: Milestone) -> None:
+    made = trial(lost_ap=True, firmware="ovmf")
+    made = replace(made, cell=replace(made.cell, build=build(fault=fault.value)))
+    settings = watch_settings(made, BUSY, Learned())
+    assert (settings.plugs_lost_ap, settings.plug_from, settings.plug_checkins) == (plugs, begins, 0)
+
+
+def test_a_firmware_that_is_silent_for_long_is_doubted_later() -> None:
+    usual, ovmf = (watch_settings(trial(firmware=name), Load(), Learned()).limits for name in ("seabios", "ovmf"))
+    assert ovmf.quiet_s - usual.quiet_s == pytest.approx(2 * SILENCE_S)
+    assert ovmf.quiet_s > ovmf.ask_s > SILENCE_S
+    assert ovmf.boot_s > usual.boot_s

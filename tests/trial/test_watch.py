@@ -315,7 +315,7 @@ def test_when_it_is_given_up_the_last_look_is_told() -> None:
 
 
 def test_what_came_up_before_it_could_be_looked_at_is_not_judged_by_where_it_stands() -> None:
-    """Fault 1: a smpscan that came up between the doubt and the look was called all-halted."""
+    """ApFault 1: a smpscan that came up between the doubt and the look was called all-halted."""
     halted = seen(running(0, 0xF1100, halted=True), *(running(i, 0xF1200, halted=True) for i in (1, 2, 3)))
     stands = replace(NO_WAIT, before=halted, after=halted, usage=threads(0, 0, 0, 0), quiet=threads(0, 0, 0, 0))
     playbook = started(replace(ALONE, goes_on=False), SmpscanProgress()) << Output(ABOUT + b"(") << Tick()
@@ -330,7 +330,7 @@ def test_what_came_up_before_it_could_be_looked_at_is_not_judged_by_where_it_sta
 
 
 def test_what_comes_up_because_it_is_looked_at_is_cured_by_looking_and_not_ok() -> None:
-    """Fault 2: the cure of fault 1 hid it; what comes after the hammers rest is the look's to judge."""
+    """ApFault 2: the cure of fault 1 hid it; what comes after the hammers rest is the look's to judge."""
     cured = replace(LOST_INIT, after=seen(*(running(i, HALTED, halted=True) for i in range(4))), wait_loop=DONE)
     playbook = doubted() << HammersRested()
     playbook.after(0.05) << FOUND
@@ -348,7 +348,7 @@ def series_replayed(*records: tuple[int, int, RecordKind, int]) -> Playbook:
 
 
 def test_a_replay_in_place_is_explained_by_its_own_bring_up() -> None:
-    """Fault 3: it was given the window of a bring-up after it, in which the same AP then lost its INIT."""
+    """ApFault 3: it was given the window of a bring-up after it, in which the same AP then lost its INIT."""
     us = 100_100_000
     replay = look(1, us, us + 100, latched=1, mp=RUNNABLE, where=RESET_VECTOR)
     resets = [(us + 900, vcpu, RecordKind.WRITE, 0x0909) for vcpu in range(3)]
@@ -367,7 +367,7 @@ def test_the_window_log_tells_when_a_bring_up_of_a_series_began() -> None:
 
 
 def test_an_init_that_was_read_before_its_sipi_came_is_no_replay() -> None:
-    """Fault 4: an AP in INIT_RECEIVED is written back as it was, and starts where its SIPI says."""
+    """ApFault 4: an AP in INIT_RECEIVED is written back as it was, and starts where its SIPI says."""
     us = 100_000_100
     for mp, kind in ((INIT_RECEIVED, FindingClass.BSP_SPIN), (RUNNABLE, FindingClass.REPLAYED_INIT)):
         up = seen(running(0), *(running(i, HALTED, halted=True) for i in (1, 2, 3)))
@@ -386,7 +386,7 @@ def stalled(settings: WatchSettings = SETTINGS) -> Playbook:
 
 
 def test_a_blocked_main_loop_is_told_by_its_real_sign() -> None:
-    """Fault 5: while somebody keeps the big lock, only out-of-band commands are answered; it was called a vCPU that
+    """ApFault 5: while somebody keeps the big lock, only out-of-band commands are answered; it was called a vCPU that
     does not answer."""
     waiting = tuple(thread(i, 0.0, "S", "futex_wait_queue") for i in range(3))
     playbook = stalled().after(2.2) << StallSeen("S", True, waiting, 100.5)
@@ -397,7 +397,7 @@ def test_a_blocked_main_loop_is_told_by_its_real_sign() -> None:
 
 
 def test_a_cpu_that_was_plugged_in_and_that_nobody_wakes_is_not_called_lost() -> None:
-    """Fault 6: an AP at the reset vector is no news without a sign that somebody was to wake it."""
+    """ApFault 6: an AP at the reset vector is no news without a sign that somebody was to wake it."""
     plugged = seen(running(0, HALTED), running(1, HALTED, halted=True), at_reset(2))
     idle = replace(NO_WAIT, before=plugged, after=plugged, usage=threads(0.99, 0, 0), quiet=threads(0.99, 0, 0))
     playbook = booted_to(Milestone.PCI).after(0.5) << Tick() >> AskBootCpu()
@@ -493,6 +493,17 @@ def test_a_machine_that_refuses_it_is_a_rig_failure() -> None:
     assert (playbook.watch.verdict and playbook.watch.verdict.outcome, playbook.watch.rig_reason) == (
         Outcome.RIG, "inject",
     )  # fmt: skip
+
+
+#: QEMU's gdb stub strikes once the firmware has come so far; no AP is plugged in.
+STRUCK = replace(ALONE, plugs_lost_ap=True, plug_from=Milestone.PCI, plug_checkins=0)
+
+
+def test_after_the_gdb_stub_has_struck_the_boot_cpu_is_asked_and_not_before() -> None:
+    playbook = booted_to(Milestone.BANNER, STRUCK) << PCI << Tick() >> PlugLostAp()
+    playbook << PlugTried(False) << Tick() >> TellChurn
+    playbook.after(0.6) << Tick() >> PlugLostAp()
+    playbook << PlugTried(True) << Tick() >> AskBootCpu()
 
 
 # ---- a series

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from qstress.firmware.seabios import BootLog
 from qstress.model import Milestone, ThreadUsage, WaitLoop
 from qstress.verdict.examination import Examination
@@ -28,6 +30,13 @@ LOST_INIT = Examination(
     LOST, LOST, threads(0.99, 0, 0, 0), False, True, "running", WaitLoop(4, 3, SPINS_AT),
     quiet=threads(0.99, 0, 0, 0), boot_cpu=(running(0),), waited=WaitLoop(4, 3, SPINS_AT), sipi_sent="000c4610",
     kvm=True,
+)  # fmt: skip
+#: OVMF parks all APs, and one of them did not take its next wake-up.
+PARKED = seen(running(0, 0x7ECA669), *(running(i, 0x7EC9D57, halted=True) for i in (1, 2, 3)))
+UNWOKEN = WaitLoop(4, 3, 0x7ECA669, later=True, unwoken=(2,))
+LATER_ROUND = Examination(
+    PARKED, PARKED, threads(0.99, 0, 0, 0), False, True, "running", UNWOKEN, quiet=threads(0.99, 0, 0, 0),
+    boot_cpu=(running(0, 0x7ECA669),), waited=replace(UNWOKEN, unwoken=()), sipi_sent="000c469f",
 )  # fmt: skip
 #: All are done, and the boot CPU is somewhere else.
 ALL_UP = seen(running(0), running(1, HALTED, halted=True))

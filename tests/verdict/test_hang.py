@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
@@ -8,7 +9,18 @@ from qstress.firmware.seabios import BootLog
 from qstress.model import Confidence, FindingClass, Milestone, Outcome, VcpuState, WaitLoop
 from qstress.verdict.hang import Examination, diagnose
 from tests.samples import at_reset, running, seen
-from tests.verdict.examinations import ALL_UP, HALTED, LOG, LOST_INIT, NO_WAIT, SPINS_AT, thread, threads
+from tests.verdict.examinations import (
+    ALL_UP,
+    HALTED,
+    LATER_ROUND,
+    LOG,
+    LOST_INIT,
+    NO_WAIT,
+    SPINS_AT,
+    UNWOKEN,
+    thread,
+    threads,
+)
 
 EARLY = replace(LOG, milestone=Milestone.BANNER, checkins=0)
 
@@ -94,6 +106,39 @@ def test_an_ap_that_the_host_does_not_let_run_is_not_lost() -> None:
     assert "host" in verdict.title
     done = replace(LOST_INIT, usage=(*threads(0.99, 0), thread(2, 0.0, "R")))
     assert kind(done)[0] is FindingClass.LOST_INIT  # CPU#2 has nothing more to do, and a stray kick means nothing
+
+
+def test_a_parked_ap_that_does_not_take_its_next_wake_up_is_lost_in_a_later_round() -> None:
+    verdict = diagnose(LATER_ROUND, LOG)
+    assert (verdict.finding_class, verdict.confidence) == (FindingClass.LOST_INIT, Confidence.CERTAIN)
+    assert "later round" in verdict.title
+    assert "by its numbering CPU#2" in verdict.because[0]
+    assert any("does not tell why" in reason for reason in verdict.because)  # SMM leaves the same picture
+    assert verdict.signature == "lost-init/checkin/halted=3,running=1/later-round"
+    assert verdict.signature != diagnose(LOST_INIT, LOG).signature
+    unnamed = diagnose(replace(LATER_ROUND, wait_loop=replace(UNWOKEN, unwoken=())), LOG)
+    assert "1 of CPU#1, CPU#2, CPU#3" in unnamed.because[0]
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"usage": (*threads(0.99, 0), thread(2, 0.0, "R"), thread(3, 0.0))},
+        {"usage": threads(0.99, 0, 0.2, 0)},
+        {"usage": threads(0, 0, 0, 0)},
+        {"wait_loop": replace(UNWOKEN, unwoken=()), "usage": threads(0.99, 0.2, 0, 0)},
+        {"progressed": True},
+    ],
+    ids=["wants to run", "ran", "the boot CPU did not run", "anyone may be meant", "another has come"],
+)
+def test_one_that_may_still_wake_is_not_lost(changes: dict[str, Any]) -> None:
+    verdict = diagnose(replace(LATER_ROUND, **changes), LOG)
+    assert (verdict.outcome, verdict.confidence) == (Outcome.UNKNOWN, Confidence.INCONCLUSIVE)
+
+
+def test_a_later_round_that_all_have_taken_is_no_lost_init() -> None:
+    over = replace(LATER_ROUND, wait_loop=WaitLoop(4, 4, 0x7ECA669, later=True))
+    assert kind(over)[0] is not FindingClass.LOST_INIT
 
 
 # ---- nothing to say
