@@ -202,12 +202,6 @@ class StormCount:
     write_backs: int | None = None
     exits: int | None = None
 
-    def plus(self, other: StormCount) -> StormCount:
-        """Return both together; a number that one of them lacks is not known."""
-        mine, theirs = ((count.migrations, count.write_backs, count.exits) for count in (self, other))
-        sums = (None if a is None or b is None else a + b for a, b in zip(mine, theirs, strict=True))
-        return StormCount(self.seconds + other.seconds, self.moves + other.moves, *sums)
-
 
 @dataclass(frozen=True, slots=True)
 class Build:
@@ -426,9 +420,7 @@ class TrialResult:
 
 
 #: Upper bounds of the reply-latency buckets, in seconds.
-LATENCY_BUCKETS_S: tuple[float, ...] = (
-    0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0,
-)  # fmt: skip
+LATENCY_BUCKETS_S = (0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0)
 
 
 @dataclass(frozen=True, slots=True)

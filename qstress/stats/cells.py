@@ -188,3 +188,10 @@ class CellTally:
             self.boot.add(result.boot_s)
         if result.detection_s is not None:
             self.detection.add(result.detection_s)
+
+
+def both_storms(mine: StormCount, other: StormCount) -> StormCount:
+    """Return two counts together; a number that one of them lacks is not known."""
+    pairs = ((getattr(mine, name), getattr(other, name)) for name in ("migrations", "write_backs", "exits"))
+    sums = (None if a is None or b is None else a + b for a, b in pairs)
+    return StormCount(mine.seconds + other.seconds, mine.moves + other.moves, *sums)

@@ -17,7 +17,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from qstress.model import Cell, FindingClass, StormCount, TrialResult, Verdict
-from qstress.stats.cells import CellTally, class_of
+from qstress.stats.cells import CellTally, both_storms, class_of
 from qstress.stats.clusters import Spread, pooled_index, spread
 from qstress.stats.evalue import EProcess
 
@@ -195,7 +195,7 @@ class Tally:
     def add_kicks(self, cell_index: int, count: StormCount) -> None:
         """Add what moved and kicked the vCPUs of one guest of a cell, in this session."""
         cell = self.cells[cell_index]
-        cell.kicks = count if cell.kicks is None else cell.kicks.plus(count)
+        cell.kicks = count if cell.kicks is None else both_storms(cell.kicks, count)
 
     def add_finding(self, verdict: Verdict, cell_index: int, evidence: str | None, *, counted: bool = True) -> None:
         """List *verdict* if it is a finding.

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from qstress.model import LATENCY_BUCKETS_S, CommandCount, FindingClass, Outcome, Verdict
-from qstress.stats.cells import CellTally, class_of
+from qstress.model import LATENCY_BUCKETS_S, CommandCount, FindingClass, Outcome, StormCount, Verdict
+from qstress.stats.cells import CellTally, both_storms, class_of
 from qstress.stats.counts import Counts
 from qstress.stats.tally import Tally
 from tests.stats.samples import CRASH, LOST, OK, REPLAYED, RIG, UNKNOWN, build, cells, result
@@ -131,3 +131,8 @@ def test_exposure_is_one_value_a_process_run() -> None:
     assert (cell.commands_ok.count, cell.commands_ok.mean) == (2, 75.0)
     assert (cell.duty.count, cell.duty_cycle) == (2, 0.5)
     assert CellTally(SHARED.cells[0].cell).duty_cycle is None
+
+
+def test_a_number_that_one_storm_lacks_is_not_known_of_both() -> None:
+    both = both_storms(StormCount(2.0, 10, 7, None, 40), StormCount(1.5, 5, 3, 8, 60))
+    assert both == StormCount(3.5, 15, 10, None, 100)
