@@ -11,13 +11,14 @@ import re
 import shutil
 import subprocess
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from qstress.emulated.kernel import VMLINUX, Kernel, open_kernel, uncompressed
+from qstress.emulated.kernel import Kernel, open_kernel, uncompressed
 from qstress.errors import ConfigError, RigError
+from qstress.firmware.kernels import VMLINUX, kernels_folder, matches, newest
 
 #: What depends on the kernel that the distribution gives its users: Debian's and Ubuntu's.
 _DEFAULTS = ("linux-image-amd64", "linux-image-generic")
@@ -34,21 +35,6 @@ class Packages:
     release: str
     names: tuple[str, ...]
     size_bytes: int
-
-
-def kernels_folder() -> Path:
-    """Return where fetched kernels lie: ``$XDG_CACHE_HOME/qstress/kernels``."""
-    base = os.environ.get("XDG_CACHE_HOME", "")
-    return Path(base if os.path.isabs(base) else os.path.expanduser("~/.cache")) / "qstress" / "kernels"
-
-
-def newest(releases: Sequence[str]) -> str:
-    """Return the highest of *releases*, numbers compared as numbers.
-
-    >>> newest(["6.1.0-9-amd64", "6.1.0-57-amd64"])
-    '6.1.0-57-amd64'
-    """
-    return max(releases, key=lambda text: [(not part.isdigit(), part.zfill(12)) for part in re.split(r"(\d+)", text)])
 
 
 def fetched() -> list[Kernel]:
@@ -77,7 +63,7 @@ def find(wanted: str, say: Callable[[str], None]) -> Kernel:
     if wanted == "auto":
         with suppress(RigError):  # what is here will do where nobody can be asked
             prefix = _default_release()
-    matching = [release for release in here if _matches(prefix, release)]
+    matching = [release for release in here if matches(prefix, release)]
     return here[newest(matching)] if matching else fetch(wanted, say)
 
 
@@ -100,10 +86,6 @@ def fetch(wanted: str, say: Callable[[str], None]) -> Kernel:
         except OSError as error:
             raise RigError(f"{folder}: cannot keep a kernel: {error}", reason="kernel") from error
     return open_kernel(target / "vmlinuz")
-
-
-def _matches(wanted: str, release: str) -> bool:
-    return wanted in ("", release) or release.startswith((wanted + ".", wanted + "-"))
 
 
 def _packages(wanted: str) -> Packages:
@@ -138,7 +120,7 @@ def _release_like(wanted: str) -> str:
         raise ConfigError(f"{wanted!r} is neither auto, a kernel version such as 6.12, nor a path")
     listed = _run("apt-cache", "pkgnames", f"linux-image-{wanted}").split()
     releases = [name.removeprefix("linux-image-") for name in listed]
-    fitting = [release for release in releases if _matches(wanted, release) and _flavour(release) in _FLAVOURS]
+    fitting = [release for release in releases if matches(wanted, release) and _flavour(release) in _FLAVOURS]
     if wanted in releases:
         return wanted
     if not fitting:

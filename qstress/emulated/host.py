@@ -26,11 +26,11 @@ from typing import Self
 from qstress.config.binary import qemu_version
 from qstress.emulated.command import Descriptors, Machine, emulator_arguments
 from qstress.emulated.cpio import initramfs
-from qstress.emulated.fetch import kernels_folder
 from qstress.emulated.frames import Decoder, Frame, Kind
 from qstress.emulated.kernel import Kernel, read_module
 from qstress.emulated.watchdog import is_dead, last_words, starved_s, telling_line
 from qstress.errors import RigError
+from qstress.firmware.kernels import kernels_folder
 from qstress.guest.argv import guarded
 from qstress.host.facts import EMULATED_HOST
 from qstress.observe.usage import STOLEN

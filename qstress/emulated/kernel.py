@@ -19,6 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from qstress.errors import RigError
+from qstress.firmware.kernels import VMLINUX, release_in
 
 #: What an emulated host loads, with parameters: its root, the channel to it, and KVM.
 WANTED = (
@@ -29,8 +30,6 @@ WANTED = (
     ("virtio_console", ""),
     ("kvm_amd", "nested=0"),
 )
-#: The uncompressed kernel, where it was made, beside its image.
-VMLINUX = "vmlinux"
 _HEADER_BYTES = 64 * 1024
 _SUFFIXES = (".ko", ".ko.gz", ".ko.xz", ".ko.zst")
 
@@ -49,18 +48,6 @@ class Kernel:
     sha256: str
     modules: tuple[tuple[Path, str], ...]
     boots: Path
-
-
-def release_in(header: bytes) -> str | None:
-    """Return the release that a bzImage says it is, None where *header*, its beginning, is not one's.
-
-    Linux: Documentation/arch/x86/boot.rst, ``kernel_version``: the word at 0x20e, counted from 0x200.
-    """
-    if len(header) < 0x210 or header[0x202:0x206] != b"HdrS":
-        return None
-    (at,) = struct.unpack_from("<H", header, 0x20E)
-    text = header[0x200 + at : 0x200 + at + 256].partition(b"\0")[0].split()
-    return text[0].decode(errors="replace") if at and text else None
 
 
 def uncompressed(image: bytes) -> bytes | None:

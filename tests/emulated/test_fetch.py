@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from qstress.emulated.fetch import fetch, fetched, find, newest
+from qstress.emulated.fetch import fetch, fetched, find
 from qstress.errors import ConfigError, RigError
 from tests.emulated.test_kernel import RELEASE, bzimage, module
 
@@ -98,8 +98,3 @@ def test_a_path_is_a_kernel_wherever_it_lies(apt: Path) -> None:
     kernel = fetch("auto", lambda line: None)
     assert find(str(kernel.image), lambda line: None) == kernel
     assert find(str(kernel.image.parent), lambda line: None) == kernel
-
-
-def test_numbers_compare_as_numbers() -> None:
-    assert newest(["6.1.0-9-amd64", "6.1.0-57-amd64"]) == "6.1.0-57-amd64"
-    assert newest(["6.12.9+deb12-amd64", "6.1.99-1-amd64"]) == "6.12.9+deb12-amd64"

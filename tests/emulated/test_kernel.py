@@ -15,7 +15,6 @@ from qstress.emulated.kernel import (
     module_name,
     open_kernel,
     read_module,
-    release_in,
     uncompressed,
 )
 from qstress.errors import RigError
@@ -48,12 +47,6 @@ def tree(folder: Path, modules: dict[str, bytes], built_in: str = "") -> Path:
     for name, content in modules.items():
         (place / name).write_bytes(content)
     return image
-
-
-def test_the_release_is_read_from_the_image() -> None:
-    assert release_in(bzimage()) == RELEASE
-    assert release_in(b"\0" * 0x400) is None
-    assert release_in(b"short") is None
 
 
 ELF = b"\x7fELF" + bytes(range(256)) * 40
