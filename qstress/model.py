@@ -74,6 +74,7 @@ class FindingClass(StrEnum):
     REPLAYED_INIT = "replayed-init"  # an AP ran the firmware from the reset vector
     BSP_SPIN = "bsp-spin"  # every AP came up, the BSP still waits
     CURED_BY_LOOKING = "cured-by-looking"  # it was stuck and moved once dumps kicked it
+    MISSING_CPU = "missing-cpu"  # the guest's kernel goes on, with fewer CPUs than it should have
     AP_LOST_LATER = "ap-lost-later"  # an AP that had come up stopped answering
     ALL_HALTED = "all-halted"  # every vCPU is halted, and nothing will wake one
     LIVELOCK = "livelock"  # the vCPUs run the same few addresses for ever
@@ -245,6 +246,18 @@ class Build:
 
 
 @dataclass(frozen=True, slots=True)
+class LinuxGuest:
+    """The kernel that a guest boots behind its firmware: an absolute path, the release, what is appended to its command
+    line, an initramfs (empty: ours), and how often ours takes all CPUs but the first off and on again."""
+
+    kernel: str
+    release: str
+    append: str = ""
+    initrd: str = ""
+    rounds: int = 0
+
+
+@dataclass(frozen=True, slots=True)
 class Shape:
     """The guest's shape: what all builds of a stratum boot alike. ``placement`` is a tier T1 amplifier.
 
@@ -266,6 +279,7 @@ class Shape:
     storm_s: float = 0.0
     settle_s: float = 0.0
     pflash: tuple[str, ...] = ()  # of a firmware in flash: absolute paths of its code and of its variables' template
+    linux: LinuxGuest | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -120,6 +120,9 @@ class Firmware:
     takes. ``least_memory_bytes``: with less it does not even begin. ``flash``: it lies in a pair of flash images
     (``guest.pflash``).
     ``settle_s``: how long it waits before INIT where KVM is hammered and ``guest.settle`` is not set; None: it cannot.
+    ``needs_kernel``: it does nothing by itself but boot a kernel that QEMU was given.
+    ``quiet_s``: it may well be silent for so long, on an idle host. ``boot_s``: how much longer than SeaBIOS it may
+    take to bring up a guest of that shape, likewise.
     """
 
     name: str
@@ -141,6 +144,9 @@ class Firmware:
     least_memory_bytes: int = 0
     flash: bool = False
     settle_s: float | None = None
+    needs_kernel: bool = False
+    quiet_s: float = 0.0
+    boot_s: Callable[[Shape], float] = lambda shape: 0.0
 
     @property
     def loses_aps_itself(self) -> bool:
@@ -158,4 +164,5 @@ class Firmware:
 
     def label(self, shape: Shape) -> str:
         """Return what reports call it; empty for the usual one."""
-        return "" if self.usual else shape.firmware
+        kernel = "" if shape.linux is None else f"linux {shape.linux.release} behind "
+        return "" if self.usual else kernel + shape.firmware

@@ -1,6 +1,7 @@
-"""Our own ROMs: where they lie, whether they are those we know, and how to build them.
+"""Our own ROMs, and the initramfs of Linux guests: where they lie, whether they are those we know, how to build ROMs.
 
-They are committed and go into the package, so that nobody needs an assembler; ``nasm`` builds the same bytes.
+They are committed and go into the package, so that nobody needs an assembler or a compiler; ``nasm`` and ``python -m
+tools.prebuild_linux_init`` build the same bytes.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ SOURCES = _CHECKOUT
 _ASSEMBLE = ("nasm", "-f", "bin", "-Wall", "-Werror")
 _ASSEMBLE_TIMEOUT_S = 60.0
 _SUMS = "SHA256SUMS"
+_SUFFIXES = (".bin", ".cpio")
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,8 +53,9 @@ def available_roms() -> list[Rom]:
     """Return every ROM that :func:`find_rom` would look at, one a name, by name."""
     roms: dict[str, Rom] = {}
     for folder in FOLDERS:
-        for path in sorted(folder.glob("*.bin")):
-            roms.setdefault(path.stem, _rom(path))
+        for path in sorted(folder.glob("*")):
+            if path.suffix in _SUFFIXES:
+                roms.setdefault(path.stem, _rom(path))
     return [roms[name] for name in sorted(roms)]
 
 

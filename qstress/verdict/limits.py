@@ -133,6 +133,7 @@ def limits(shape: Shape, *, slowness: float = 1.0, learned: Learned | None = Non
         quiet_s = max(QUIET_FLOOR_S, FACTOR * quantile(learned.silences_s, QUANTILE)) * slowness
         slow_s = SLOW_FACTOR * quantile(learned.boots_s, QUANTILE)
         boot_s = max(boot_s, 10 * slow_s * slowness)
+    quiet_s, boot_s = max(quiet_s, kind.quiet_s * slowness), boot_s + kind.boot_s(shape) * slowness
     look_s, patient = (0.01, 1.0) if kind.accounts_for_aps else (0.03, slowness)
     pause_s = look_s * patient + 0.0002 * shape.smp * patient
     return Limits(

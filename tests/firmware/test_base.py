@@ -52,7 +52,7 @@ def resolved(more: str = "", other: str = "") -> Shape:
 
 
 def test_every_registered_firmware_is_found_by_its_name() -> None:
-    assert set(BY_NAME) == {"seabios", "smpscan", "ovmf"}
+    assert set(BY_NAME) == {"seabios", "smpscan", "ovmf", "qboot"}
     for name, kind in BY_NAME.items():
         assert kind.name == name
         assert firmware_of(shape(firmware=name)) is kind
@@ -102,7 +102,7 @@ def test_a_toy_firmware_is_configured_by_its_name(toy: Firmware) -> None:
     assert made.firmware == "toy"
     for more, other, refused in (
         (", settle: 5ms", "", "guest.settle: needs firmware: smpscan"),
-        ("", "observe: none\n", "observe: none: needs a firmware other than smpscan or ovmf or toy"),
+        ("", "observe: none\n", "observe: none: needs a firmware other than smpscan or ovmf or qboot or toy"),
     ):
         with pytest.raises(ConfigError, match=refused):
             resolved(more, other)

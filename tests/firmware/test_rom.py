@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -10,13 +11,23 @@ import pytest
 from qstress.errors import RigError
 from qstress.firmware import rom
 from qstress.firmware.rom import assemble, available_roms, find_rom
+from tools import prebuild_linux_init
 
 
 def test_the_rom_is_there_and_intact() -> None:
     rom = find_rom("smpscan")
     assert rom.is_absolute()
     assert rom.stat().st_size == 64 * 1024
-    assert [(rom.name, rom.intact) for rom in available_roms()] == [("smpscan", True)]
+    assert [(rom.name, rom.intact) for rom in available_roms()] == [("linux-init", True), ("smpscan", True)]
+
+
+@pytest.mark.skipif(shutil.which("cc") is None, reason="no cc: NOT shown that the initramfs is its source's")
+def test_the_committed_initramfs_is_rebuilt_byte_for_byte() -> None:
+    said = subprocess.run(["cc", "--version"], capture_output=True, text=True, check=True).stdout.split("\n")[0]
+    committed = find_rom("linux-init").read_bytes()
+    if b"GCC: " + said.partition(" ")[2].encode() not in committed:
+        pytest.skip(f"made by another compiler than {said}: NOT shown that it is the source's")
+    assert prebuild_linux_init.build() == committed
 
 
 @pytest.mark.skipif(shutil.which("nasm") is None, reason="no nasm: NOT shown that the committed ROM is its source's")
@@ -35,7 +46,7 @@ def test_the_installed_package_comes_first(tmp_path: Path, monkeypatch: pytest.M
     shutil.copytree(find_rom("smpscan").parent, installed)
     monkeypatch.setattr(rom, "FOLDERS", (installed, *rom.FOLDERS))
     assert find_rom("smpscan") == installed / "smpscan.bin"
-    assert len(available_roms()) == 1
+    assert len(available_roms()) == 2
 
 
 @pytest.mark.parametrize("spoil", ["byte", "sums"])
