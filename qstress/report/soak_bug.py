@@ -20,6 +20,7 @@ _EXPECTED = {
     FindingClass.MONITOR_STALL: "the monitor answers",
     FindingClass.REPLAYED_INIT: "each AP runs the firmware's reset path once for each INIT that it is sent",
     FindingClass.GUEST_PANIC: "the guest does not panic",
+    FindingClass.MISSING_CPU: "the guest's kernel brings all of its vCPUs online",
     FindingClass.RESET_LOOP: "the guest comes up and does not reset itself for ever",
 }
 _NEEDS_QSTRESS = (

@@ -19,7 +19,7 @@ _MOST_APS, _MOST_CHARACTERS = 4, 400
 #: Findings that are about vCPUs standing still; the others are told by QEMU or by the guest itself.
 _STANDS_STILL = frozenset(
     {FindingClass.LOST_INIT, FindingClass.BSP_SPIN, FindingClass.CURED_BY_LOOKING, FindingClass.AP_LOST_LATER,
-     FindingClass.ALL_HALTED, FindingClass.LIVELOCK, FindingClass.HANG_OTHER}
+     FindingClass.MISSING_CPU, FindingClass.ALL_HALTED, FindingClass.LIVELOCK, FindingClass.HANG_OTHER}
 )  # fmt: skip
 
 _AGAIN = (

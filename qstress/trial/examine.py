@@ -162,9 +162,10 @@ class _Look:
 
     def _may_touch_aps(self, boot_cpu: Sequence[VcpuState]) -> bool:
         """Whether a dump can do no harm, or it is time: nobody will send an INIT where the boot CPU is halted with
-        interrupts off."""
+        interrupts off, or has given up its APs."""
         silence_s = anyio.current_time() - self._silent_since_s
         dead = all(vcpu.halted and not vcpu.interrupts for vcpu in boot_cpu)
+        dead = dead or self._guest.console.log.stuck
         return self._guest.shape.accel is not Accel.KVM or dead or silence_s >= UNTOUCHED * self._limits.quiet_s
 
     async def _boot_cpu(self) -> list[BootCpu]:

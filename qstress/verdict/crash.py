@@ -23,8 +23,12 @@ def crash_title(stderr: str) -> str:
     telling = [line for line in lines if any(word in line.lower() for word in _TELLING)] or lines[-1:]
     if not telling:
         return ""
-    title = _PROGRAM.sub("", telling[0])
-    return _NUMBER.sub("N", _SOURCE.sub(r"\1: ", title))[:160]
+    return told_alike(_PROGRAM.sub("", telling[0]))
+
+
+def told_alike(line: str) -> str:
+    """Return *line* freed of paths, line numbers, addresses and long numbers, cut to what a signature may hold."""
+    return _NUMBER.sub("N", _SOURCE.sub(r"\1: ", line))[:160]
 
 
 def ended(returncode: int, stderr: str, *, milestone: str) -> Verdict:

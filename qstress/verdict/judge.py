@@ -9,6 +9,7 @@ from enum import StrEnum
 
 from qstress.model import BootProgress, Confidence, FindingClass, Milestone, Outcome, ThreadUsage, Verdict
 from qstress.verdict import crash
+from qstress.verdict.kernel import firmware_resets, told_by_kernel
 from qstress.verdict.limits import LIKELY_FACTOR, Limits
 from qstress.verdict.signature import finding_signature
 
@@ -68,6 +69,8 @@ def assess(situation: Situation, log: BootProgress, limits: Limits) -> Verdict |
     if situation.panicked:
         title = f"the guest panicked at {where}"
         return Verdict(Outcome.GUEST_PANIC, title, FindingClass.GUEST_PANIC, f"guest-panic/{where}")
+    if (told := told_by_kernel(log)) is not None:
+        return told
     if log.restart_signs or situation.resets:
         verdict = _restarted(situation, log, limits)
         if verdict is not None or _counts_as_restart(situation, log):
@@ -201,7 +204,7 @@ def _restarted(situation: Situation, log: BootProgress, limits: Limits) -> Verdi
     replay, whatever it made the AP do, is one restart and then a boot that comes through or stands still.
     """
     resets = (f"{situation.resets} RESET event(s) that nobody asked for",) if situation.resets else ()
-    if situation.resets >= LOOP_RESETS:
+    if situation.resets >= LOOP_RESETS * firmware_resets(log):
         return Verdict(
             Outcome.RESTART,
             "reset loop: the guest resets again and again, and never came up",
