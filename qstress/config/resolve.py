@@ -19,8 +19,9 @@ from qstress.config.wording import problem_at
 from qstress.errors import ConfigError, RigError
 from qstress.firmware import BY_NAME, firmware_named
 from qstress.firmware.base import ApFault
+from qstress.firmware.kernels import guest_kernel
 from qstress.firmware.pflash import find_pflash
-from qstress.model import Accel, Build, HammerSpec, Rate, Shape, Smm, SmmWriteback, Stratum
+from qstress.model import Accel, Build, HammerSpec, LinuxGuest, Rate, Shape, Smm, SmmWriteback, Stratum
 
 if TYPE_CHECKING:
     from qstress.config.kvm import KvmFacts
@@ -159,7 +160,7 @@ def _lost_ap_share(config: Config, name: str, entry: BuildEntry, accel: Accel) -
     """Return the share of trials into which a lost AP is injected on this accelerator."""
     if entry.inject is None or not entry.inject.lost_ap or entry.inject.accel not in ("any", accel):
         return 0.0
-    fault = firmware_named(config.guest.firmware).lost_ap
+    fault = firmware_named(config.guest.firmware, with_kernel=config.guest.linux is not None).lost_ap
     if fault is None:
         raise _refused(config, ("builds", name, "inject"), f"no AP can be lost under firmware {config.guest.firmware}")
     if entry.inject.fault not in fault.faults:
@@ -185,7 +186,7 @@ def _strata(config: Config, accel: Accel, base: Path, placement: str) -> tuple[S
         cells *= axis
     if cells > MAX_CELLS:
         raise _refused(config, (), f"{cells} cells (builds x machine x smp x rates x churn) are more than {MAX_CELLS}")
-    firmware, pflash = _firmware(config, base), _pflash(config, base)
+    firmware, pflash, linux = _firmware(config, base), _pflash(config, base), _linux(config, base)
     shapes = [
         Shape(
             smp,
@@ -201,6 +202,7 @@ def _strata(config: Config, accel: Accel, base: Path, placement: str) -> tuple[S
             storm_s=guest.storm or 0.0,
             settle_s=_settle_s(config, accel),
             pflash=pflash,
+            linux=linux,
         )
         for machine, smp in itertools.product(guest.machine, guest.smp)
     ]
@@ -217,9 +219,11 @@ def _settle_s(config: Config, accel: Accel) -> float:
 
 
 def _memory_bytes(config: Config) -> int:
-    """Return the guest's memory; what is not set is as much as its firmware needs."""
-    least = 0 if "memory" in config.guest.model_fields_set else firmware_named(config.guest.firmware).least_memory_bytes
-    return max(config.guest.memory, least)
+    """Return the guest's memory; what is not set is as much as its firmware, or a kernel behind it, needs."""
+    guest = config.guest
+    if "memory" in guest.model_fields_set:
+        return guest.memory
+    return rules.LINUX_BYTES if guest.linux else max(guest.memory, firmware_named(guest.firmware).least_memory_bytes)
 
 
 def _pflash(config: Config, base: Path) -> tuple[str, ...]:
@@ -253,6 +257,21 @@ def _firmware(config: Config, base: Path) -> str:
     if not os.access(path, os.R_OK):
         raise _refused(config, ("guest", "firmware"), f"{path} cannot be read")
     return path
+
+
+def _linux(config: Config, base: Path) -> LinuxGuest | None:
+    """Return the kernel that guests boot, with paths as they are from anywhere."""
+    entry = config.guest.linux
+    if entry is None:
+        return None
+    try:
+        kernel, release = guest_kernel(entry.kernel, base)
+    except RigError as error:
+        raise RigError(f"guest.linux.kernel: {error}", reason=error.reason) from error
+    initrd = "" if entry.initrd == "auto" else os.path.abspath(base / os.path.expanduser(entry.initrd))
+    if initrd and not os.access(initrd, os.R_OK):
+        raise _refused(config, ("guest", "linux", "initrd"), f"{initrd} cannot be read")
+    return LinuxGuest(str(kernel), release, entry.append.strip(), initrd, entry.rounds)
 
 
 def _compare(config: Config) -> Compare | None:

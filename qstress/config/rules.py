@@ -12,11 +12,13 @@ from qstress.firmware.base import Firmware
 
 #: Trials of a process-run with ``restart: reset``, where the file does not say.
 PROCESS_TRIALS = 100
+#: What a guest has that boots a kernel, where the file does not say; and with less than this none comes up.
+LINUX_BYTES, LINUX_LEAST_BYTES = 256 << 20, 128 << 20
 
 
 def broken(config: Config) -> Iterator[tuple[Loc, str]]:
     """Yield what is wrong between the sections of *config*, each with the place of the key to change."""
-    for rule in (_stop, _gate, _hold, _restart, _observe, _storm, _flash, _places):
+    for rule in (_stop, _gate, _hold, _restart, _observe, _storm, _flash, _linux, _places):
         yield from rule(config)
 
 
@@ -85,13 +87,13 @@ def _restart(config: Config) -> Iterator[tuple[Loc, str]]:
             yield ("guest", "process_trials"), "needs restart: reset; with restart: process each trial has its own"
         return
     for name, build in config.builds.items():
-        if build.inject and build.inject.lost_ap and not firmware_named(guest.firmware).loses_aps_itself:
+        if build.inject and build.inject.lost_ap and not (_kind(config).loses_aps_itself and guest.linux is None):
             these = _firmware(lambda each: each.loses_aps_itself)
             yield ("builds", name, "inject"), f"needs firmware: {these}, or restart: process: a reset cannot repeat it"
 
 
 def _storm(config: Config) -> Iterator[tuple[Loc, str]]:
-    guest, kind = config.guest, firmware_named(config.guest.firmware)
+    guest, kind = config.guest, _kind(config)
     if guest.storm is not None and (not kind.storms or guest.restart != "reset"):
         yield ("guest", "storm"), f"needs firmware: {_firmware(lambda each: each.storms)} and restart: reset"
     if guest.settle is not None and kind.settle_s is None:
@@ -109,13 +111,29 @@ def _flash(config: Config) -> Iterator[tuple[Loc, str]]:
         yield ("guest", "memory"), f"is too little for {kind.name}, which then never begins; {least >> 20}M is enough"
 
 
+def _linux(config: Config) -> Iterator[tuple[Loc, str]]:
+    """A kernel wants memory, and a firmware that boots one; which one alone is of no use without it."""
+    guest, firmware = config.guest, firmware_named(config.guest.firmware)
+    if guest.linux is None:
+        if firmware.needs_kernel:
+            yield ("guest", "linux"), f"is missing: firmware {guest.firmware} does nothing but boot a kernel"
+        return
+    if firmware.resets_itself:
+        yield ("guest", "linux"), f"cannot be with firmware {guest.firmware}, which boots nothing"
+    if "memory" in guest.model_fields_set and guest.memory < LINUX_LEAST_BYTES:
+        least_mib = LINUX_LEAST_BYTES >> 20
+        yield ("guest", "memory"), f"is too little for a Linux kernel; give it {least_mib}M, or leave it out"
+    if guest.linux.rounds and guest.linux.initrd != "auto":
+        yield ("guest", "linux", "rounds"), "needs initrd: auto, whose program does that"
+
+
 def _observe(config: Config) -> Iterator[tuple[Loc, str]]:
     """What can be judged from the monitor alone: boots in processes of their own, by whole dumps, where these tell."""
     if config.observe == "console":
         return
-    if not firmware_named(config.guest.firmware).dumps_tell or config.guest.restart == "reset":
+    if not _kind(config).dumps_tell or config.guest.restart == "reset":
         others = _firmware(lambda each: not each.dumps_tell)
-        yield ("observe",), f"none: needs a firmware other than {others}, and restart: process"
+        yield ("observe",), f"none: needs a firmware other than {others}, no linux, and restart: process"
     if not any(hammer.via == "hmp" and hammer.command == "info registers -a" for hammer in config.hammer):
         yield ("observe",), "none: needs a hammer that sends info registers -a, whose replies are all there is to judge"
     for name, build in config.builds.items():
@@ -151,6 +169,11 @@ def _gate(config: Config) -> Iterator[tuple[Loc, str]]:
         return
     if _rests_on_compare(gate) and set(compare.classes) != set(gate.classes):
         yield ("gate", "classes"), "must be those of compare, on which this gate rests; leave one of them out"
+
+
+def _kind(config: Config) -> Firmware:
+    """What the guests boot."""
+    return firmware_named(config.guest.firmware, with_kernel=config.guest.linux is not None)
 
 
 def _firmware(fits: Callable[[Firmware], bool]) -> str:

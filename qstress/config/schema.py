@@ -22,7 +22,7 @@ from pydantic import (
 )
 
 from qstress.config import units
-from qstress.config.checked import OneOrMore, among, closest, fraction, named, whole, wrong
+from qstress.config.checked import OneOrMore, among, closest, fraction, named, nonempty_text, whole, wrong
 from qstress.config.settings import LAST_GOOD
 from qstress.config.tree import Node, Position, display
 from qstress.config.units import Text
@@ -128,15 +128,36 @@ class PflashEntry(Section):
     vars: Text = Field(description="the template of its variables; each guest has a copy of its own")
 
 
+def _linux_word(value: object) -> object:
+    """Turn a kernel's word alone into a mapping."""
+    return {"kernel": nonempty_text(value)} if isinstance(value, (str, int, float)) else value
+
+
+class LinuxEntry(Section):
+    """A Linux kernel that the guests boot behind their firmware."""
+
+    kernel: Text = written(
+        "auto", "auto: the newest that qstress host fetch brought; a version such as 6.12; or a path"
+    )
+    initrd: Text = written("auto", "auto: our own, which reports the CPUs; or a path: then the kernel's word has to do")
+    append: units.AnyText = written("", "appended to the kernel's command line")
+    rounds: Annotated[int, whole(0, 10**6)] = written(
+        0, "how often all CPUs but the first are taken off and on again after the boot, in each trial"
+    )
+
+
 class GuestEntry(Section):
     """What every build boots."""
 
     accel: Annotated[AccelWord, among(AccelWord)] = written("auto", "auto: kvm where it can be used")
     machine: OneOrMore[Machine] = written("pc", "one or a list (an axis)")
     smp: OneOrMore[Smp] = written(4, "number of vCPUs, one or a list (an axis)")
-    memory: units.Size = written("32M", f"the guest's memory; with {OVMF.name} 64M, if not set")
+    memory: units.Size = written("32M", f"the guest's memory; if not set, with {OVMF.name} 64M, with linux 256M")
     firmware: Text = written(SEABIOS.name, f"{', '.join(BY_NAME)}, or a path to a BIOS image")
     pflash: PflashEntry | None = written(None, f"with {OVMF.name}: another one than the host's own")
+    linux: Annotated[LinuxEntry | None, BeforeValidator(_linux_word)] = written(
+        None, "a kernel that is booted behind the firmware; auto, a version or a path, or a mapping"
+    )
     restart: Annotated[RestartWord, among(RestartWord)] = written(
         "process", "how the next trial of a lane begins: by a new process, or by a reset in place"
     )
@@ -371,6 +392,7 @@ SECTIONS: dict[tuple[str, ...], type[Section]] = {
     ("builds", "*", "inject"): InjectEntry,
     ("guest",): GuestEntry,
     ("guest", "pflash"): PflashEntry,
+    ("guest", "linux"): LinuxEntry,
     ("hammer", "*"): HammerEntry,
     ("host",): HostEntry,
     ("host", "emulated"): EmulatedEntry,

@@ -10,6 +10,7 @@ import json
 from dataclasses import dataclass, fields, is_dataclass
 from enum import Enum, IntEnum
 from pathlib import Path
+from typing import Any, cast
 
 from qstress.model import Build, FindingClass, Stratum
 
@@ -134,6 +135,9 @@ def digest(settings: Settings) -> str:
         del asked["classes"]  # runs recorded before it could be asked are the same experiment
     if kept["host"] is None:
         del kept["host"]  # as before there were emulated ones
+    for shape in (stratum["shape"] for stratum in cast(list[Any], kept["strata"])):
+        if shape["linux"] is None:
+            del shape["linux"]  # as before guests could boot a kernel
     text = json.dumps(kept, sort_keys=True, separators=(",", ":"), allow_nan=False)
     return hashlib.sha256(text.encode()).hexdigest()
 

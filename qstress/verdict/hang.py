@@ -256,8 +256,8 @@ def _other(seen: Examination, log: BootProgress) -> Verdict:
 
 _Rule = Callable[[Examination, BootProgress], Verdict | None]
 _RULES: tuple[_Rule, ...] = (
-    _not_running, missing_cpu, kernel_stands_still, _cured, _moving, _not_seen, _unknown_firmware, _starved, _all_halted,
-    _lost_init, _lost_in_a_later_round, _ap_lost_later, _bsp_spin, _livelock, _other,
+    _not_running, missing_cpu, kernel_stands_still, _cured, _moving, _not_seen, _unknown_firmware, _starved,
+    _all_halted, _lost_init, _lost_in_a_later_round, _ap_lost_later, _bsp_spin, _livelock, _other,
 )  # fmt: skip
 
 

@@ -12,7 +12,8 @@ from qstress.config.load import load_config
 from qstress.config.resolve import MAX_CELLS, resolve
 from qstress.config.settings import Compare, Gate, Settings, digest, resolved_document
 from qstress.errors import ConfigError, RigError
-from qstress.model import Accel, ChurnSpec, FindingClass, Milestone, Smm, SmmWriteback
+from qstress.firmware import kernels
+from qstress.model import Accel, ChurnSpec, FindingClass, LinuxGuest, Milestone, Smm, SmmWriteback
 from tests.config.samples import config
 
 CONFIGS = Path(__file__).parents[2] / "configs"
@@ -320,10 +321,8 @@ def test_firmware_that_is_no_file(folder: Path, firmware: str) -> None:
     with pytest.raises(ConfigError) as caught:
         resolved(folder, ("guest:", f"guest:\n  firmware: {firmware}"))
     path = folder / "seabois" if firmware == "seabois" else folder
-    assert (
-        str(caught.value)
-        == f"sample.yaml:7:13: guest.firmware: {path} is neither 'seabios', 'smpscan', 'ovmf' nor a file"
-    )
+    names = "'seabios', 'smpscan', 'ovmf', 'qboot'"
+    assert str(caught.value) == f"sample.yaml:7:13: guest.firmware: {path} is neither {names} nor a file"
 
 
 def test_compare_gate_and_metrics_as_configured(folder: Path) -> None:
@@ -343,6 +342,23 @@ def test_compare_gate_and_metrics_as_configured(folder: Path) -> None:
     assert settings.record_max_bytes == 2 << 30
 
 
+def test_a_kernel_is_settled_and_has_its_memory(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(folder))
+    monkeypatch.setattr(kernels, "INSTALLED", folder)
+    memory, linux = "  memory: 32M\n", '  linux: {kernel: "6.12", append: " quiet ", initrd: ./own.img}\n'
+    with pytest.raises(RigError, match=r"guest\.linux\.kernel: there is no kernel 6\.12 .* qstress host fetch 6\.12"):
+        resolved(folder, (memory, linux))
+    (folder / "vmlinuz-6.12.9").write_bytes(b"")
+    with pytest.raises(ConfigError, match=r"guest\.linux\.initrd: .*own\.img cannot be read"):
+        resolved(folder, (memory, linux))
+    (folder / "own.img").write_bytes(b"")
+    shape = resolved(folder, (memory, linux)).strata[0].shape
+    kernel = LinuxGuest(str(folder / "vmlinuz-6.12.9"), "6.12.9", "quiet", str(folder / "own.img"))
+    assert (shape.linux, shape.memory_bytes) == (kernel, 256 << 20)
+    short = resolved(folder, (memory, "  memory: 512M\n  linux: auto\n")).strata[0].shape
+    assert (short.linux, short.memory_bytes) == (dataclasses.replace(kernel, append="", initrd=""), 512 << 20)
+
+
 def test_neither_compare_nor_gate(folder: Path) -> None:
     settings = resolved(
         folder,
@@ -355,7 +371,11 @@ def test_neither_compare_nor_gate(folder: Path) -> None:
 
 @pytest.mark.parametrize("kvm", [KVM, NO_SMM, NO_KVM], ids=["smm", "no smm", "no kvm"])
 @pytest.mark.parametrize("path", sorted(set(CONFIGS.glob("*.yaml")) - OWN_BUILDS), ids=lambda path: path.name)
-def test_the_shipped_configurations_mean_something_anywhere(folder: Path, path: Path, kvm: KvmFacts) -> None:
+def test_the_shipped_configurations_mean_something_anywhere(
+    folder: Path, path: Path, kvm: KvmFacts, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (folder / "vmlinuz-6.12.1").write_bytes(b"")
+    monkeypatch.setattr(kernels, "INSTALLED", folder)
     config = load_config(path, environ={})
     settings = resolve(config, kvm=kvm, cores=2, base=path.parent)
     for build, entry in zip(settings.builds, config.builds.values(), strict=True):

@@ -97,7 +97,10 @@ SECOND = ("  fixed:", "  other: {binary: x}\n  fixed:")
         ),
         (
             [("stop:", "observe: none\nstop:"), ("  smp:", "  firmware: smpscan\n  smp:")],
-            "sample.yaml:12:10: observe: none: needs a firmware other than smpscan or ovmf, and restart: process",
+            (
+                "sample.yaml:12:10: observe: none: needs a firmware other than smpscan or ovmf or qboot, no linux, "
+                "and restart: process"
+            ),
         ),
         (
             [("  smp:", "  firmware: ovmf\n  smp:")],
@@ -106,6 +109,40 @@ SECOND = ("  fixed:", "  other: {binary: x}\n  fixed:")
         (
             [("  smp:", "  pflash: {code: a, vars: b}\n  smp:")],
             "sample.yaml:7:3: guest.pflash: needs firmware: ovmf",
+        ),
+        (
+            [("stop:", "observe: none\nstop:"), ("  memory: 32M", "  linux: auto")],
+            (
+                "sample.yaml:11:10: observe: none: needs a firmware other than smpscan or ovmf or qboot, no linux, "
+                "and restart: process"
+            ),
+        ),
+        (
+            [("  memory:", "  linux: auto\n  memory:")],
+            "sample.yaml:9:11: guest.memory: is too little for a Linux kernel; give it 128M, or leave it out",
+        ),
+        (
+            [("  memory: 32M", "  firmware: smpscan\n  linux: auto")],
+            "sample.yaml:9:10: guest.linux: cannot be with firmware smpscan, which boots nothing",
+        ),
+        (
+            [("  memory: 32M", "  firmware: qboot")],
+            "sample.yaml:6:1: guest.linux: is missing: firmware qboot does nothing but boot a kernel",
+        ),
+        (
+            [("  memory: 32M", "  linux: {initrd: ./my.img, rounds: 5}")],
+            "sample.yaml:8:37: guest.linux.rounds: needs initrd: auto, whose program does that",
+        ),
+        (
+            [
+                ("  memory: 32M", "  linux: auto\n  restart: reset"),
+                ("  stock: {", "  stock: {inject: {lost_ap: 0.5}, "),
+                ("trials: 100", "trials: 200"),
+            ],
+            (
+                "sample.yaml:4:11: builds.stock.inject: needs firmware: smpscan, or restart: process: "
+                "a reset cannot repeat it"
+            ),
         ),
         (
             [("  smp:", "  storm: 20ms\n  smp:")],

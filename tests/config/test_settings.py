@@ -18,7 +18,7 @@ from qstress.config.settings import (
     digest,
     resolved_document,
 )
-from qstress.model import Accel, Build, FindingClass, HammerSpec, Milestone, Rate, Shape, Smm, Stratum
+from qstress.model import Accel, Build, FindingClass, HammerSpec, LinuxGuest, Milestone, Rate, Shape, Smm, Stratum
 
 BUILD = Build("stock", "/q", "7.2.22", "ab", args=("-x",), env=(("A", "b"),), smm=Smm.PRETENDED)
 STRATUM = Stratum(
@@ -110,12 +110,21 @@ def test_not_to_ask_about_classes_is_the_experiment_it_always_was() -> None:
     document = json.loads(json.dumps(resolved_document(replace(SETTINGS, compare=plain))))
     assert document["compare"].pop("classes") is None
     assert document.pop("host") is None, "nor had those recorded before there were emulated hosts"
+    for stratum in document["strata"]:
+        assert stratum["shape"].pop("linux") is None, "nor had those before guests could boot a kernel"
     kept = {key: value for key, value in document.items() if key not in LEFT_OUT_OF_DIGEST}
     text = json.dumps(kept, sort_keys=True, separators=(",", ":"))
     assert digest(replace(SETTINGS, compare=plain)) == hashlib.sha256(text.encode()).hexdigest()
     assert digest(replace(SETTINGS, compare=replace(plain, classes=(FindingClass.CRASH,)))) != digest(
         replace(SETTINGS, compare=plain)
     )
+
+
+def test_another_kernel_is_another_experiment() -> None:
+    (stratum,) = SETTINGS.strata
+    kernels = [None, LinuxGuest("/k", "6.1"), LinuxGuest("/k", "6.1", append="cpuhp.parallel=0")]
+    strata = [replace(stratum, shape=replace(stratum.shape, linux=linux)) for linux in kernels]
+    assert len({digest(replace(SETTINGS, strata=(each,))) for each in strata}) == 3
 
 
 def test_an_emulated_host_is_another_experiment_and_so_is_another_kernel() -> None:

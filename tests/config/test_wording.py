@@ -16,7 +16,7 @@ from tests.config.samples import good
             "  cpus:",
             (
                 "sample.yaml:7:3: guest.cpus: unknown key; known here: accel, machine, smp, memory, "
-                "firmware, pflash, restart, process_trials, storm, settle, args, placement"
+                "firmware, pflash, linux, restart, process_trials, storm, settle, args, placement"
             ),
         ),
         ("rate:", "frm:", "sample.yaml:10:34: hammer[0].frm: unknown key; did you mean 'from'?"),

@@ -40,7 +40,7 @@ def test_a_healthy_boot_is_found_when_init_has_said_all() -> None:
     assert log.checkins == 3
 
 
-@pytest.mark.parametrize("first", list(Stream))
+@pytest.mark.parametrize("first", [Stream.SERIAL, Stream.DEBUG])
 def test_which_stream_is_read_first_makes_no_difference(first: Stream) -> None:
     log = LinuxBoot(4)
     streams = {Stream.SERIAL: MISSING, Stream.DEBUG: FIRMWARE + MISSING_REPORT}
