@@ -7,7 +7,7 @@ counted from the guest's ``cont`` unless stated otherwise.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import IntEnum, StrEnum
 from typing import Protocol
 
@@ -283,12 +283,22 @@ class Shape:
 
 
 @dataclass(frozen=True, slots=True)
+class Host:
+    """One of several machines that ran guests of a run: its name, and its kernel's release."""
+
+    name: str
+    kernel: str
+
+
+@dataclass(frozen=True, slots=True)
 class Stratum:
-    """What two builds must share to be compared: shape, hammers and churn."""
+    """What two builds must share to be compared: shape, hammers, churn, and the host that ran their guests. ``host`` is
+    None as planned, and where a run has no more than one."""
 
     shape: Shape
     hammers: tuple[HammerSpec, ...]
     churn: ChurnSpec | None = None
+    host: Host | None = None
 
     @property
     def stormy(self) -> bool:
@@ -304,10 +314,14 @@ class Stratum:
 
 @dataclass(frozen=True, slots=True)
 class Cell:
-    """One stratum of the statistics: build x shape x hammers."""
+    """One stratum of the statistics: build x shape x hammers x host."""
 
     build: Build
     stratum: Stratum
+
+    def on(self, host: Host | None) -> Cell:
+        """Return this cell on *host*; on None: as planned."""
+        return self if host == self.stratum.host else replace(self, stratum=replace(self.stratum, host=host))
 
 
 @dataclass(frozen=True, slots=True)
@@ -418,7 +432,8 @@ class TrialResult:
     """One trial, done. ``boot_s`` is from ``cont`` to all vCPUs up (None if that never came), ``detection_s`` from the
     last sign of progress to the verdict (None unless a finding), ``latencies`` counts replies per bucket of
     :data:`LATENCY_BUCKETS_S` (one more for the rest). ``duty_cycle`` is the share of the time up to the INIT in which
-    some AP's state was read and not yet written back (None where the window log did not run).
+    some AP's state was read and not yet written back (None where the window log did not run). ``host`` is where its
+    block ran, if a run has several places for blocks.
     """
 
     trial: Trial
@@ -431,6 +446,7 @@ class TrialResult:
     latencies: tuple[int, ...] = ()
     rig_reason: str = ""
     duty_cycle: float | None = None
+    host: Host | None = None
 
 
 #: Upper bounds of the reply-latency buckets, in seconds.

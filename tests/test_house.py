@@ -22,6 +22,7 @@ WIDE_CLASSES = {
     "Config": "the configuration has as many sections and keys at its top level",
     "Settings": "the resolved configuration: a field a key",
     "CellTally": "the counters of one cell, which are summed and stored together",
+    "SummaryDocument": "a key of summary.json each",
     "CellDocument": "a key of a cell in summary.json each",
     "Firmware": "one value answers all that depends on the firmware; its docstring says why it is not split",
     "FuzzFinding": "a record on the disk: a field a key of finding.json",

@@ -152,7 +152,7 @@ class Worker:
     """One simulated worker, alive again and again."""
 
     def __init__(self, world: World, number: int) -> None:
-        self.name, self.lanes = f"w{number}", -(-world.size.lanes // world.size.workers)
+        self.name, self.lanes, self.host = f"w{number}", -(-world.size.lanes // world.size.workers), None
         self._world = world
         self._draw = draw = random.Random(f"{world.seed}/worker/{number}")
         self._slower = draw.choice((5.0, 20.0)) if draw.random() < 0.05 else 1.0

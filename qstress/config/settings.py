@@ -119,6 +119,8 @@ def resolved_document(settings: Settings) -> dict[str, object]:
     """Return *settings* as JSON-able values, for ``qstress config show`` and ``run.json``."""
     document = _json_value(settings)
     assert isinstance(document, dict)
+    for stratum in document["strata"]:
+        del stratum["host"]  # which one runs a block no plan says
     return document
 
 

@@ -14,7 +14,7 @@ from itertools import accumulate
 from qstress.config.settings import Settings
 from qstress.firmware import tier_of
 from qstress.model import LATENCY_BUCKETS_S, Build, FindingClass, Outcome, StormCount, Tier
-from qstress.stats.cells import CellTally
+from qstress.stats.cells import CellTally, total
 from qstress.stats.compare import Decision, winner_so_far
 from qstress.stats.counts import Counts
 from qstress.stats.histogram import Histogram
@@ -131,7 +131,8 @@ class PairEvidence:
 
 @dataclass(frozen=True, slots=True)
 class GateCounts:
-    """What ``gate.max_hang_rate`` looks at: the highest rate that passes, and the counts of each cell of the build.
+    """What ``gate.max_hang_rate`` looks at: the highest rate that passes, and the counts of each cell of the build as
+    planned.
 
     ``every_look``: the run may stop by what it sees (:func:`qstress.stats.counts.above`).
     """
@@ -259,5 +260,5 @@ def _gate_counts(settings: Settings, tally: Tally, *, every_look: bool) -> GateC
     gate = settings.gate
     if gate is None or gate.max_hang_rate is None:
         return None
-    counts = tuple(cell.counts(gate.classes) for cell in tally.build(gate.build))
+    counts = tuple(total(cells, gate.classes) for cells in tally.by_plan(gate.build))
     return GateCounts(gate.build, gate.max_hang_rate, counts, every_look)

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from qstress.firmware import tier_of
-from qstress.model import LATENCY_BUCKETS_S, Outcome, Trial, TrialResult, Verdict
+from qstress.model import LATENCY_BUCKETS_S, Host, Outcome, Trial, TrialResult, Verdict
 from qstress.plan.schedule import Plan
 from qstress.recorded.settings import settings_of
 from qstress.report.wording import printable
@@ -26,7 +26,8 @@ _MEASURED = (
     "started_s", "duration_s", "boot_s", "detection_s", "duty_cycle", "commands", "returned", "errors", "timeouts",
     "lost", "due", "hammered_s", "reply_p50_s", "reply_p99_s",
 )  # fmt: skip
-COLUMNS = (*_PLANNED, *_SAID, *_MEASURED)
+_PLACED = ("host", "kernel")
+COLUMNS = (*_PLANNED, *_SAID, *_MEASURED, *_PLACED)
 
 
 def exported(path: Path, form: str) -> Iterator[str]:
@@ -63,12 +64,12 @@ def trial_rows(path: Path) -> Iterator[Row]:
         for results in record.results(plan.block):
             for result in results:
                 said = _said(result.verdict, result.rig_reason, folders.get(result.trial.number))
-                yield {**_planned(result.trial, finished=True), **said, **_measured(result)}
+                yield {**_planned(result.trial, finished=True), **said, **_measured(result), **_placed(result.host)}
         for found in findings:
             if not found.counted:
                 (trial,) = [trial for trial in plan.block(found.block) if trial.number == found.number]
                 said = _said(found.verdict, "", found.evidence)
-                yield {**_planned(trial, finished=False), **said, **dict.fromkeys(_MEASURED)}
+                yield {**_planned(trial, finished=False), **said, **dict.fromkeys(_MEASURED), **_placed(found.host)}
 
 
 def _planned(trial: Trial, *, finished: bool) -> Row:
@@ -99,6 +100,10 @@ def _measured(result: TrialResult) -> Row:
         round(sum(count.hammered_s for count in counts), 6), _reply_s(result, 0.5), _reply_s(result, 0.99),
     )  # fmt: skip
     return dict(zip(_MEASURED, values, strict=True))
+
+
+def _placed(host: Host | None) -> Row:
+    return dict(zip(_PLACED, (host.name, host.kernel) if host else (None, None), strict=True))
 
 
 def _reply_s(result: TrialResult, share: float) -> float | None:

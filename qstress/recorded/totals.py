@@ -60,7 +60,9 @@ class RunTotals:
         rest = record.results(plan.block, first)
         for found in findings:  # in the order in which the run met them: the first of a kind gives it its title
             if not found.counted or found.block < first:
-                self.tally.add_finding(found.verdict, found.cell_index, found.evidence, counted=found.counted)
+                self.tally.add_finding(
+                    found.verdict, found.cell_index, found.evidence, counted=found.counted, host=found.host
+                )
             while found.counted and self.tally.blocks <= found.block:
                 self.add_block(next(rest), folders)
         for results in rest:
@@ -75,7 +77,7 @@ class RunTotals:
             content = json.loads(zlib.decompress(packed))
             sums.load_tally(self.tally, content["tally"])
             self.trace = Trace.load(content["trace"])
-        except (ValueError, KeyError, TypeError, AttributeError, zlib.error) as error:
+        except (ValueError, KeyError, IndexError, TypeError, AttributeError, zlib.error) as error:
             raise ConfigError(f"{record.path}/trials.db: its sums are damaged: {error!r}") from error
         self._trials = self._kept = self.tally.trials
         return blocks

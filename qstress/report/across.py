@@ -15,7 +15,7 @@ from typing import Any, TypeAlias
 from qstress.config.settings import Settings
 from qstress.errors import ConfigError
 from qstress.firmware import tier_of
-from qstress.model import FindingClass, Shape, Stratum
+from qstress.model import FindingClass, Host, Shape, Stratum
 from qstress.report.summary import rounded
 from qstress.report.wording import rate
 from qstress.stats.cells import CellTally
@@ -88,8 +88,8 @@ def compared(first: Side, second: Side) -> list[Across]:
     """Compare the first run's baseline with the second run's candidates; without those, builds of the same name, or
     the only build of each.
 
-    Strata are matched as they are; where none is in both (the runs were not comparable, and somebody insisted), all
-    those with as many vCPUs together.
+    Strata are matched as they are, and within them hosts, where both runs had the same ones; where no stratum is in
+    both (the runs were not comparable, and somebody insisted), all those with as many vCPUs together.
 
     :raises ConfigError: there is nothing to compare.
     """
@@ -166,6 +166,7 @@ def _of_run(side: Side) -> dict[str, str]:
     return {
         **{f"host's {key}": str(side.host.get(key, "unknown")) for key in HOST_KEYS},
         "host's KVM (kind, nested)": ", ".join(kinds) or "unknown",
+        "hosts (kernel)": _listed(f"{host.name} ({host.kernel})" for host in side.tally.hosts) or "not told apart",
         "lanes": str(side.settings.lanes),
         "tier": _listed(tier_of(cell.cell) for cell in side.tally.cells),
         "SMM": _listed(build.smm for build in side.settings.builds),
@@ -211,15 +212,25 @@ def _matched(first: Settings, second: Settings) -> list[Match]:
 
 
 def _across(first: Tally, second: Tally, baseline: str, candidate: str, matches: Sequence[Match]) -> Across:
-    arms = [(_cells(first, baseline, a), _cells(second, candidate, b)) for a, b in matches]
+    same: list[Host | None] = [*first.hosts] if set(first.hosts) == set(second.hosts) else []
+    arms = [
+        (_cells(first, baseline, a, host), _cells(second, candidate, b, host))
+        for a, b in matches
+        for host in same or [None]
+    ]
     seen = {c for c in FindingClass for pair in arms for arm in pair for cell in arm if cell.classes[c]}
     return Across(
         baseline, candidate, {c: _look((first, second), arms, c) for c in FindingClass if c in seen or c in ALWAYS}
     )
 
 
-def _cells(tally: Tally, build: str, strata: Sequence[Stratum]) -> list[CellTally]:
-    return [cell for cell in tally.build(build) if cell.cell.stratum in strata]
+def _cells(tally: Tally, build: str, strata: Sequence[Stratum], host: Host | None) -> list[CellTally]:
+    """Return the cells of *build* in some planned *strata* on *host*; on None: on all hosts."""
+    return [
+        cell
+        for cell in tally.build(build)
+        if cell.cell.on(None).stratum in strata and host in (None, cell.cell.stratum.host)
+    ]
 
 
 def _look(

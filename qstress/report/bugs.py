@@ -12,7 +12,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TypeVar
 
-from qstress.model import Cell, FindingClass
+from qstress.model import Cell, FindingClass, Host
 from qstress.stats.tally import CellFinding
 
 #: Classes whose titles quote somebody else, so that a number in them may be what tells two bugs apart.
@@ -54,8 +54,15 @@ class Bug:
 
     @property
     def sizes(self) -> dict[tuple[str, int], int]:
-        """The same by build and -smp, over machines and hammers."""
+        """The same by build and -smp, over machines, hammers and hosts."""
         return _added_up(((cell.build.name, cell.stratum.shape.smp), count) for cell, count in self.cells.items())
+
+    @property
+    def places(self) -> dict[tuple[str, int, Host | None], int]:
+        """The same by build, -smp and host."""
+        return _added_up(
+            ((cell.build.name, cell.stratum.shape.smp, cell.stratum.host), count) for cell, count in self.cells.items()
+        )
 
     @property
     def signatures(self) -> dict[str, int]:

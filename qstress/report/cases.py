@@ -7,10 +7,11 @@ findings only where neither a gate nor a comparison says what they mean.
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Sequence
 from enum import StrEnum
 from typing import NamedTuple
 
-from qstress.model import Outcome
 from qstress.report.bugs import bugs
 from qstress.report.standing import Standing
 from qstress.report.summary import RunFacts, repro_line
@@ -44,7 +45,7 @@ def cases(facts: RunFacts, tally: Tally, standing: Standing) -> list[Case]:
     that the run has before its first trial."""
     judged = standing.gate is not None or bool(standing.comparisons)
     before = [*_run(facts, standing), *_rules(standing), *_comparisons(standing)]
-    return before + [_cell(facts, tally, cell, judged) for cell in tally.cells]
+    return before + [_cell(facts, tally, cells, judged) for cells in tally.by_plan()]
 
 
 def _run(facts: RunFacts, standing: Standing) -> list[Case]:
@@ -73,17 +74,23 @@ def _comparisons(standing: Standing) -> list[Case]:
     return made
 
 
-def _cell(facts: RunFacts, tally: Tally, cell: CellTally, judged: bool) -> Case:
-    build, name = cell.cell.build.name, shape_text(cell.cell)
-    rigs = ", ".join(f"{count} rig ({reason})" for reason, count in cell.rig_reasons.items())
-    found = bugs(finding for finding in tally.findings if finding.cell == cell.cell)
-    lines = [f"hang or restart {rate(cell.hangs, cell.n, dispersion=tally.hang_dispersion([cell]))}"]
+def _cell(facts: RunFacts, tally: Tally, cells: Sequence[CellTally], judged: bool) -> Case:
+    """Return the case of a cell of the plan: what its hosts counted, together."""
+    planned = cells[0].cell.on(None)
+    build, name = planned.build.name, shape_text(planned)
+    reasons: Counter[str] = Counter()
+    for cell in cells:
+        reasons.update(cell.rig_reasons)
+    rigs = ", ".join(f"{count} rig ({reason})" for reason, count in reasons.items())
+    found = bugs(finding for finding in tally.findings if finding.cell.on(None) == planned)
+    hangs, n = sum(cell.hangs for cell in cells), sum(cell.n for cell in cells)
+    lines = [f"hang or restart {rate(hangs, n, dispersion=tally.hang_dispersion(cells))}"]
     lines += [f"not counted: {rigs}"] if rigs else []
     lines += [f"{f.finding_class}: {f.title}: {repro_line(f, facts) or 'no evidence was kept'}" for f in found]
     end, why = CaseEnd.PASSED, ""
-    if cell.outcomes[Outcome.RIG] and not cell.n:
+    if reasons and not n:
         end, why = CaseEnd.ERROR, f"no trial could be run: {rigs}"
-    elif not cell.n:
+    elif not n:
         end, why = CaseEnd.SKIPPED, "no valid trial"
     elif found and not judged:
         classes = ", ".join(dict.fromkeys(f.finding_class for f in found))

@@ -117,8 +117,24 @@ class ComparisonDocument(ContrastDocument):
     exposures: list[Mapping[str, Any]]
 
 
+#: One host against all others in one class; ``p`` is exact and two-sided, and there are as many tests as these.
+HostContrastDocument = TypedDict(
+    "HostContrastDocument",
+    {
+        "host": str,
+        "kernel": str,
+        "class": str,
+        "found": int,
+        "trials": int,
+        "others_found": int,
+        "others_trials": int,
+        "p": float,
+    },
+)
+
+
 class SummaryDocument(TypedDict):
-    """The whole; ``comparisons`` where there are several candidates."""
+    """The whole; ``comparisons`` where there are several candidates, ``hosts`` where there are several hosts."""
 
     format: int
     run: str
@@ -134,3 +150,4 @@ class SummaryDocument(TypedDict):
     comparisons: NotRequired[list[ComparisonDocument]]
     host_log: NotRequired[Mapping[str, Any]]
     fleet: NotRequired[Mapping[str, Any]]
+    hosts: NotRequired[list[HostContrastDocument]]

@@ -9,7 +9,7 @@ from typing import Any
 from qstress.config.settings import LAST_GOOD, Compare, Gate
 from qstress.model import FindingClass, Outcome
 from qstress.report.wording import classes_text, decision_text, effect_text, percent_down, percent_up, rate, shape_text
-from qstress.stats.cells import HANGS, CellTally
+from qstress.stats.cells import HANGS, CellTally, total
 from qstress.stats.compare import Comparison, Decision, Effect, winner_so_far
 from qstress.stats.counts import Counts, above, at_most, rate_limits
 from qstress.stats.intervals import Interval
@@ -27,6 +27,8 @@ _NO_WORSE = {
 }  # fmt: skip
 
 Classes = tuple[FindingClass, ...] | None
+#: The cells of a build as planned, each as what its hosts counted: one where hosts are not told apart.
+Planned = Sequence[Sequence[CellTally]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +52,8 @@ class GateResult:
 
 @dataclass(frozen=True, slots=True)
 class PastRun:
-    """An earlier run that passed: its name, and what the gated build's cells counted, in planned order."""
+    """An earlier run that passed: its name, and what the gated build's cells counted, in planned order, all hosts
+    together."""
 
     run: str
     cells: tuple[Counts, ...]
@@ -73,11 +76,13 @@ def gate(
     to be worse than.
     ``min_trials``: with fewer valid trials in some cell of the build nothing passes.
 
+    A cell here is one of the plan: all hosts that ran it together.
+
     :param control: the build whose rate has to be shown above ``max_hang_rate`` in some cell, or nothing was tested.
     :param every_look: the run may have been stopped by what it saw, so limits are confidence sequences.
     :raises ValueError: no rule is given, or *past* has other cells.
     """
-    build, cells = ruled.build, tally.build(ruled.build)
+    build, cells = ruled.build, tally.by_plan(ruled.build)
     asked = _Asked(tally, ruled.classes, every_look)
     rules: list[GateRule] = []
     if ruled.max_hang_rate is not None:
@@ -93,7 +98,7 @@ def gate(
     if not rules:
         raise ValueError("a gate needs max_hang_rate, better_than or baseline")
     if ruled.min_trials is not None:
-        fewest = min((cell.n for cell in cells), default=0)
+        fewest = min((total(each, None).n for each in cells), default=0)
         why = f"at least {ruled.min_trials} valid trials in each cell, fewest {fewest}"
         rules.append(GateRule("min_trials", True if fewest >= ruled.min_trials else None, why))
     words = {True: "passed", False: "FAILED", None: "inconclusive"}
@@ -137,12 +142,13 @@ def answered(tally: Tally, compared: Compare | None, ruled: Gate | None) -> bool
     asks_winner = compared is not None
     if ruled is not None and (limit := ruled.max_hang_rate) is not None:
         asked = _Asked(tally, ruled.classes, every_look=True)
-        passed = asked.holds(tally.build(ruled.build), limit)
+        cells = tally.by_plan(ruled.build)
+        passed = asked.holds(cells, limit)
         if passed is False:
             return True
         control = control_of(compared, ruled, every_look=True)
-        seen = control is None or asked.exceeds(tally.build(control), limit)
-        if not passed or not seen or any(c.n < (ruled.min_trials or 0) for c in tally.build(ruled.build)):
+        seen = control is None or asked.exceeds(tally.by_plan(control), limit)
+        if not passed or not seen or any(total(each, None).n < (ruled.min_trials or 0) for each in cells):
             return False
         asks_winner = ruled.better_than is not None or ruled.baseline not in (None, LAST_GOOD)
         if not asks_winner:
@@ -167,26 +173,30 @@ class _Asked:
     def limits(self, counts: Counts, alpha: float) -> Interval:
         return rate_limits(counts, alpha, every_look=self.every_look)
 
-    def exceeds(self, cells: Sequence[CellTally], limit: float) -> bool:
+    def counts(self, cells: Sequence[CellTally]) -> Counts:
+        """Return what counts for the rate of one cell of the plan, given what its hosts counted."""
+        return total(cells, self.classes)
+
+    def exceeds(self, cells: Planned, limit: float) -> bool:
         """Whether some cell is shown above *limit*: each at its part of :data:`ALPHA`, for any of them would do."""
-        counts = [cell.counts(self.classes) for cell in cells]
+        counts = [self.counts(each) for each in cells]
         return any(above(one, limit, ALPHA / len(counts), every_look=self.every_look) for one in counts)
 
-    def holds(self, cells: Sequence[CellTally], limit: float) -> bool | None:
+    def holds(self, cells: Planned, limit: float) -> bool | None:
         """Whether every cell is at most *limit*: each at all of :data:`ALPHA`, for all of them have to; False if some
         exceeds."""
         if self.exceeds(cells, limit):
             return False
-        counts = [cell.counts(self.classes) for cell in cells]
+        counts = [self.counts(each) for each in cells]
         below = all(at_most(one, limit, ALPHA, every_look=self.every_look) for one in counts)
         return True if below and counts else None
 
-    def rate_of(self, cell: CellTally) -> str:
-        """Return the rate of *cell* in words."""
-        counts = cell.counts(self.classes)
+    def rate_of(self, cells: Sequence[CellTally]) -> str:
+        """Return the rate of one cell of the plan in words."""
+        counts = self.counts(cells)
         of_hangs = self.classes is None
-        spread = self.tally.hang_dispersion([cell]) if of_hangs else self.tally.dispersion([cell], self.classes)
-        runs = f" in {counts.runs} process-runs" if cell.clustered else ""
+        spread = self.tally.hang_dispersion(cells) if of_hangs else self.tally.dispersion(cells, self.classes)
+        runs = f" in {counts.runs} process-runs" if cells[0].clustered else ""
         return f"{rate(counts.k, counts.n, dispersion=spread)}{runs}"
 
 
@@ -198,7 +208,10 @@ def past_run(summary: Mapping[str, Any], build: str, classes: Classes) -> PastRu
     cells = [cell for cell in summary["cells"] if cell["build"] == build]
     if summary["exit_code"] != PASSED or not all("process_runs" in cell for cell in cells):
         return None
-    return PastRun(str(summary["run"]), tuple(_counts(cell, classes) for cell in cells))
+    planned: dict[tuple[object, ...], list[Counts]] = {}  # without the host, which is none of the plan
+    for cell in cells:
+        planned.setdefault(tuple(cell[key] for key in ("smp", "machine", "hammer")), []).append(_counts(cell, classes))
+    return PastRun(str(summary["run"]), tuple(Counts.total(hosts) for hosts in planned.values()))
 
 
 def _counts(cell: Mapping[str, Any], classes: Classes) -> Counts:
@@ -210,31 +223,31 @@ def _counts(cell: Mapping[str, Any], classes: Classes) -> Counts:
     return Counts(k, n, sum(runs["class_shares"].get(c, 0.0) for c in classes), runs["count"])
 
 
-def _absolute(asked: _Asked, cells: Sequence[CellTally], limit: float) -> GateRule:
+def _absolute(asked: _Asked, cells: Planned, limit: float) -> GateRule:
     """Judge the worst cell: the one surest to be above the limit, else the one that might be highest."""
     passed = asked.holds(cells, limit)
     alpha = ALPHA / len(cells) if passed is False else ALPHA
-    edges = [(asked.limits(cell.counts(asked.classes), alpha), cell) for cell in cells]
+    edges = [(asked.limits(asked.counts(each), alpha), each) for each in cells]
     edge, worst = max(edges, key=lambda e: e[0].lower if passed is False else e[0].upper)
     bound = f"at least {percent_down(edge.lower)} %" if passed is False else f"at most {percent_up(edge.upper)} %"
     looks = " at every look" if asked.every_look else ""
     return GateRule(
         "max_hang_rate",
         passed,
-        f"{asked.what} {asked.rate_of(worst)} in its worst cell ({shape_text(worst.cell)}), "
+        f"{asked.what} {asked.rate_of(worst)} in its worst cell ({shape_text(worst[0].cell.on(None))}), "
         f"{bound} with {100 * CONFIDENCE:g} % confidence{looks}; limit {100 * limit:g} %",
     )
 
 
 def _control(asked: _Asked, build: str, limit: float) -> GateRule:
-    cells = asked.tally.build(build)
-    edges = [(asked.limits(cell.counts(asked.classes), ALPHA / len(cells)).lower, cell) for cell in cells]
+    cells = asked.tally.by_plan(build)
+    edges = [(asked.limits(asked.counts(each), ALPHA / len(cells)).lower, each) for each in cells]
     lower, worst = max(edges, key=lambda e: e[0])
     return GateRule(
         "max_hang_rate, control",
         True if asked.exceeds(cells, limit) else None,
         f"these trials could have shown it: {build} {asked.rate_of(worst)} in its worst cell "
-        f"({shape_text(worst.cell)}), at least {percent_down(lower)} %, has to be above {100 * limit:g} %",
+        f"({shape_text(worst[0].cell.on(None))}), at least {percent_down(lower)} %, has to be above {100 * limit:g} %",
     )
 
 
@@ -263,7 +276,7 @@ def _no_worse(comparisons: Sequence[Comparison], baseline: str, build: str) -> G
     return GateRule("baseline", passed, why)
 
 
-def _history(asked: _Asked, cells: Sequence[CellTally], past: PastRun | None) -> GateRule:
+def _history(asked: _Asked, cells: Planned, past: PastRun | None) -> GateRule:
     """Judge by the cell that is furthest above its past one. Worse is where the limits do not meet.
 
     Each has half of the cell's part of *alpha*: stricter than one test of both rates, for this is asked every night.
@@ -276,15 +289,15 @@ def _history(asked: _Asked, cells: Sequence[CellTally], past: PastRun | None) ->
         raise ValueError(f"{past.run} has {len(past.cells)} cells of this build, not {len(cells)}")
     alpha = ALPHA / (2 * len(cells))
     gaps = []
-    for cell, before in zip(cells, past.cells, strict=True):
-        lower = asked.limits(cell.counts(asked.classes), alpha).lower
-        gaps.append((lower - asked.limits(before, alpha).upper, cell, before))
+    for each, before in zip(cells, past.cells, strict=True):
+        lower = asked.limits(asked.counts(each), alpha).lower
+        gaps.append((lower - asked.limits(before, alpha).upper, each, before))
     gap, worst, before = max(gaps, key=lambda g: g[0])
     return GateRule(
         "baseline",
-        False if gap > 0 else True if all(cell.n for cell in cells) else None,
+        False if gap > 0 else True if all(asked.counts(each).n for each in cells) else None,
         f"no worse than {past.run} ({LAST_GOOD}): {asked.what} {asked.rate_of(worst)} against "
-        f"{before.k}/{before.n} then, in the cell that differs most ({shape_text(worst.cell)})",
+        f"{before.k}/{before.n} then, in the cell that differs most ({shape_text(worst[0].cell.on(None))})",
     )
 
 

@@ -11,6 +11,7 @@ from typing import Any
 from qstress.firmware import tier_of
 from qstress.model import Accel
 from qstress.report.bugs import Bug, bugs
+from qstress.report.hosts import host_contrasts_document, host_document
 from qstress.report.wording import shape_text, verdict_sentence
 from qstress.stats.cells import CellTally
 from qstress.stats.clusters import widened
@@ -66,6 +67,8 @@ def summary(facts: RunFacts, tally: Tally, comparisons: Sequence[Comparison] = (
         "findings": [_bug(bug, facts) for bug in bugs(tally.findings)],
         "compare": _comparison(comparisons[0]) if comparisons else None,
     }
+    if len(tally.hosts) > 1:
+        content["hosts"] = host_contrasts_document(tally)
     if facts.fleet:
         content["fleet"] = dict(facts.fleet)
     if len(comparisons) > 1:
@@ -100,7 +103,7 @@ def _cell(tally: Tally, cell: CellTally, facts: RunFacts) -> dict[str, object]:
         "outcomes": {outcome.value: count for outcome, count in cell.outcomes.items()},
         "hammer": cell.cell.stratum.hammer_label,
         "lanes": facts.lanes,
-        "host": _host(facts),
+        "host": host_document(cell.cell.stratum.host, facts.host),
         "classes": {
             c.value: {"count": cell.classes[c], **_rate(cell.classes[c], cell.n, tally.dispersion([cell], [c]))}
             for c in classes
@@ -145,19 +148,13 @@ def _bug(bug: Bug, facts: RunFacts) -> dict[str, object]:
         "title": bug.title,
         "count": bug.count,
         "cells": [
-            {"build": build, "smp": smp, "host": _host(facts), "count": count}
-            for (build, smp), count in bug.sizes.items()
+            {"build": build, "smp": smp, "host": host_document(host, facts.host), "count": count}
+            for (build, smp, host), count in bug.places.items()
         ],
         "signatures": list(bug.signatures),
         "evidence": bug.evidence,
         "repro": repro_line(bug, facts),
     }
-
-
-def _host(facts: RunFacts) -> dict[str, object]:
-    """Return where guests ran: this machine, or an emulated host."""
-    kind = "emulated" if facts.host.get("emulated") else "this"
-    return {"kind": kind, "name": kind, "kernel": str(facts.host.get("kernel", "unknown"))}
 
 
 def _comparison(comparison: Comparison) -> dict[str, object]:

@@ -11,6 +11,7 @@ from qstress.hostlog.lines import is_loud, kernel_log_lines
 from qstress.model import Accel, Build, FindingClass, Outcome, Smm
 from qstress.report.bugs import Bug, bugs
 from qstress.report.gate import GateResult
+from qstress.report.hosts import host_lines
 from qstress.report.summary import RunFacts, repro_line
 from qstress.report.wording import (
     classes_text,
@@ -61,7 +62,7 @@ def run_text(
         verdicts,
         [f"note: {line}" for line in (*notes(tally), *exposure_notes(comparisons))],
         [f"run {facts.run}: {tally.trials} trials, ended by: {facts.reason}"],
-        fleet_lines(facts.fleet),
+        [*fleet_lines(facts.fleet), *host_lines(tally)],
         [f"cell: {_cell(tally, cell)}" for cell in tally.cells],
         _not_counted(tally.cells),
         _findings(bugs(tally.findings), facts),

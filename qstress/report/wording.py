@@ -179,10 +179,12 @@ def duration(seconds: float) -> str:
 
 
 def shape_text(cell: Cell) -> str:
-    """Return what tells a cell from the others of its build: ``smp 4 pc kvm, info registers -a @ max, T1``."""
+    """Return what tells a cell from the others of its build: ``smp 4 pc kvm, info registers -a @ max, T1``; and of
+    several hosts ``on rack-7``."""
     shape = cell.stratum.shape
     label = " ".join(filter(None, (str(shape.accel), firmware_of(shape).label(shape))))
-    return f"smp {shape.smp} {shape.machine} {label}, {cell.stratum.hammer_label}, {tier_of(cell)}"
+    on = f", on {printable(cell.stratum.host.name)}" if cell.stratum.host else ""
+    return f"smp {shape.smp} {shape.machine} {label}, {cell.stratum.hammer_label}, {tier_of(cell)}{on}"
 
 
 def printable(text: str) -> str:

@@ -23,7 +23,7 @@ from distributed import Client, LocalCluster, Security
 from qstress.config.settings import FleetSettings, Settings
 from qstress.errors import RigError, rig_error_in
 from qstress.host.worker import WorkerFacts, look_at_worker, unfit
-from qstress.model import Build
+from qstress.model import Build, Host
 from qstress.run.campaign import PlaceLost
 from qstress.run.fleet import Fleet
 from qstress.run.site import Site
@@ -69,8 +69,8 @@ class _Way:
 class DaskLink:
     """A :class:`qstress.run.fleet.Link` to one of dask's workers, which was joined to *run*."""
 
-    def __init__(self, way: _Way, run: str, name: str, lanes: int) -> None:
-        self.name, self.lanes = name, lanes
+    def __init__(self, way: _Way, run: str, name: str, lanes: int, host: Host | None) -> None:
+        self.name, self.lanes, self.host = name, lanes, host
         self.left = False  # the scheduler does not know it any more
         self._way, self._run = way, run
 
@@ -294,21 +294,21 @@ class _Crew:
             await anyio.sleep(REJOIN_S)
 
     async def _joined(self, address: str, name: str) -> DaskLink | None:
-        lanes, host, local = self._lanes, name, self._settings.fleet is None
+        lanes, shown, host, local = self._lanes, name, None, self._settings.fleet is None
         try:
             if not local:
                 facts = await self._ask(address, look_at_worker, [build.binary for build in self._settings.builds])
                 if problems := list(unfit(facts, self._settings)):
                     self._fleet.refuse(name, "; ".join(problems))
                     return None
-                lanes, host = max(lanes, facts.cores // 2), facts.host
-            await self._ask(address, enter, self._run, self._settings.builds, host, local)
+                lanes, shown, host = max(lanes, facts.cores // 2), facts.host, Host(facts.host, facts.kernel)
+            await self._ask(address, enter, self._run, self._settings.builds, shown, local)
         except (OSError, KeyError):
             return None  # it has gone meanwhile, or will be tried again
         except Exception as error:  # of any kind: it comes from there, where qstress may be another or missing
             self._fleet.refuse(name, f"{type(error).__name__}: {error}")
             return None
-        return DaskLink(_Way(self._client, address, direct=local), self._run, name, lanes)
+        return DaskLink(_Way(self._client, address, direct=local), self._run, name, lanes, host)
 
     async def _ask(self, address: str, question: Callable[..., Any], *arguments: object) -> Any:
         return (await self._client.run(question, *arguments, workers=[address]))[address]

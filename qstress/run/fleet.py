@@ -17,7 +17,7 @@ from typing import Protocol
 import anyio
 
 from qstress.errors import RigError, rig_error_in
-from qstress.model import Outcome, Trial
+from qstress.model import Host, Outcome, Trial
 from qstress.run.campaign import PlaceLost
 from qstress.run.messages import Finished, Mailbox, Message
 from qstress.run.remote import asked, follow
@@ -49,12 +49,14 @@ def need_dask() -> None:
 
 class Link(Protocol):
     """The way to one worker. ``name`` stays the same when the worker's process is started again; ``lanes`` is how many
-    guests it may have at once."""
+    guests it may have at once, ``host`` its machine, None where that is this one."""
 
     @property
     def name(self) -> str: ...
     @property
     def lanes(self) -> int: ...
+    @property
+    def host(self) -> Host | None: ...
 
     async def exchange(self, packet: bytes, again: bool) -> bytes:
         """As :meth:`qstress.run.site.Site.exchange`, there.
@@ -229,6 +231,10 @@ class Fleet:
     async def run_process(self, trials: Sequence[Trial], context: TrialContext, coordinator: Coordinator) -> None:
         """As :meth:`Station.run_process`, where the block of the lane is."""
         await self._at[context.lane].run_process(trials, context, coordinator)
+
+    def host_of(self, lane: int) -> Host | None:
+        """Return on which host the block of lane number *lane* is; None: on this machine."""
+        return self._at[lane].link.host
 
     async def _free(self) -> Station:
         """Return the worker that is least busy for its size, once there is one with room."""

@@ -35,7 +35,7 @@ def run_again(
     :raises RigError: the QEMU is not there, or is no QEMU.
     """
     folder = evidence.parent if evidence.is_file() else evidence
-    trial, found = read_finding(folder)
+    trial, found, _ = read_finding(folder)
     if found.finding_class is None:
         raise ConfigError(f"{folder}: its finding has no class")
     if binary is None:

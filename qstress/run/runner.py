@@ -12,7 +12,7 @@ from qstress.config.settings import Settings
 from qstress.host.sandbox import has_sandbox
 from qstress.hostlog.findings import LiveTrials
 from qstress.interposer import build as interposer
-from qstress.model import Build, FindingClass, Outcome, StormCount, Trial
+from qstress.model import Build, FindingClass, Host, Outcome, StormCount, Trial
 from qstress.observe.usage import CpuTimes, cpu_times
 from qstress.run.campaign import Deliver
 from qstress.store.rows import as_stored
@@ -23,6 +23,8 @@ from qstress.verdict.limits import Learned
 
 #: Runs trials of one cell and tells a coordinator: :func:`qstress.trial.process_run.run_process`, here or elsewhere.
 RunProcess = Callable[[Sequence[Trial], TrialContext, Coordinator], Awaitable[None]]
+#: Told what moved and kicked the vCPUs of one QEMU: the place of its cell in the plan, the counts, and its host.
+OnKicks = Callable[[int, StormCount, Host | None], None]
 
 
 def build_environments(builds: Sequence[Build]) -> tuple[dict[str, Mapping[str, str]], dict[str, bool]]:
@@ -35,7 +37,7 @@ def build_environments(builds: Sequence[Build]) -> tuple[dict[str, Mapping[str, 
 
 @dataclass(slots=True)
 class CellMemory:
-    """What the trials of one cell have shown in this run: what healthy bring-ups are like, and which classes."""
+    """What the trials of one cell have shown on one host: what healthy bring-ups are like there, and which classes."""
 
     learned: Learned = field(default_factory=Learned)
     known: set[FindingClass | None] = field(default_factory=set)
@@ -52,29 +54,30 @@ class SoakRunner:
     """Runs the trials of a process-run on a lane, with each build's environment made once. Calling it is a
     ``campaign.TrialRunner``.
 
-    :param on_kicks: told, per cell index, what moved and kicked the vCPUs of each QEMU.
+    :param on_kicks: told, per cell index and host, what moved and kicked the vCPUs of each QEMU.
     :param live_trials: knows which trials are alive, for the host's kernel log.
     :param elsewhere: runs them, if not this process does.
+    :param host_of: returns on which host the block of a lane is, where there are several.
     :raises RigError: the interposer is asked for and cannot be built.
     """
 
     def __init__(
-        self, settings: Settings, store: RunStore, on_kicks: Callable[[int, StormCount], None],
-        live_trials: LiveTrials, elsewhere: RunProcess | None = None,
+        self, settings: Settings, store: RunStore, on_kicks: OnKicks, live_trials: LiveTrials,
+        elsewhere: RunProcess | None = None, host_of: Callable[[int], Host | None] = lambda lane: None,
     ) -> None:  # fmt: skip
-        self._elsewhere = elsewhere
+        self._elsewhere, self._host_of = elsewhere, host_of
         self._env, self._sandboxed = build_environments(settings.builds)
         self._began: tuple[float, CpuTimes] = time.monotonic(), cpu_times()
         self._store = store
         self._on_kicks = on_kicks
         self._live_trials = live_trials
-        self._cells: dict[int, CellMemory] = {}
+        self._cells: dict[tuple[int, Host | None], CellMemory] = {}
 
     async def __call__(self, trials: Sequence[Trial], lane: int, deliver: Deliver) -> None:
         """Run *trials*, all of one cell, on lane number *lane*; each goes to *deliver* before the next begins."""
-        cell_index = trials[0].cell_index
-        memory = self._cells.setdefault(cell_index, CellMemory())
-        listener = _RunCoordinator(memory, self._on_kicks, self._live_trials, deliver)
+        host = self._host_of(lane)
+        memory = self._cells.setdefault((trials[0].cell_index, host), CellMemory())
+        listener = _RunCoordinator(memory, self._on_kicks, self._live_trials, deliver, host)
         await (self._elsewhere or run_process)(trials, self._context(trials[0], lane, memory), listener)
 
     def _context(self, first: Trial, lane: int, memory: CellMemory) -> TrialContext:
@@ -93,9 +96,10 @@ class _RunCoordinator(Coordinator):
     """What one process-run tells: to the memory of its cell, the tally, the roll and the campaign."""
 
     memory: CellMemory
-    on_kicks: Callable[[int, StormCount], None]
+    on_kicks: OnKicks
     live_trials: LiveTrials
     deliver: Deliver
+    host: Host | None
 
     def began(self, trial: Trial, pid: int) -> None:
         self.live_trials.begin(trial.number, pid, time.monotonic())
@@ -104,10 +108,10 @@ class _RunCoordinator(Coordinator):
         self.live_trials.end(trial.number, time.monotonic())
 
     def kicked(self, cell_index: int, count: StormCount) -> None:
-        self.on_kicks(cell_index, count)
+        self.on_kicks(cell_index, count, self.host)
 
     def take(self, finished: Sequence[FinishedTrial]) -> bool:
         for each in finished:
             self.memory.add(each)
         # as stored: what a summary made again from the store is made of
-        return self.deliver([(as_stored(each.result), each.evidence) for each in finished])
+        return self.deliver([(as_stored(each.result, self.host), each.evidence) for each in finished])

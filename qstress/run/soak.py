@@ -127,7 +127,7 @@ class Soak:
     def _conclude(self) -> None:
         uncounted = [*self.lost_findings, *self.open_findings.values()]
         for result, place in sorted(uncounted, key=lambda finding: finding[0].trial.number):
-            self.tally.add_finding(result.verdict, result.trial.cell_index, place, counted=False)
+            self.tally.add_finding(result.verdict, result.trial.cell_index, place, counted=False, host=result.host)
         try:
             self._write_reports()
         except RigError as error:  # most likely the disk is still full
@@ -368,7 +368,8 @@ def _wire(
     fleet = Fleet() if _in_fleet(settings) else None
     live_trials = LiveTrials() if settings.fleet else host_log.live_trials  # it is the log of this host
     elsewhere = fleet.run_process if fleet else place.run_process if place else None
-    runner = SoakRunner(settings, store, tally.add_kicks, live_trials, elsewhere)
+    host_of = fleet.host_of if fleet else lambda lane: None
+    runner = SoakRunner(settings, store, tally.add_kicks, live_trials, elsewhere, host_of)
     campaign = Campaign(plan, runner, store, stop, settings.lanes, finished, counted, lost)
     if fleet is not None:
         campaign.place, campaign.places = fleet.block, settings.workers

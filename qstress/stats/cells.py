@@ -195,3 +195,9 @@ def both_storms(mine: StormCount, other: StormCount) -> StormCount:
     pairs = ((getattr(mine, name), getattr(other, name)) for name in ("migrations", "write_backs", "exits"))
     sums = (None if a is None or b is None else a + b for a, b in pairs)
     return StormCount(mine.seconds + other.seconds, mine.moves + other.moves, *sums)
+
+
+def total(cells: Iterable[CellTally], classes: Iterable[FindingClass] | None) -> Counts:
+    """Return what counts for a limit of the rate of *classes* (None: of hangs and restarts) over *cells* together."""
+    asked = None if classes is None else tuple(classes)
+    return Counts.total(cell.counts(asked) for cell in cells)

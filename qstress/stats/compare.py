@@ -127,7 +127,7 @@ class Comparison:
 def compare(
     tally: Tally, baseline: str, candidate: str, *, alpha: float, confidence: float = 0.95, complete: bool = False
 ) -> Comparison:
-    """Compare two builds of *tally* over the strata they share, beside all other pairs of the tally.
+    """Compare two builds of *tally* over the strata they share, within hosts, beside all other pairs of the tally.
 
     :param complete: all planned trials ran. Then ``no-difference-shown`` is said where nothing was decided though
         there were enough process-runs to decide (:func:`qstress.stats.evalue.fewest_runs` in each arm); in every
@@ -137,7 +137,7 @@ def compare(
     """
     pair = baseline, candidate
     paired = tally.pairs[pair].strata
-    strata = [(tally.cells[s.baseline], tally.cells[s.candidate]) for s in paired]
+    strata = tally.arms(*pair)
     clustered = any(cell.clustered for arms in strata for cell in arms)
 
     def contrast(question: Question) -> Contrast:

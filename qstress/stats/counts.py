@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import NamedTuple
 
 from qstress.stats.intervals import Interval, lower_limit, upper_limit
@@ -18,6 +19,12 @@ class Counts(NamedTuple):
     n: int
     shares: float
     runs: int
+
+    @classmethod
+    def total(cls, counts: Iterable[Counts]) -> Counts:
+        """Return the sum of *counts*; zeros without any."""
+        k, n, shares, runs = zip(Counts(0, 0, 0.0, 0), *counts, strict=True)
+        return cls(sum(k), sum(n), sum(shares), sum(runs))
 
     @property
     def clustered(self) -> bool:

@@ -16,7 +16,7 @@ import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from qstress.model import Cell, FindingClass, StormCount, TrialResult, Verdict
+from qstress.model import Cell, FindingClass, Host, StormCount, Stratum, TrialResult, Verdict
 from qstress.stats.cells import CellTally, both_storms, class_of
 from qstress.stats.clusters import Spread, pooled_index, spread
 from qstress.stats.evalue import EProcess
@@ -55,7 +55,12 @@ class Directions:
 
 @dataclass(slots=True)
 class PairedStratum:
-    """The evidence of one stratum that two builds share: the places of its two cells, and the processes."""
+    """The evidence of one stratum that two builds share: the places of its two cells in the plan, and the processes.
+
+    Blocks of all hosts enter the same processes. That is right whatever the hosts' rates are: both arms of a block have
+    the same host, and the rates may change from block to block (:mod:`qstress.stats.evalue`). A process for each host
+    would have to learn the rates anew on each, which costs trials.
+    """
 
     baseline: int
     candidate: int
@@ -138,8 +143,21 @@ class PairedBuilds:
         self.peaks[question] = max(best[0], better), max(best[1], worse)
 
 
+@dataclass(slots=True)
+class _Planned:
+    """A stratum of the plan: the places of its cells, and the hosts that ran blocks of it, the first one first."""
+
+    places: list[int] = field(default_factory=list)
+    ran_on: list[Host | None] = field(default_factory=list)
+
+
 class Tally:
     """All counters of a run.
+
+    ``cells`` begins with those of the plan, in its order. What one of them counts on a second host has a cell of its
+    own behind these: rates are within hosts. Evidence is within hosts, too, for a block runs on one host whole; its
+    factors are multiplied over blocks as they are over strata, whatever the host
+    (docs/architecture.md, "What is counted").
 
     :param cells: the plan's cells; ``Trial.cell_index`` is a place in them.
     :param pairs: (baseline, candidate) names of the builds to compare.
@@ -158,11 +176,72 @@ class Tally:
         self.blocks = 0
         self._last = -1
         self.pairs = {pair: PairedBuilds(_paired_strata(cells, *pair)) for pair in pairs}
+        self._planned = tuple(cells)
+        strata: dict[Stratum, _Planned] = {}
+        for place, cell in enumerate(cells):
+            strata.setdefault(cell.stratum, _Planned()).places.append(place)
+        self._strata = [strata[cell.stratum] for cell in cells]  # by place in the plan; cells of a stratum share theirs
+        self._places: dict[tuple[int, Host | None], int] = {}  # by place in the plan
+        self._early_kicks: dict[tuple[int, Host | None], StormCount] = {}
         self._pooled: dict[tuple[FindingClass, ...] | None, tuple[int, Spread]] = {}  # each with the blocks it is of
-        self._findings: dict[tuple[int, FindingClass, str], CellFinding] = {}
+        self._findings: dict[tuple[int, Host | None, FindingClass, str], CellFinding] = {}
+
+    def open(self, cell_index: int, host: Host | None) -> int:
+        """Return the place in ``cells`` of what a cell of the plan counts on *host*, opened if that is new.
+
+        The first host to run a stratum takes the plan's own places; those of any further one come behind all others.
+        """
+        if (place := self._places.get((cell_index, host))) is not None:
+            return place
+        stratum = self._strata[cell_index]
+        for planned in stratum.places:
+            cell = self._planned[planned].on(host)
+            if stratum.ran_on:
+                self._places[planned, host] = len(self.cells)
+                self.cells.append(CellTally(cell))
+            else:
+                self._places[planned, host] = planned
+                self.cells[planned].cell = cell
+            if (kicks := self._early_kicks.pop((planned, host), None)) is not None:
+                self.cells[self._places[planned, host]].kicks = kicks
+        stratum.ran_on.append(host)
+        return self._places[cell_index, host]
+
+    @property
+    def opened(self) -> list[tuple[int, Host | None]]:
+        """What :meth:`open` was asked for, one for each host of each stratum, in an order that gives the same places
+        again."""
+        asked = [place for place in self._places if place[0] == self._strata[place[0]].places[0]]
+        return sorted(asked, key=self._places.__getitem__)
+
+    @property
+    def hosts(self) -> list[Host]:
+        """The hosts that ran finished blocks, where those were told apart."""
+        return [host for host in dict.fromkeys(host for _, host in self._places) if host]
+
+    def by_plan(self, build: str | None = None) -> list[list[CellTally]]:
+        """Return the cells of *build* (None: all) in planned order, those of one cell of the plan together: there is
+        one for each host that ran it."""
+        return [
+            [self.cells[self._places[place, host]] for host in self._strata[place].ran_on] or [self.cells[place]]
+            for place, cell in enumerate(self._planned)
+            if build in (None, cell.build.name)
+        ]
+
+    def arms(self, baseline: str, candidate: str) -> list[tuple[CellTally, CellTally]]:
+        """Return the cells of two builds that are compared with each other: of the same stratum, on the same host.
+
+        :raises KeyError: the pair is not one of this tally's.
+        """
+        together = self.by_plan()
+        return [
+            pair
+            for stratum in self.pairs[baseline, candidate].strata
+            for pair in zip(together[stratum.baseline], together[stratum.candidate], strict=True)
+        ]
 
     def add_block(self, results: Sequence[TrialResult], evidence: Mapping[int, str | None] | None = None) -> None:
-        """Add a finished block: all its results, each arm's in the order in which they ran.
+        """Add a finished block: all its results, each arm's in the order in which they ran, all from one host.
 
         :param evidence: the folders of its findings by trial number, relative to the run.
         :raises ValueError: the results are of several blocks, or their block is not after all before it, or an arm has
@@ -170,7 +249,7 @@ class Tally:
         """
         if not results:
             return
-        block = results[0].trial.block
+        block, host = results[0].trial.block, results[0].host
         if any(result.trial.block != block for result in results):
             raise ValueError(f"these are results of several blocks, not only of block {block}")
         if block <= self._last:
@@ -183,30 +262,37 @@ class Tally:
             runs.setdefault(result.trial.cell_index, []).append(result)
             if result.verdict.outcome.finding:
                 folder = (evidence or {}).get(result.trial.number)
-                self.add_finding(result.verdict, result.trial.cell_index, folder)
-        for place, run in runs.items():
-            self.cells[place].add_run(block, run)
-        arms = {place: [r.verdict for r in run if r.verdict.outcome.counted] for place, run in runs.items()}
+                self.add_finding(result.verdict, result.trial.cell_index, folder, host=host)
+        for planned, run in runs.items():
+            self.cells[self.open(planned, host)].add_run(block, run)
+        arms = {planned: [r.verdict for r in run if r.verdict.outcome.counted] for planned, run in runs.items()}
         for pair in self.pairs.values():
             pair.update(block, arms, self.classes)
         self.blocks += 1
         self._last = block
 
-    def add_kicks(self, cell_index: int, count: StormCount) -> None:
-        """Add what moved and kicked the vCPUs of one guest of a cell, in this session."""
-        cell = self.cells[cell_index]
+    def add_kicks(self, cell_index: int, count: StormCount, host: Host | None = None) -> None:
+        """Add what moved and kicked the vCPUs of one guest of a cell of the plan on *host*, in this session."""
+        place = self._places.get((cell_index, host), None if host else cell_index)
+        if place is None:  # no block of that host has finished yet: it has no cell before
+            early = self._early_kicks.get((cell_index, host))
+            self._early_kicks[cell_index, host] = count if early is None else both_storms(early, count)
+            return
+        cell = self.cells[place]
         cell.kicks = count if cell.kicks is None else both_storms(cell.kicks, count)
 
-    def add_finding(self, verdict: Verdict, cell_index: int, evidence: str | None, *, counted: bool = True) -> None:
-        """List *verdict* if it is a finding.
+    def add_finding(
+        self, verdict: Verdict, cell_index: int, evidence: str | None, *, counted: bool = True, host: Host | None = None
+    ) -> None:
+        """List *verdict* if it is a finding, made on *host*.
 
         Called with ``counted=False`` for a finding of a block that was never finished: it enters no rate.
         """
         found = class_of(verdict)
         if found is None:
             return
-        new = CellFinding(self.cells[cell_index].cell, found, verdict.signature, verdict.title)
-        finding = self._findings.setdefault((cell_index, found, verdict.signature), new)
+        new = CellFinding(self._planned[cell_index].on(host), found, verdict.signature, verdict.title)
+        finding = self._findings.setdefault((cell_index, host, found, verdict.signature), new)
         finding.count += 1
         finding.uncounted += not counted
         if evidence:

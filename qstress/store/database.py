@@ -29,8 +29,7 @@ def create(folder: Path) -> sqlite3.Connection:
     db = _connect(path, "mode=rw")
     try:
         _durable(db)
-        schema = resources.files("qstress.store").joinpath("schema.sql").read_text()
-        db.executescript(f"BEGIN; {schema} COMMIT;")
+        db.executescript(f"BEGIN; {_sql('schema.sql')} {_sql('hosts.sql')} COMMIT;")
     except BaseException:
         db.close()
         raise
@@ -45,6 +44,7 @@ def open_for_writing(folder: Path) -> sqlite3.Connection:
     """
     db = _open_existing(folder / NAME, "mode=rw")
     _durable(db)
+    db.executescript(f"BEGIN; {_sql('hosts.sql')} COMMIT;")
     return db
 
 
@@ -64,8 +64,15 @@ def open_for_reading(folder: Path) -> sqlite3.Connection:
         if not isinstance(error.__cause__, sqlite3.OperationalError):
             raise
         db = _open_existing(path, how, alone=True)
+    if not list(db.execute("SELECT 1 FROM sqlite_master WHERE name = 'placed'")):
+        db.execute("PRAGMA temp_store = MEMORY")
+        db.executescript(_sql("hosts.sql").replace("CREATE TABLE", "CREATE TEMP TABLE"))
     db.execute("PRAGMA query_only = ON")
     return db
+
+
+def _sql(name: str) -> str:
+    return resources.files("qstress.store").joinpath(name).read_text()
 
 
 def _connect(path: Path, how: str) -> sqlite3.Connection:

@@ -21,7 +21,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from qstress.errors import ConfigError
 from qstress.firmware import tier_of
-from qstress.model import Evidence, Trial, TrialResult, Verdict
+from qstress.model import Evidence, Host, Trial, TrialResult, Verdict
 from qstress.store.files import json_bytes, sync_folder, write_file
 
 FORMAT = 1
@@ -105,6 +105,7 @@ def finding(result: TrialResult, evidence: Evidence, *, run_id: str) -> dict[str
         "injected": trial.inject_lost_ap,
         "tier": tier_of(trial.cell),
         "hammer": trial.cell.stratum.hammer_label,
+        **({"host": asdict(result.host)} if result.host else {}),
         "started_s": result.started_s,
         "duration_s": result.duration_s,
         "boot_s": result.boot_s,
@@ -133,8 +134,8 @@ def trial_from_json(obj: object) -> Trial:
         raise ConfigError(f"not a recorded trial: {where}: {first['msg']}") from error
 
 
-def read_finding(folder: Path) -> tuple[Trial, Verdict]:
-    """Read the trial and the verdict back from an evidence folder.
+def read_finding(folder: Path) -> tuple[Trial, Verdict, Host | None]:
+    """Read the trial, the verdict, and, of a run on several hosts, which one it was back from an evidence folder.
 
     :raises ConfigError: the folder holds no ``finding.json`` of this format.
     """
@@ -145,7 +146,8 @@ def read_finding(folder: Path) -> tuple[Trial, Verdict]:
             raise ConfigError(f"{path}: not a finding of format {FORMAT}")
         words = {key: content.get(key) for key in ("outcome", "title", "signature", "confidence", "because")}
         verdict = _adapter(Verdict).validate_python({**words, "finding_class": content.get("class")})
-        return trial_from_json(content.get("trial")), verdict
+        host = _adapter(Host).validate_python(content["host"]) if content.get("host") else None
+        return trial_from_json(content.get("trial")), verdict, host
     except OSError as error:
         raise ConfigError(f"{path}: {error.strerror}") from error
     except (ValueError, RecursionError) as error:  # not JSON, not UTF-8, or not a verdict

@@ -11,7 +11,7 @@ from datetime import datetime
 from pathlib import Path
 
 from qstress.errors import RigError
-from qstress.model import Outcome, Trial, TrialResult, Verdict
+from qstress.model import Host, Outcome, Trial, TrialResult, Verdict
 from qstress.store import database, rows, words
 from qstress.store.files import store_errors
 
@@ -58,18 +58,24 @@ class Ledger:
                 raise
 
     def add_verdict(
-        self, trial: Trial, verdict: Verdict, rig_reason: str, evidence: str | None, *, counted: bool = False
-    ) -> int | None:
-        """Add what was said of *trial* and return its id; *evidence* is the folder relative to the run."""
+        self, trial: Trial, verdict: Verdict, rig_reason: str, evidence: str | None, *, counted: bool = False,
+        host: Host | None = None,
+    ) -> int | None:  # fmt: skip
+        """Add what was said of *trial*, which ran on *host*, and return its id; *evidence* is the folder relative to
+        the run."""
         kind = self._kind_id(words.kind_of(verdict, rig_reason))
         row = (
             self._session, trial.number, trial.block, trial.cell_index, kind,
             words.pack_reasons(verdict.because), counted, evidence,
         )  # fmt: skip
-        return self._db.execute(_VERDICT, row).lastrowid
+        verdict_id = self._db.execute(_VERDICT, row).lastrowid
+        if host is not None:
+            self._db.execute("INSERT INTO found_on VALUES (?, ?)", (verdict_id, self._host_id(host)))
+        return verdict_id
 
     def add_block(self, block: int, results: Sequence[tuple[TrialResult, int | None]]) -> None:
-        """Add a finished block: its results by trial number, each with the id of its verdict, None if none was added.
+        """Add a finished block: its results by trial number, each with the id of its verdict, None if none was added;
+        all of them ran on one host.
 
         With it the verdicts of its trials count.
         """
@@ -81,6 +87,8 @@ class Ledger:
         packed = rows.pack_block([result for result, _ in results], self._command_id)
         ill = sum(result.verdict.outcome is not Outcome.OK for result, _ in results)
         self._db.execute("INSERT INTO block VALUES (?, ?, ?, ?)", (block, len(results), ill, packed))
+        if (host := results[0][0].host) is not None:
+            self._db.execute("INSERT INTO placed VALUES (?, ?)", (block, self._host_id(host)))
 
     def next_block(self) -> int:
         """Return the number of the first unfinished block."""
@@ -116,6 +124,9 @@ class Ledger:
 
     def _command_id(self, text: str) -> int:
         return self._id("command", "(text)", (text,))
+
+    def _host_id(self, host: Host) -> int:
+        return self._id("host", "(name, kernel)", (host.name, host.kernel))
 
     def _kind_id(self, kind: words.Kind) -> int:
         return self._id("kind", "(outcome, class, signature, title, confidence, rig_reason)", kind)

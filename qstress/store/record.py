@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from qstress.errors import ConfigError
-from qstress.model import Trial, TrialResult, Verdict
+from qstress.model import Host, Trial, TrialResult, Verdict
 from qstress.store import database, rows, words
 
 _KIND = "k.outcome, k.class, k.signature, k.title, k.confidence, k.rig_reason"
@@ -21,9 +21,14 @@ _SAID = f"""
     SELECT v.block, v.number, v.because, {_KIND}
     FROM verdict v JOIN kind k ON k.id = v.kind WHERE v.counted AND v.block >= ? ORDER BY v.block"""
 # in the order in which a run tells of them: each session its own, then what it left uncounted
+_BLOCKS = """
+    SELECT b.number, b.verdicts, b.results, h.name, h.kernel FROM block b
+    LEFT JOIN placed p ON p.block = b.number LEFT JOIN host h ON h.id = p.host
+    WHERE b.number >= ? ORDER BY b.number"""
 _FINDINGS = f"""
-    SELECT v.number, v.block, v.cell, v.evidence, v.counted, v.because, {_KIND}
+    SELECT v.number, v.block, v.cell, v.evidence, v.counted, h.name, h.kernel, v.because, {_KIND}
     FROM verdict v JOIN kind k ON k.id = v.kind
+    LEFT JOIN found_on f ON f.verdict = v.id LEFT JOIN host h ON h.id = f.host
     WHERE k.outcome NOT IN ('unknown', 'rig') ORDER BY v.session, v.counted DESC, v.number, v.id"""
 
 
@@ -41,6 +46,7 @@ class StoredFinding:
     verdict: Verdict
     evidence: str | None
     counted: bool
+    host: Host | None = None  # that it was made on, of several
 
 
 class RunRecord:
@@ -80,8 +86,7 @@ class RunRecord:
         commands: dict[int, str] = dict(self._rows("SELECT id, text FROM command"))
         said = groupby(self._rows(_SAID, first), key=lambda row: row[0])
         of_block, its_verdicts = next(said, (None, ()))
-        blocks = self._rows("SELECT number, verdicts, results FROM block WHERE number >= ? ORDER BY number", first)
-        for block, n_verdicts, packed in blocks:
+        for block, n_verdicts, packed, *host in self._rows(_BLOCKS, first):
             try:
                 verdicts: dict[int, rows.Said] = {}
                 if of_block == block:
@@ -91,7 +96,7 @@ class RunRecord:
                 if len(verdicts) != n_verdicts:
                     raise self._damaged(f"block {block}", f"{len(verdicts)} verdicts of {n_verdicts}")
                 trials = {trial.number: trial for trial in trials_of(block)}
-                results = rows.unpack_block(packed, trials, verdicts, commands.__getitem__)
+                results = rows.unpack_block(packed, trials, verdicts, commands.__getitem__, _host(*host))
             except (ValueError, KeyError) as error:
                 raise self._damaged(f"block {block}", error) from error
             yield results
@@ -106,12 +111,12 @@ class RunRecord:
         :raises ConfigError: a row is damaged.
         """
         found = []
-        for number, block, cell, evidence, counted, because, *kind in self._rows(_FINDINGS):
+        for number, block, cell, evidence, counted, name, kernel, because, *kind in self._rows(_FINDINGS):
             try:
                 verdict = words.verdict_of(tuple(kind), because)
             except ValueError as error:
                 raise self._damaged(f"finding {number}", error) from error
-            found.append(StoredFinding(number, block, cell, verdict, evidence, bool(counted)))
+            found.append(StoredFinding(number, block, cell, verdict, evidence, bool(counted), _host(name, kernel)))
         return found
 
     def next_block(self) -> int:
@@ -146,3 +151,7 @@ class RunRecord:
                 yield row
         except sqlite3.DatabaseError as error:
             raise ConfigError(f"{self.path}/trials.db: {error}") from error
+
+
+def _host(name: str | None, kernel: str | None) -> Host | None:
+    return None if name is None else Host(name, kernel or "")

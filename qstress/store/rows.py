@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from itertools import chain, islice
 
-from qstress.model import CommandCount, Outcome, Trial, TrialResult, Verdict
+from qstress.model import CommandCount, Host, Outcome, Trial, TrialResult, Verdict
 from qstress.store.packing import fold, pack, unfold, unpack
 
 #: What every ok trial reads back as.
@@ -51,12 +51,14 @@ def pack_block(results: Sequence[TrialResult], command_id: Callable[[str], int])
 
 
 def unpack_block(
-    data: bytes, trials: Mapping[int, Trial], said: Mapping[int, Said], command_text: Callable[[int], str]
-) -> list[TrialResult]:
+    data: bytes, trials: Mapping[int, Trial], said: Mapping[int, Said], command_text: Callable[[int], str],
+    host: Host | None = None,
+) -> list[TrialResult]:  # fmt: skip
     """Rebuild the results of one block.
 
     :param trials: the block's trials by number, as planned.
     :param said: what was said of those that were not ok, by number.
+    :param host: where the block ran.
     :raises ValueError: *data* is damaged, or belongs to another plan.
     """
     packed = iter(unpack(data))
@@ -87,14 +89,15 @@ def unpack_block(
                 tuple(loads[commands_end : commands_end + n_latencies]),
                 rig_reason,
                 None if duty == 0 else (duty - 1) / 1e6,
+                host,
             )
         )
         number, ended_us, at = number + 1, started_us + duration_us, commands_end + n_latencies
     return results
 
 
-def as_stored(result: TrialResult) -> TrialResult:
-    """Return *result* as it will read back: microseconds, and no words for an ok trial."""
+def as_stored(result: TrialResult, host: Host | None = None) -> TrialResult:
+    """Return *result*, of a block on *host*, as it will read back: microseconds, and no words for an ok trial."""
     ok = result.verdict.outcome is Outcome.OK
     return TrialResult(
         result.trial,
@@ -107,6 +110,7 @@ def as_stored(result: TrialResult) -> TrialResult:
         result.latencies,
         "" if ok else result.rig_reason,
         None if result.duty_cycle is None else _us(result.duty_cycle) / 1e6,
+        host,
     )
 
 

@@ -16,7 +16,7 @@ from importlib import resources
 from types import UnionType
 from typing import Any, Union, get_args, get_origin, get_type_hints
 
-from qstress.model import LATENCY_BUCKETS_S, Cell, FindingClass, Outcome
+from qstress.model import LATENCY_BUCKETS_S, Cell, FindingClass, Host, Outcome
 from qstress.stats.cells import CellTally
 from qstress.stats.tally import PairedBuilds, PairedStratum, Tally
 
@@ -26,6 +26,7 @@ def dump_tally(tally: Tally) -> dict[str, object]:
     return {
         "blocks": tally.blocks,
         "last": tally._last,
+        "opened": _plain(tally.opened),
         "cells": [_plain(cell) for cell in tally.cells],
         "pairs": [[list(pair), _plain(builds)] for pair, builds in tally.pairs.items()],
     }
@@ -35,8 +36,10 @@ def load_tally(tally: Tally, content: Mapping[str, Any]) -> None:
     """Fill *tally*, new and of the same plan, with what :func:`dump_tally` returned.
 
     :raises ValueError: it is of another plan, or holds what is no number; *tally* is of no use then.
-    :raises KeyError, TypeError: it is not what that returned; *tally* is of no use then.
+    :raises KeyError, IndexError, TypeError: it is not what that returned; *tally* is of no use then.
     """
+    for cell_index, host in content["opened"]:
+        tally.open(cell_index, None if host is None else Host(**host))
     for cell, kept in zip(tally.cells, content["cells"], strict=True):
         for name, hint in _hints(CellTally).items():
             setattr(cell, name, _revived(hint, kept[name]))

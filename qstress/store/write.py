@@ -146,7 +146,7 @@ class RunStore:
                 folder = self._keep(result, evidence)
             try:
                 with self._ledger.commit():
-                    verdict_id = self._ledger.add_verdict(trial, verdict, result.rig_reason, folder)
+                    verdict_id = self._ledger.add_verdict(trial, verdict, result.rig_reason, folder, host=result.host)
             except RigError:
                 if folder is not None:
                     shutil.rmtree(self.path / folder, ignore_errors=True)
@@ -268,8 +268,8 @@ class RunStore:
                 shutil.rmtree(folder, ignore_errors=True)
             elif name not in known:
                 with suppress(ConfigError), self._ledger.commit():
-                    trial, verdict = read_finding(folder)
-                    self._ledger.add_verdict(trial, verdict, "", name)
+                    trial, verdict, host = read_finding(folder)
+                    self._ledger.add_verdict(trial, verdict, "", name, host=host)
                     self._kinds[(trial.cell_index, verdict.finding_class, verdict.signature)] += 1
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from qstress.config.settings import Settings, digest, resolved_document
-from qstress.model import Evidence, Verdict
+from qstress.model import Evidence, Host, Verdict
 from qstress.plan.schedule import Plan
 from qstress.recorded.reports import summary_of
 from qstress.recorded.run import Recorded, open_recorded
@@ -43,12 +43,12 @@ class Recording:
         """The run's folder."""
         return self.store.path
 
-    def block(self, said: Sequence[Verdict], *, finish: bool = True) -> None:
-        """Record the next block, whose builds all ended as *said*; with *finish* it counts."""
+    def block(self, said: Sequence[Verdict], *, finish: bool = True, host: Host | None = None) -> None:
+        """Record the next block, whose builds all ended as *said*, on *host*; with *finish* it counts."""
         verdicts = dict(zip((build.name for build in self.asked.builds), said, strict=True))
         results = []
         for trial in self.plan.block(self.blocks):
-            result = as_stored(result_of(trial, verdicts[trial.cell.build.name], float(trial.number)))
+            result = as_stored(result_of(trial, verdicts[trial.cell.build.name], float(trial.number)), host)
             results.append((result, self.store.record(result, Evidence() if result.verdict.outcome.finding else None)))
         if finish:
             self.store.finish_block(self.blocks)

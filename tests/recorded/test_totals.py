@@ -18,7 +18,7 @@ from qstress.store import sums
 from qstress.store.read import open_run
 from tests.recorded.samples import Recording
 from tests.report.html.samples import settings, strata
-from tests.stats.samples import LOST, OK, REPLAYED, RIG, UNKNOWN
+from tests.stats.samples import LOST, NEW, OK, OLD, REPLAYED, RIG, UNKNOWN
 
 blocks = st.lists(st.tuples(*[st.sampled_from([OK, OK, LOST, REPLAYED, RIG, UNKNOWN])] * 2), max_size=7)
 
@@ -35,17 +35,20 @@ def same(a: RunTotals, b: RunTotals) -> None:
     assert sums.dump_tally(a.tally) == sums.dump_tally(b.tally)
     assert a.trace == b.trace
     assert a.tally.findings == b.tally.findings
+    assert [cell.cell for cell in a.tally.cells] == [cell.cell for cell in b.tally.cells]
 
 
 @effort(max_examples=25, deadline=None)
-@given(blocks, st.integers(0, 7), st.sampled_from([1, 3]))
-def test_what_is_rebuilt_is_what_was_added_up(said: list[tuple[Verdict, Verdict]], kept: int, per_process: int) -> None:
+@given(blocks, st.integers(0, 7), st.sampled_from([1, 3]), st.sampled_from([0, 1]))
+def test_what_is_rebuilt_is_what_was_added_up(
+    said: list[tuple[Verdict, Verdict]], kept: int, per_process: int, hosts: int
+) -> None:
     restart = "process" if per_process == 1 else "reset"
     asked = settings(strata=strata((2, 4), restart=restart, process_trials=per_process))
     with tempfile.TemporaryDirectory() as folder:
         run = Recording(Path(folder), asked)
         for number, verdicts in enumerate(said):
-            run.block(verdicts)
+            run.block(verdicts, host=(None, OLD, NEW)[number * hosts % 3])
             if number == kept:
                 run.totals.keep(run.store, at_once=True)
         same(restored(run), run.totals)
@@ -128,3 +131,20 @@ def test_sums_of_another_plan_are_refused(tmp_path: Path) -> None:
     run.plan = replace(run.plan, strata=run.asked.strata)
     with pytest.raises(ConfigError, match="its sums are damaged"):
         restored(run)
+
+
+def test_what_a_lost_host_had_found_stays_its_own_though_the_block_ran_elsewhere(tmp_path: Path) -> None:
+    run = Recording(tmp_path)
+    run.block((LOST, OK), host=OLD)
+    run.block((OK, REPLAYED), finish=False, host=NEW)
+    run.killed()
+    run.resume()
+    run.block((OK, REPLAYED), host=OLD)
+    run.totals.keep(run.store, at_once=True)
+    same(restored(run), run.totals)
+    tally = run.totals.tally
+    assert tally.hosts == [OLD]
+    assert [(f.cell.stratum.host, f.count, f.uncounted) for f in tally.findings if f.signature != LOST.signature] == [
+        (NEW, 1, 1), (OLD, 1, 0),
+    ]  # fmt: skip
+    run.killed()

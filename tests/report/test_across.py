@@ -14,7 +14,7 @@ from qstress.report.across import NOT_INTERLEAVED, Side, across_document, across
 from qstress.stats.exact import Table, fisher_greater
 from qstress.stats.strata import stratified_greater
 from tests.report.html.samples import HOST, settings, shown, strata
-from tests.stats.samples import LOST, OK, REPLAYED
+from tests.stats.samples import LOST, NEW, OK, OLD, REPLAYED
 
 LOST_INIT = FindingClass.LOST_INIT
 
@@ -145,3 +145,26 @@ def test_the_document_holds_the_same_figures() -> None:
     assert pair["by_class"]["lost-init"]["p_better"] == pytest.approx(5.41254e-06)
     empty: Any = across_document(first, side(), compared(first, side()), [])
     assert empty["pairs"][0]["by_class"]["lost-init"]["candidate"]["rate"] is None
+
+
+def test_hosts_that_both_runs_had_are_compared_each_with_itself() -> None:
+    asked = settings()
+    first, second = (
+        Side("r", asked, HOST, shown(asked, said, hosts=(OLD, NEW)).tally)
+        for said in ([(LOST, OK), (OK, OK)] * 6, [(OK, OK), (OK, LOST)] * 6)
+    )
+    assert obstacles(first, second) == []
+    (found,) = compared(first, second)
+    look = found.by_class[LOST_INIT]
+    assert look.table == Table(6, 12, 6, 12)
+    assert look.p_better == pytest.approx(stratified_greater([Table(6, 6, 0, 6), Table(0, 6, 6, 6)]))
+
+
+def test_other_hosts_are_named_and_pooled_for_whoever_insists() -> None:
+    asked = settings()
+    first = Side("r", asked, HOST, shown(asked, [(LOST, OK)] * 6, hosts=(OLD,)).tally)
+    second = Side("r", asked, HOST, shown(asked, [(OK, OK)] * 6, hosts=(OLD, NEW)).tally)
+    wanted = "hosts (kernel): old (6.1.0) in the first run, new (6.12.0), old (6.1.0) in the second"
+    assert obstacles(first, second) == [wanted]
+    (found,) = compared(first, second)
+    assert found.by_class[LOST_INIT].table == Table(6, 6, 0, 6)

@@ -10,7 +10,7 @@ from qstress.config.settings import Gate, Settings
 from qstress.model import Verdict
 from qstress.report.cases import cases
 from tests.report.html.samples import everything, settings, shown
-from tests.stats.samples import LOST, OK, REPLAYED, RIG, UNKNOWN
+from tests.stats.samples import LOST, NEW, OK, OLD, REPLAYED, RIG, UNKNOWN
 
 
 def ended(asked: Settings, verdicts: Sequence[Sequence[Verdict]], exit_code: int = 0) -> dict[str, str]:
@@ -70,3 +70,12 @@ def test_findings_stand_in_their_cell_with_the_line_that_repeats_them() -> None:
 def test_cases_are_known_before_the_first_trial() -> None:
     for asked in (settings(), settings(gate=None), settings(("only",)), everything().settings):
         assert list(ended(asked, [])) == list(ended(asked, [[OK] * len(asked.builds)] * 9))
+
+
+def test_a_cell_is_one_case_whatever_hosts_ran_it() -> None:
+    run = shown(settings(compare=None, gate=None), [(OK, LOST), (OK, OK)], hosts=(OLD, NEW))
+    made = [case for case in cases(run.facts, run.tally, run.standing) if case.group.startswith("cell.")]
+    before = shown(settings(compare=None, gate=None), [])
+    assert [case.name for case in made] == [case.name for case in cases(before.facts, before.tally, before.standing)]
+    assert [case.end for case in made] == ["", "failure"]
+    assert made[1].seen.startswith("hang or restart 1/2 ")

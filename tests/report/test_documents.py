@@ -13,7 +13,7 @@ from tests.report.test_summary import CELL, FORMAT, SHARED_CONTRAST
 @pytest.mark.parametrize(
     ("hint", "keys"),
     [
-        (documents.SummaryDocument, {*FORMAT, "comparisons", "host_log", "fleet"}),
+        (documents.SummaryDocument, {*FORMAT, "comparisons", "host_log", "fleet", "hosts"}),
         (documents.CellDocument, {*CELL}),
         (documents.BugDocument, {*FORMAT["findings"][0]}),
         (documents.ComparisonDocument, {*FORMAT["compare"], *SHARED_CONTRAST}),
@@ -30,4 +30,5 @@ def test_what_is_not_always_there_says_so() -> None:
         "comparisons",
         "fleet",
         "host_log",
+        "hosts",
     }

@@ -17,7 +17,21 @@ from qstress.stats.counts import Counts
 from qstress.stats.exact import Table, fisher_greater
 from qstress.stats.sequence import sequence
 from qstress.stats.tally import Tally
-from tests.stats.samples import CRASH, LOST, OK, REPLAYED, RIG, build, cells, feed, feed_runs, result, verdicts
+from tests.stats.samples import (
+    CRASH,
+    LOST,
+    NEW,
+    OK,
+    OLD,
+    REPLAYED,
+    RIG,
+    build,
+    cells,
+    feed,
+    feed_runs,
+    result,
+    verdicts,
+)
 
 PAIR = ("stock", "fixed")
 LOST_ONLY = (FindingClass.LOST_INIT,)
@@ -382,3 +396,26 @@ def test_one_build_fails_on_any_finding_counted_or_not() -> None:
     assert exit_code(tally, (), None) == 0
     tally.add_finding(CRASH, 0, None, counted=False)
     assert exit_code(tally, (), None) == 1
+
+
+def test_a_cell_of_the_gate_is_all_hosts_together() -> None:
+    apart = Tally(cells(build("stock"), build("fixed")), [PAIR])
+    for host in (OLD, NEW):
+        feed(apart, [OK] * 150, [OK] * 150, host=host)
+    found = gate(apart, build="fixed", max_hang_rate=0.01, min_trials=300)
+    assert found == gate(tally_of([OK] * 300, [OK] * 300), build="fixed", max_hang_rate=0.01, min_trials=300)
+    assert found.passed
+    assert answered(apart, None, Gate("fixed", 0.05, None, None, min_trials=300)) is True
+
+
+def test_a_past_run_is_compared_whatever_its_hosts_were() -> None:
+    apart = Tally(cells(build("stock"), build("fixed"), smp=(2, 4), process_trials=4), [PAIR])
+    for host in (OLD, NEW):
+        feed_runs(apart, [[OK] * 4] * 3, [[LOST, OK, RIG, OK], [OK] * 4, [CRASH, LOST, LOST, REPLAYED]], host=host)
+    past = past_run(recorded(apart), "fixed", None)
+    assert past is not None
+    assert past.cells == (Counts(8, 22, past.cells[0].shares, 6), Counts(0, 0, 0.0, 0))
+    assert past.cells[0].shares == pytest.approx(2 * (1 / 3 + 3 / 4))
+    now = Tally(cells(build("stock"), build("fixed"), smp=(2, 4), process_trials=4), [PAIR])
+    feed_runs(now, [[OK] * 4] * 3, [[OK] * 4] * 3, host=NEW)
+    assert gate(now, build="fixed", baseline=LAST_GOOD, past=past).passed is None  # smp 4 has not run

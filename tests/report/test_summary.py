@@ -16,7 +16,21 @@ from qstress.report.wording import verdict_sentence
 from qstress.stats.clusters import widened
 from qstress.stats.compare import compare
 from qstress.stats.tally import Tally
-from tests.stats.samples import CRASH, LOST, OK, REPLAYED, RIG, UNKNOWN, build, cells, feed, feed_runs, verdicts
+from tests.stats.samples import (
+    CRASH,
+    LOST,
+    NEW,
+    OK,
+    OLD,
+    REPLAYED,
+    RIG,
+    UNKNOWN,
+    build,
+    cells,
+    feed,
+    feed_runs,
+    verdicts,
+)
 
 PAIR = ("stock", "fixed")
 FACTS = RunFacts(
@@ -284,3 +298,21 @@ def test_a_cell_says_that_its_host_is_emulated() -> None:
     content: Any = summary(replace(FACTS, host=host), Tally(cells(build("stock"), build("fixed"))))
     assert content["host"] == host
     assert {cell["host"]["kind"] for cell in content["cells"]} == {"emulated"}
+
+
+def test_cells_and_bugs_say_which_host_and_how_hosts_differ() -> None:
+    tally = Tally(cells(build("stock"), build("fixed")), [("stock", "fixed")])
+    feed(tally, [LOST] * 3, [OK] * 3, host=OLD)
+    feed(tally, [LOST, OK], [OK] * 2, host=NEW)
+    content: Any = summary(FACTS, tally)
+    assert [(cell["build"], cell["host"], cell["trials"]) for cell in content["cells"]] == [
+        ("stock", {"kind": "worker", "name": "old", "kernel": "6.1.0"}, 3),
+        ("fixed", {"kind": "worker", "name": "old", "kernel": "6.1.0"}, 3),
+        ("stock", {"kind": "worker", "name": "new", "kernel": "6.12.0"}, 2),
+        ("fixed", {"kind": "worker", "name": "new", "kernel": "6.12.0"}, 2),
+    ]
+    (bug,) = content["findings"]
+    assert [(cell["host"]["name"], cell["count"]) for cell in bug["cells"]] == [("old", 3), ("new", 1)]
+    assert [(one["host"], one["found"], one["others_found"]) for one in content["hosts"]] == [
+        ("old", 3, 1), ("new", 1, 3),
+    ]  # fmt: skip

@@ -8,7 +8,7 @@ from contextlib import asynccontextmanager
 import anyio
 import anyio.lowlevel
 
-from qstress.model import Trial
+from qstress.model import Host, Trial
 from qstress.run.campaign import PlaceLost
 from qstress.run.fleet import Fleet
 from qstress.run.site import Site
@@ -20,8 +20,8 @@ Played = Callable[[Sequence[Trial], TrialContext, Coordinator], Awaitable[None]]
 class PlayedLink:
     """A link to a site in this process. ``cuts`` answers are lost on the way; ``dead``: the worker is."""
 
-    def __init__(self, site: Site, name: str = "w", lanes: int = 1) -> None:
-        self.site, self.name, self.lanes = site, name, lanes
+    def __init__(self, site: Site, name: str = "w", lanes: int = 1, host: Host | None = None) -> None:
+        self.site, self.name, self.lanes, self.host = site, name, lanes, host
         self.cuts = 0
         self.dead = False
 

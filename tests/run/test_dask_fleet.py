@@ -12,8 +12,8 @@ from distributed import Scheduler, Worker
 
 from qstress.config.settings import FleetSettings, Settings
 from qstress.errors import RigError
-from qstress.host.worker import WorkerFacts
-from qstress.model import Trial
+from qstress.host.worker import WorkerFacts, look_at_worker
+from qstress.model import Host, Trial
 from qstress.run import dask_fleet, site
 from qstress.run.campaign import PlaceLost
 from qstress.run.dask_fleet import DaskLink, _Way, connected, look_at_all, staffed, workers_of
@@ -103,6 +103,18 @@ async def test_a_block_is_lost_with_its_worker_and_another_one_is_used(monkeypat
     assert fleet.conducts["a"].lost == 1
 
 
+def look_named(binaries: Sequence[str], dask_worker: Worker) -> WorkerFacts:
+    """Say of a worker that it is on a host of its own."""
+    return replace(look_at_worker(), host=f"rack-{dask_worker.name}", kernel="6.1")
+
+
+async def test_a_block_knows_its_host_and_so_do_its_findings(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(dask_fleet, "look_at_worker", look_named)
+    fleet = Fleet()
+    async with scheduler() as at, worker(at, "7"), staffed(fleet, on(at), "run-1"), fleet.block(0):
+        assert fleet.host_of(0) == Host("rack-7", "6.1")
+
+
 async def test_a_worker_that_cannot_run_it_is_refused_with_the_reason(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(dask_fleet, "unfit", lambda facts, settings: iter(["no QEMU", "no luck"]))
     fleet, said = Fleet(), anyio.Event()
@@ -129,7 +141,7 @@ async def test_a_client_that_has_given_up_is_a_cut_way() -> None:
 
     with pytest.raises(OSError, match="given it up"):
         await workers_of(GivenUp())
-    await DaskLink(_Way(GivenUp(), "tcp://127.0.0.1:1", direct=False), "run-1", "a", 1).close()
+    await DaskLink(_Way(GivenUp(), "tcp://127.0.0.1:1", direct=False), "run-1", "a", 1, None).close()
 
 
 async def test_every_worker_can_be_asked_what_it_is() -> None:

@@ -10,7 +10,7 @@ import pytest
 
 from qstress.config.layers import JOURNALS_VARIABLE
 from qstress.hostlog.findings import LiveTrials
-from qstress.model import Evidence, FindingClass, Outcome, StormCount, Trial, TrialResult, Verdict
+from qstress.model import Evidence, FindingClass, Host, Outcome, StormCount, Trial, TrialResult, Verdict
 from qstress.plan.schedule import Plan
 from qstress.run import runner
 from qstress.run.runner import SoakRunner
@@ -19,6 +19,7 @@ from qstress.store.write import RunStore
 from qstress.trial.context import Coordinator, EvidenceQuota, FinishedTrial, HealthyBoot, TrialContext
 from tests.recorded.samples import Recording
 from tests.samples import result
+from tests.stats.samples import NEW, OLD
 
 LOST = Verdict(Outcome.HANG, "lost INIT: CPU#1", FindingClass.LOST_INIT, "lost-init/x")
 Played = Callable[[Sequence[Trial], TrialContext, Coordinator], None]
@@ -51,7 +52,7 @@ async def stage(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterato
     made = Stage(recording.store, Plan(recording.asked.builds, recording.asked.strata, 1).runs(0)[0])
     monkeypatch.setattr(runner, "run_process", made.run_process)
     soak = SoakRunner(
-        recording.asked, recording.store, lambda cell, count: made.kicks.append((cell, count)), made.live_trials
+        recording.asked, recording.store, lambda cell, count, host: made.kicks.append((cell, count)), made.live_trials
     )
     yield made, soak
     recording.killed()
@@ -131,3 +132,27 @@ async def test_all_journals_are_kept_where_the_environment_says_so(
     monkeypatch.setenv(JOURNALS_VARIABLE, "/some/folder")
     await soak(made.trials, 0, made.deliver)
     assert made.contexts[0].journals == "/some/folder"
+
+
+async def test_hosts_are_told_apart_in_what_is_delivered_and_in_what_is_learned(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    recording, lanes = Recording(tmp_path), [OLD, NEW]
+    made = Stage(recording.store, Plan(recording.asked.builds, recording.asked.strata, 1).runs(0)[0])
+    monkeypatch.setattr(runner, "run_process", made.run_process)
+    kicks: list[Host | None] = []
+    soak = SoakRunner(
+        recording.asked, recording.store, lambda cell, count, host: kicks.append(host), made.live_trials,
+        host_of=lambda lane: lanes[lane],
+    )  # fmt: skip
+
+    def play(trials: Sequence[Trial], _context: TrialContext, coordinator: Coordinator) -> None:
+        coordinator.kicked(2, StormCount(1.0, 3))
+        coordinator.take([FinishedTrial(result(trials[0]), healthy=HealthyBoot(0.1, 0.5, 1.0))])
+
+    made.play = play
+    for lane in (0, 1, 0):
+        await soak(made.trials, lane, made.deliver)
+    assert [delivered.host for delivered, _ in made.delivered] == kicks == [OLD, NEW, OLD]
+    assert [context.learned.boots_s for context in made.contexts] == [(), (), (0.5,)]
+    recording.killed()

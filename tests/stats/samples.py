@@ -10,6 +10,7 @@ from qstress.model import (
     Cell,
     FindingClass,
     HammerSpec,
+    Host,
     Outcome,
     Rate,
     Shape,
@@ -21,6 +22,7 @@ from qstress.model import (
 from qstress.stats.tally import Tally
 
 HAMMER = HammerSpec("info registers -a", "hmp", Rate(0.002, "every 2ms"))
+OLD, NEW = Host("old", "6.1.0"), Host("new", "6.12.0")
 OK = Verdict(Outcome.OK, "all vCPUs came up")
 LOST = Verdict(Outcome.HANG, "AP 2 never left its reset vector", FindingClass.LOST_INIT, "lost-init:1/4")
 REPLAYED = Verdict(Outcome.RESTART, "an AP ran the firmware", FindingClass.REPLAYED_INIT, "replayed-init:banner")

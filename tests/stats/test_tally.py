@@ -5,15 +5,18 @@ from __future__ import annotations
 import tracemalloc
 from collections.abc import Sequence
 
+import numpy as np
 import pytest
 
-from qstress.model import FindingClass, Outcome, Verdict
+from qstress.model import FindingClass, Outcome, StormCount, Verdict
 from qstress.stats.evalue import EProcess
 from qstress.stats.tally import Tally
 from tests.stats.samples import (
     CRASH,
     LOST,
+    NEW,
     OK,
+    OLD,
     REPLAYED,
     RIG,
     UNKNOWN,
@@ -24,6 +27,7 @@ from tests.stats.samples import (
     result,
     verdicts,
 )
+from tests.stats.simulate import at_most, decided
 
 PAIR = ("stock", "fixed")
 
@@ -222,3 +226,60 @@ def bytes_of(blocks: int, tally: Tally, trials: int = 1) -> int:
     after, _ = tracemalloc.get_traced_memory()
     tracemalloc.stop()
     return after - before
+
+
+def test_rates_are_within_hosts_and_the_first_one_takes_the_place_in_the_plan() -> None:
+    tally = new(smp=(4, 16))
+    feed(tally, [LOST, OK], [OK, OK], first_cell=2, host=NEW)
+    feed(tally, [OK], [OK], first_cell=2, host=OLD)
+    feed(tally, [LOST], [CRASH], first_cell=0, host=OLD)
+    where = [(c.cell.build.name, c.cell.stratum.shape.smp, c.cell.stratum.host, c.n) for c in tally.cells]
+    assert where == [
+        ("stock", 4, OLD, 1), ("fixed", 4, OLD, 1), ("stock", 16, NEW, 2), ("fixed", 16, NEW, 2),
+        ("stock", 16, OLD, 1), ("fixed", 16, OLD, 1),
+    ]  # fmt: skip
+    assert tally.hosts == [NEW, OLD]
+    assert [[c.n for c in group] for group in tally.by_plan("fixed")] == [[1], [2, 1]]
+    assert [(a.cell.stratum, a.n, b.n) for a, b in tally.arms(*PAIR)] == [
+        (tally.cells[place].cell.stratum, n, n) for place, n in ((0, 1), (2, 2), (4, 1))
+    ]
+    assert all(a.cell.stratum == b.cell.stratum for a, b in tally.arms(*PAIR))
+    assert [(f.cell.stratum.host, f.finding_class, f.count) for f in tally.findings] == [
+        (NEW, FindingClass.LOST_INIT, 1), (OLD, FindingClass.LOST_INIT, 1), (OLD, FindingClass.CRASH, 1),
+    ]  # fmt: skip
+
+
+def test_before_its_first_block_a_cell_is_as_planned() -> None:
+    tally = new(smp=(4, 16))
+    feed(tally, [OK], [OK], host=OLD)
+    assert tally.cells[2].cell.stratum.host is None
+    assert tally.by_plan()[2:] == [[tally.cells[2]], [tally.cells[3]]]
+    assert tally.arms(*PAIR)[1] == (tally.cells[2], tally.cells[3])
+
+
+def test_evidence_takes_blocks_of_all_hosts_as_it_takes_those_of_one() -> None:
+    """A block is on one host whole, so a factor is right whatever the hosts' rates are."""
+    apart, together = new(), new()
+    for block, (a, b) in enumerate(zip(verdicts(8, 24), verdicts(2, 24), strict=True)):
+        feed(apart, [a], [b], host=(OLD, NEW)[block % 2])
+        feed(together, [a], [b])
+    assert apart.evidence_log10(*PAIR) == together.evidence_log10(*PAIR)
+    assert apart.reached_log10(*PAIR) == together.reached_log10(*PAIR)
+
+
+def test_hosts_of_unlike_rates_are_no_evidence_for_either_build() -> None:
+    """No difference between builds, 80 % hangs on one host and 5 % on the other, looked at after each of 200 blocks."""
+    rng, alpha, campaigns = np.random.default_rng(5), 0.05, 4000
+    rates = np.where(rng.random((campaigns, 200)) < 0.5, 0.8, 0.05)
+    a, b = rng.random((campaigns, 200)) < rates, rng.random((campaigns, 200)) < rates
+    assert decided(a, b, alpha) <= at_most(alpha, campaigns)
+
+
+def test_kicks_stay_with_their_host_though_they_are_told_before_its_first_block_is_over() -> None:
+    tally = new()
+    tally.add_kicks(0, StormCount(1.0, 3), NEW)
+    tally.add_kicks(0, StormCount(1.0, 4), NEW)
+    feed(tally, [OK], [OK], host=OLD)
+    feed(tally, [OK], [OK], host=NEW)
+    tally.add_kicks(1, StormCount(1.0, 5), OLD)
+    assert [cell.kicks and cell.kicks.moves for cell in tally.cells] == [None, 5, 7, None]

@@ -23,7 +23,9 @@ def test_a_new_database_is_private_durable_and_strict(tmp_path: Path) -> None:
         assert pragmas == {"journal_mode": "wal", "synchronous": 2}
         tables = db.execute("SELECT name, strict FROM pragma_table_list WHERE schema = 'main'")
         strict = {name: value for name, value in tables if not name.startswith("sqlite")}
-        assert strict == dict.fromkeys(("session", "command", "kind", "verdict", "block", "sums"), 1)
+        assert strict == dict.fromkeys(
+            ("session", "command", "kind", "verdict", "block", "sums", "host", "placed", "found_on"), 1
+        )
 
 
 def test_a_database_opened_again_is_as_durable(tmp_path: Path) -> None:
@@ -36,6 +38,18 @@ def test_every_column_is_explained() -> None:
     lines = Path(database.__file__).with_name("schema.sql").read_text().splitlines()
     unexplained = {line.split()[0] for line in lines if line.startswith("    ") and "--" not in line}
     assert unexplained == {"id"}
+
+
+def test_a_run_recorded_before_hosts_were_told_apart_is_read_and_gone_on_with(tmp_path: Path) -> None:
+    with closing(database.create(tmp_path)) as db:
+        for table in ("found_on", "placed", "host"):
+            db.execute(f"DROP TABLE {table}")
+    with closing(database.open_for_reading(tmp_path)) as db:
+        assert list(db.execute("SELECT * FROM placed JOIN host ON host.id = placed.host")) == []
+    with closing(database.open_for_writing(tmp_path)) as db:
+        db.execute("INSERT INTO host VALUES (1, 'rack-7', '6.1')")
+    with closing(database.open_for_reading(tmp_path)) as db:
+        assert list(db.execute("SELECT name FROM host")) == [("rack-7",)]
 
 
 def test_a_reader_cannot_write_and_leaves_nothing_behind(tmp_path: Path) -> None:

@@ -132,7 +132,7 @@ def test_the_other_files_hold_the_witnesses(folder: Path) -> None:
 
 
 def test_trial_and_verdict_are_read_back(folder: Path) -> None:
-    assert read_finding(folder) == (result(17).trial, LOST_INIT)
+    assert read_finding(folder) == (result(17).trial, LOST_INIT, None)
 
 
 def test_a_note_that_json_lacks_does_not_cost_the_finding(tmp_path: Path) -> None:
@@ -167,6 +167,6 @@ def test_a_folder_without_a_finding_is_refused(tmp_path: Path) -> None:
 
 
 def test_a_finding_recorded_long_ago_is_read(tmp_path: Path) -> None:
-    trial, verdict = read_finding(old_runs(tmp_path) / RACE / "evidence" / "245")
+    trial, verdict, _ = read_finding(old_runs(tmp_path) / RACE / "evidence" / "245")
     assert (trial.number, trial.cell.build.name, verdict.finding_class) == (245, "unpatched", FindingClass.LOST_INIT)
     assert verdict.title == "lost INIT: CPU#1, CPU#2 never left the reset vector while CPU#0 spins"

@@ -9,11 +9,12 @@ from pathlib import Path
 import pytest
 
 from qstress.errors import ConfigError
+from qstress.model import Host
 from qstress.store.read import open_run
 from qstress.store.record import RunRecord
 from qstress.store.rows import as_stored
 from qstress.store.write import RunStore
-from tests.store.samples import LOST_INIT, NO_QEMU, result, trials_of
+from tests.store.samples import LOST_INIT, NO_QEMU, evidence, result, trials_of
 
 
 @pytest.fixture
@@ -130,3 +131,29 @@ def test_a_million_healthy_trials_fit_in_60_mb(store: RunStore, block_trials: in
     store.close()
     assert sorted(os.listdir(store.path)) == ["evidence", "run.json", "trials.db"]
     assert (store.path / "trials.db").stat().st_size / 20_000 < most_bytes
+
+
+def test_the_host_is_kept_of_a_block_and_of_a_finding_whose_block_may_run_elsewhere(
+    store: RunStore, record: RunRecord
+) -> None:
+    old, new = Host("old", "6.1"), Host("new", "6.12")
+    done = [as_stored(result(number, said), old) for number, said in ((0, LOST_INIT), (1, None))]
+    for each in (*done, as_stored(result(2, LOST_INIT), new)):
+        store.record(each, evidence())
+    store.finish_block(0)
+    assert list(record.results(trials_of)) == [done]
+    assert [(found.number, found.host) for found in record.findings()] == [(0, old), (2, new)]
+    store.record(as_stored(result(2), None), None)
+    store.record(as_stored(result(3), None), None)
+    store.finish_block(1)
+    assert [each.host for block in record.results(trials_of) for each in block] == [old, old, None, None]
+
+
+def test_evidence_that_was_not_committed_is_taken_in_with_its_host(store: RunStore) -> None:
+    old = Host("old", "6.1")
+    place = store.record(as_stored(result(0, LOST_INIT), old), evidence())
+    store._ledger._db.executescript("DELETE FROM found_on; DELETE FROM verdict")
+    store.close()
+    RunStore.reopen(store.path).close()
+    with open_run(store.path) as record:
+        assert [(found.evidence, found.host) for found in record.findings()] == [(place, old)]

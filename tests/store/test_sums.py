@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 from hypothesis import given
+from hypothesis import settings as effort
 from hypothesis import strategies as st
 
 from qstress.model import CommandCount, Verdict
@@ -24,6 +25,7 @@ def new_tally(process_trials: int = 3) -> Tally:
 runs = st.lists(st.lists(st.sampled_from([OK, OK, LOST, REPLAYED, RIG]), max_size=3), max_size=4)
 
 
+@effort(deadline=None)
 @given(runs, st.sampled_from([0, 3]))
 def test_sums_come_back_whole_and_can_be_added_to(of_a: list[list[Verdict]], cell: int) -> None:
     of_b = [[OK] * len(run) for run in of_a]

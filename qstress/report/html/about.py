@@ -8,6 +8,7 @@ from typing import Any
 from qstress.firmware import tier_of
 from qstress.model import Accel, Build, Milestone, Tier
 from qstress.report import accuracy
+from qstress.report.hosts import host_lines
 from qstress.report.html.markup import Content, Markup, join, tag
 from qstress.report.html.run import Shown
 from qstress.report.html.tables import TableData, table
@@ -95,6 +96,7 @@ def host(run: Shown) -> Markup:
             "to stop after": " or ".join(filter(None, stop)) or None,
             "lanes": facts.lanes,
             "seed": settings.seed,
+            "hosts": " ".join(line.strip() for line in host_lines(run.tally)).removeprefix("hosts: ") or None,
             "kernel": facts.host.get("kernel"),
             "processor": facts.host.get("cpu"),
             "cores": facts.host.get("cores"),
@@ -152,7 +154,7 @@ def _gaps(run: Shown) -> Iterator[str]:
     yield f"any guest but {machines} with {sizes} vCPUs and {booted}"
     if all(hammer.until <= Milestone.BOOT for stratum in settings.strata for hammer in stratum.hammers):
         yield "an operating system: no guest got further than its firmware"
-    yield "any host but this one"
+    yield "any host but these" if len(tally.hosts) > 1 else "any host but this one"
 
 
 def _facts(facts: Mapping[str, object]) -> Markup:

@@ -15,17 +15,22 @@ class Labels:
         self._smps = len({s.shape.smp for s in strata}) > 1
         self._machines = len({s.shape.machine for s in strata}) > 1
         self._hammers = len({s.hammer_label for s in strata}) > 1
+        self._hosts = len({s.host for s in strata}) > 1
 
     def stratum(self, stratum: Stratum) -> str:
         """Return what tells *stratum* from the others: ``smp 4, @ max``; nothing where there is only one."""
         parts = [f"smp {stratum.shape.smp}"] if self._smps else []
         parts += [stratum.shape.machine] if self._machines else []
         parts += [self.hammer(stratum)] if self._hammers else []
-        return ", ".join(parts)
+        return ", ".join(parts + self._host(stratum))
 
     def shape(self, stratum: Stratum) -> str:
-        """Return the shape of *stratum*: ``smp 4``, with its machine where there are several."""
-        return f"smp {stratum.shape.smp}" + (f", {stratum.shape.machine}" if self._machines else "")
+        """Return the shape of *stratum*: ``smp 4``, with its machine and its host where there are several."""
+        machine = [stratum.shape.machine] if self._machines else []
+        return ", ".join([f"smp {stratum.shape.smp}", *machine, *self._host(stratum)])
+
+    def _host(self, stratum: Stratum) -> list[str]:
+        return [f"on {stratum.host.name}"] if self._hosts and stratum.host else []
 
     def hammer(self, stratum: Stratum) -> str:
         """Return the hammers of *stratum*: their rates alone where they all send the same commands."""

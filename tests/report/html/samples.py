@@ -16,6 +16,7 @@ from qstress.model import (
     CommandCount,
     FindingClass,
     HammerSpec,
+    Host,
     Rate,
     Shape,
     Smm,
@@ -114,9 +115,13 @@ def result_of(trial: Trial, verdict: Verdict = OK, started_s: float = 0.0) -> Tr
 
 
 def shown(
-    asked: Settings | None = None, verdicts: Sequence[Sequence[Verdict]] = (), *, exit_code: int = 0, **more: Any
-) -> Shown:
-    """A run with *asked* settings whose blocks, in planned order, ended as *verdicts* say: one for each build."""
+    asked: Settings | None = None, verdicts: Sequence[Sequence[Verdict]] = (), *, exit_code: int = 0,
+    hosts: Sequence[Host | None] = (None,), **more: Any,
+) -> Shown:  # fmt: skip
+    """A run with *asked* settings whose blocks, in planned order, ended as *verdicts* say: one for each build.
+
+    :param hosts: which ran them, in turn.
+    """
     asked = asked or settings()
     plan = Plan(asked.builds, asked.strata, asked.seed)
     pairs = [(asked.compare.baseline, candidate) for candidate in asked.compare.candidates] if asked.compare else []
@@ -125,7 +130,11 @@ def shown(
     names = [build.name for build in asked.builds]
     for block, of_builds in enumerate(verdicts):
         said = dict(zip(names, of_builds, strict=True))
-        results = [result_of(trial, said[trial.cell.build.name], trial.number) for trial in plan.block(block)]
+        host = hosts[block % len(hosts)]
+        results = [
+            replace(result_of(trial, said[trial.cell.build.name], trial.number), host=host)
+            for trial in plan.block(block)
+        ]
         tally.add_block(results, {r.trial.number: f"evidence/{r.trial.number}" for r in results})
         trace.note(tally)
     return Shown(

@@ -7,7 +7,8 @@ import pytest
 from qstress.model import Cell, ChurnSpec, HammerSpec, Rate, Stratum
 from qstress.report.html.labels import Labels
 from qstress.stats.tally import Tally
-from tests.report.html.samples import build, strata
+from tests.report.html.samples import build, settings, shown, strata
+from tests.stats.samples import NEW, OK, OLD
 
 
 def labels(*of: Stratum) -> Labels:
@@ -54,3 +55,10 @@ def test_churn_is_part_of_what_hammers() -> None:
     (calm,) = strata()
     churned = replace(calm, churn=ChurnSpec("1000/s", 1000.0))
     assert labels(calm, churned).stratum(churned) == "@ max + churn 1000/s"
+
+
+def test_hosts_are_named_where_there_are_several() -> None:
+    run = shown(settings(), [(OK, OK)] * 2, hosts=(OLD, NEW))
+    labels, strata = Labels(run.tally), [cell.cell.stratum for cell in run.tally.cells]
+    assert [labels.stratum(stratum) for stratum in strata] == ["on old"] * 2 + ["on new"] * 2
+    assert [labels.shape(stratum) for stratum in strata] == ["smp 4, on old"] * 2 + ["smp 4, on new"] * 2
