@@ -169,7 +169,8 @@ async def boot(way: Way, under_watch: dict[int, Boot], room: anyio.CapacityLimit
     args = ("-name", "guest=watched,debug-threads=on", *way.args)
     shape = planned(way.accel, way.smp, args=args).cell.stratum.shape
     async with room, live_guest(stock(), shape, env={}, on_change=change) as guest:
-        Path(f"/proc/{guest.process.pid}/autogroup").write_text(YIELDING)
+        if way.slow:
+            Path(f"/proc/{guest.process.pid}/autogroup").write_text(YIELDING)
         seen = under_watch[guest.process.pid] = Boot(way, guest, anyio.current_time())
         async with way.slowing(guest):
             if way.in_boot != "never":
