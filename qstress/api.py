@@ -127,9 +127,20 @@ def run_soak(experiment: Experiment, on_finding: Callable[[str], None] | None = 
     config = experiment._config
 
     def settings_in(place: Place) -> Settings:
-        return resolve(config, kvm=place.kvm, cores=place.cores, base=experiment._base, host=place.settings)
+        return resolve(
+            config,
+            kvm=place.kvm,
+            cores=place.cores,
+            base=experiment._base,
+            host=place.settings,
+            hosts=place.host_settings,
+        )
 
-    soak = run_placed(fleet_settings(config, experiment._base) or config.host, settings_in, _Program(on_finding))
+    soak = run_placed(
+        fleet_settings(config, experiment._base) or config.host or config.hosts or None,
+        settings_in,
+        _Program(on_finding),
+    )
     if soak.error is not None:
         raise soak.error
     return _told(soak.recorded())

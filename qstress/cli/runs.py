@@ -21,10 +21,10 @@ from qstress.cli.options import (
 )
 
 if TYPE_CHECKING:
-    from qstress.config.schema import HostEntry
-    from qstress.config.settings import FleetSettings, HostSettings, Settings
+    from qstress.config.settings import Settings
     from qstress.recorded.run import Recorded
     from qstress.run.emulated import Place
+    from qstress.run.placed import Where
 
 
 @click.command()
@@ -62,7 +62,7 @@ def soak(
     options["fleet.scheduler"] = options.pop("fleet")
     if resume is not None and not (file or option):
         again = settings_to_go_on(resume, overrides, options)
-        entry: HostEntry | HostSettings | FleetSettings | None = again.fleet or again.host
+        entry: Where = again.fleet or again.host or dict(again.hosts) or None
 
         def settings_in(place: Place) -> Settings:
             return again
@@ -70,10 +70,12 @@ def soak(
         path = one_config(file, option)
         loaded = load_with_overrides(path, overrides, options)
         base = path.absolute().parent
-        entry = fleet_settings(loaded, base) or loaded.host
+        entry = fleet_settings(loaded, base) or loaded.host or loaded.hosts or None
 
         def settings_in(place: Place) -> Settings:
-            return resolve(loaded, kvm=place.kvm, cores=place.cores, base=base, host=place.settings)
+            return resolve(
+                loaded, kvm=place.kvm, cores=place.cores, base=base, host=place.settings, hosts=place.host_settings
+            )
 
     run = run_placed(entry, settings_in, screen, resume)
     if run.error is not None:

@@ -88,10 +88,13 @@ def load_config_text(
 def _validated(root: Node, problems: list[Problem]) -> Config:
     """Return the tree as a Config that knows its origin; refuse it with *problems* and its own."""
     bare = plain(root)
-    builds = bare.get("builds") if isinstance(bare, dict) else None
+    names = {key: bare.get(key) if isinstance(bare, dict) else None for key in ("builds", "hosts")}
+    context = {key: list(named) if isinstance(named, dict) else None for key, named in names.items()}
+    if names["hosts"] is None:
+        context["hosts"] = []
     noted = {problem.place for problem in problems}
     try:
-        config = Config.model_validate(bare, context={"builds": list(builds) if isinstance(builds, dict) else None})
+        config = Config.model_validate(bare, context=context)
     except ValidationError as error:
         # A value whose text was already refused has a stand-in, which must not be refused as well.
         fresh = [problem for problem in problems_of(error, root) if problem.place not in noted]

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import itertools
 import os
+from collections.abc import Sequence
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -32,11 +34,14 @@ MAX_CELLS = 4096
 WORKER_LANES = 4
 
 
-def resolve(config: Config, *, kvm: KvmFacts, cores: int, base: Path, host: HostSettings | None = None) -> Settings:
-    """Settle *config* on this host, or on the emulated *host* whose KVM and cores are given then.
+def resolve(
+    config: Config, *, kvm: KvmFacts, cores: int, base: Path, host: HostSettings | None = None,
+    hosts: Sequence[tuple[str, HostSettings]] = (),
+) -> Settings:  # fmt: skip
+    """Settle *config* on this host, or on the emulated *host*, or several *hosts*, whose KVM and cores are given then.
 
     :param kvm: what this host's KVM can do.
-    :param cores: cores that qstress may use, at least 1.
+    :param cores: cores that qstress may use, at least 1; of several hosts those of the smallest.
     :param base: the configuration file's folder; paths of binaries and firmware are relative to it.
     :raises ConfigError: it cannot mean anything here (no firmware file, a fault that cannot be injected).
     :raises RigError: the host lacks what it asks for; reason ``no-kvm``, ``qemu-missing`` or ``not-qemu``.
@@ -44,6 +49,7 @@ def resolve(config: Config, *, kvm: KvmFacts, cores: int, base: Path, host: Host
     accel, note = _accelerator(config, kvm)
     if host is not None:
         note += f" {host.wording}"
+    note += "".join(f"; {name} {each.wording}" for name, each in hosts)
     placement = config.guest.placement if cores > 1 else "none"
     if placement != config.guest.placement:
         note += f"; WARNING: placement {config.guest.placement} needs two cores and there is one: none is used"
@@ -53,6 +59,8 @@ def resolve(config: Config, *, kvm: KvmFacts, cores: int, base: Path, host: Host
         text = f"guest.smp has {largest}, but this host's KVM runs at most {kvm.max_vcpus} vCPUs"
         raise RigError(text, reason="no-kvm")
     builds = _builds(config, accel, kvm, base)
+    if config.hosts:  # which are compared: one build on each, by the host's name
+        builds = tuple(replace(build, name=name) for build in builds for name in config.hosts)
     injected = [build.name for build in builds if build.lost_ap_share]
     if injected:
         note += f"; lost APs are injected into: {', '.join(injected)}"
@@ -78,6 +86,7 @@ def resolve(config: Config, *, kvm: KvmFacts, cores: int, base: Path, host: Host
         host=host,
         workers=config.workers or -(-lanes // WORKER_LANES),
         fleet=fleet_settings(config, base),
+        hosts=tuple(hosts),
     )
 
 

@@ -18,7 +18,7 @@ LINUX_BYTES, LINUX_LEAST_BYTES = 256 << 20, 128 << 20
 
 def broken(config: Config) -> Iterator[tuple[Loc, str]]:
     """Yield what is wrong between the sections of *config*, each with the place of the key to change."""
-    for rule in (_stop, _gate, _hold, _restart, _observe, _storm, _flash, _linux, _places):
+    for rule in (_stop, _gate, _hold, _restart, _observe, _storm, _flash, _linux, _places, _hosts):
         yield from rule(config)
 
 
@@ -27,11 +27,16 @@ def process_trials(config: Config) -> int:
     return 1 if config.guest.restart == "process" else config.guest.process_trials or PROCESS_TRIALS
 
 
+def arms(config: Config) -> tuple[str, ...]:
+    """Return the names of what a run compares, or only counts apart: its hosts where it has several, else builds."""
+    return tuple(config.hosts or config.builds)
+
+
 def gated_build(config: Config) -> str | None:
     """Return the build that ``gate``, if any, is about: named, or compare's only candidate, or the only build."""
     if config.gate is None:
         return None
-    candidates = config.compare.candidate if config.compare else tuple(config.builds)
+    candidates = config.compare.candidate if config.compare else arms(config)
     return config.gate.build or (candidates[0] if len(candidates) == 1 else None)
 
 
@@ -56,7 +61,7 @@ def stop_problems(
 def _stop(config: Config) -> Iterator[tuple[Loc, str]]:
     stop = config.stop
     yield from stop_problems(
-        stop.trials, stop.duration, stop.decided, builds=len(config.builds), process_trials=process_trials(config),
+        stop.trials, stop.duration, stop.decided, builds=len(arms(config)), process_trials=process_trials(config),
         decidable=config.compare is not None or _asks_now(config),
     )  # fmt: skip
 
@@ -72,7 +77,7 @@ def _rests_on_compare(gate: GateEntry) -> bool:
 
 
 def _hold(config: Config) -> Iterator[tuple[Loc, str]]:
-    if config.compare is None:
+    if config.compare is None or config.hosts:
         return
     baseline = config.compare.baseline
     for candidate in config.compare.candidate:
@@ -149,6 +154,27 @@ def _places(config: Config) -> Iterator[tuple[Loc, str]]:
         yield ("host",), "cannot be with workers or fleet: trials run there, in one process"
 
 
+def _hosts(config: Config) -> Iterator[tuple[Loc, str]]:
+    """Several hosts are what is compared: one build runs on each."""
+    if not config.hosts:
+        return
+    if config.host is not None or config.fleet is not None or config.workers != 1:
+        yield ("hosts",), "cannot be with host, workers or fleet: trials run on these hosts alone"
+    if len(config.hosts) < 2:
+        yield ("hosts",), "has one host and nothing to compare it with; add a second one, or write host: instead"
+    if len(config.builds) != 1:
+        count = len(config.builds)
+        yield ("builds",), f"must be one, for hosts are compared, and there are {count}; to compare builds write host:"
+    compare, gate = config.compare, config.gate
+    named = [(("compare", "baseline"), compare.baseline)] if compare else []
+    named += [(("compare", "candidate"), name) for name in (compare.candidate if compare else ())]
+    named += [(("gate", key), getattr(gate, key)) for key in ("build", "better_than", "baseline") if gate]
+    example = f"{{host: {next(iter(config.hosts))}}}"
+    for loc, name in named:
+        if name not in (None, LAST_GOOD, *config.hosts):
+            yield loc, f"{display(name)} is a build; with hosts these are compared: {example}"
+
+
 def _gate(config: Config) -> Iterator[tuple[Loc, str]]:
     gate, compare = config.gate, config.compare
     if gate is None:
@@ -157,7 +183,7 @@ def _gate(config: Config) -> Iterator[tuple[Loc, str]]:
     if build is None:
         yield ("gate", "build"), "is missing; say which build must pass"
         return
-    if gate.baseline == LAST_GOOD and LAST_GOOD in config.builds:
+    if gate.baseline == LAST_GOOD and LAST_GOOD in arms(config):
         yield ("gate", "baseline"), f"could be the build {LAST_GOOD} or an earlier run; give that build another name"
     for key, name in (("better_than", gate.better_than), ("baseline", gate.baseline)):
         if name is None or name == LAST_GOOD:

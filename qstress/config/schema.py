@@ -22,7 +22,7 @@ from pydantic import (
 )
 
 from qstress.config import units
-from qstress.config.checked import OneOrMore, among, closest, fraction, named, nonempty_text, whole, wrong
+from qstress.config.checked import Checked, OneOrMore, among, closest, fraction, named, nonempty_text, whole, wrong
 from qstress.config.settings import LAST_GOOD
 from qstress.config.tree import Node, Position, display
 from qstress.config.units import Text
@@ -46,21 +46,43 @@ InjectAccelWord: TypeAlias = Literal["any", "tcg"]
 FaultWord: TypeAlias = Literal["never-woken", "later-round", "woken-late", "replayed"]
 
 
+#: Marks, between two validators, the name of a host: no name has a colon.
+_HOST = "host:"
+
+
+def _arm_word(value: object) -> str:
+    """Check a build's name, or ``{host: NAME}``."""
+    if not isinstance(value, dict):
+        return str(_NAME.check(value))
+    if list(value) != ["host"]:
+        raise wrong(f"{display(value)} is neither the name of a build nor {{host: NAME}}")
+    return f"{_HOST}{_NAME.check(value['host'])}"
+
+
 def _known_baseline(name: str, info: ValidationInfo) -> str:
-    return name if name == LAST_GOOD else _known_build(name, info)
+    return name if name == LAST_GOOD else _known_arm(name, info)
 
 
-def _known_build(name: str, info: ValidationInfo) -> str:
-    builds = (info.context or {}).get("builds")
-    if builds is not None and name not in builds:
-        hint = closest(name, builds) or f"; there are: {', '.join(builds)}"
-        raise wrong(f"there is no build {display(name)}{hint}")
+def _known_arm(word: str, info: ValidationInfo) -> str:
+    kind, name = ("host", word.removeprefix(_HOST)) if word.startswith(_HOST) else ("build", word)
+    known = (info.context or {}).get(f"{kind}s")
+    if known is not None and name not in known:
+        there = f"; there are: {', '.join(known)}" if known else f"; add  {kind}s: {{{name}: …}}"
+        raise wrong(f"there is no {kind} {display(name)}{closest(name, known) or there}")
     return name
 
 
+_HOST_ARM = {
+    "type": "object",
+    "properties": {"host": _NAME.json_schema},
+    "required": ["host"],
+    "additionalProperties": False,
+}
+_ARM = Checked(_arm_word, {"anyOf": [_NAME.json_schema, _HOST_ARM]})
 Name = Annotated[str, _NAME]
-BuildName = Annotated[str, _NAME, AfterValidator(_known_build)]
-GateBaseline = Annotated[str, _NAME, AfterValidator(_known_baseline)]
+#: What is compared with each other: builds, or, in a run on several, hosts. Its name once read.
+ArmName = Annotated[str, _ARM, AfterValidator(_known_arm)]
+GateBaseline = Annotated[str, _ARM, AfterValidator(_known_baseline)]
 EnvName = Annotated[str, named("[A-Za-z_][A-Za-z0-9_]{0,254}", "letters, digits and _, no digit first")]
 Machine = Annotated[str, named(r"[A-Za-z0-9][^\s]{0,199}", "a machine as QEMU's -machine takes it, such as pc or q35")]
 Share = Annotated[float, fraction(inclusive=True)]
@@ -228,8 +250,8 @@ class StopEntry(Section):
 class CompareEntry(Section):
     """Which builds are compared, and how sure a decision must be."""
 
-    baseline: BuildName = Field(description="the build that the others are compared with")
-    candidate: OneOrMore[BuildName] = Field(description="one or a list")
+    baseline: ArmName = Field(description="the build that the others are compared with, or {host: NAME}")
+    candidate: OneOrMore[ArmName] = Field(description="one or a list")
     alpha: OpenShare = written(1e-6, "the chance of a wrong decision that is accepted")
     confidence: OpenShare = written(0.95, "of the shown intervals")
     classes: units.Classes = written("all", "which findings decide: all, or a list such as [lost-init]")
@@ -245,12 +267,12 @@ class CompareEntry(Section):
 class GateEntry(Section):
     """What makes the run pass or fail."""
 
-    build: BuildName | None = written(None, "the build that must pass; default: compare's candidate")
+    build: ArmName | None = written(None, "the build that must pass; default: compare's candidate")
     max_hang_rate: Share | None = written(
         None, "highest rate that passes; the build must be shown to be below it, in each cell"
     )
     classes: units.Classes = written("all", "which findings count: all, or a list such as [lost-init]")
-    better_than: BuildName | None = written(None, "the build that must be shown to be worse")
+    better_than: ArmName | None = written(None, "the build that must be shown to be worse")
     baseline: GateBaseline | None = written(
         None,
         "what must not be shown to be better: a build, or last-good, the newest run of this very "
@@ -308,6 +330,13 @@ class HostEntry(Section):
     emulated: EmulatedEntry = Field(description="on an emulated KVM host")
 
 
+def _emulated_word(value: object) -> object:
+    """Turn what ``host:`` takes into a mapping, too, but for this machine."""
+    if (entry := _host_word(value)) is None:
+        raise wrong("cannot be this machine: several hosts are emulated ones, such as emulated:6.12")
+    return entry
+
+
 class TlsEntry(Section):
     """The files with which a scheduler and its clients know each other."""
 
@@ -363,6 +392,9 @@ class Config(Section):
     host: Annotated[HostEntry | None, BeforeValidator(_host_word)] = written(
         None, "where guests run: this machine by default; emulated: on a KVM host in emulation"
     )
+    hosts: dict[Name, Annotated[HostEntry, BeforeValidator(_emulated_word)]] = written(
+        {}, "several emulated hosts, by name, which are compared instead of builds"
+    )
     churn: OneOrMore[units.Churn] = written(
         "none", "how QEMU's threads are moved between cores: none, 1000/s, 200 at pci; or a list (an axis)"
     )
@@ -396,6 +428,8 @@ SECTIONS: dict[tuple[str, ...], type[Section]] = {
     ("hammer", "*"): HammerEntry,
     ("host",): HostEntry,
     ("host", "emulated"): EmulatedEntry,
+    ("hosts", "*"): HostEntry,
+    ("hosts", "*", "emulated"): EmulatedEntry,
     ("fleet",): FleetEntry,
     ("fleet", "tls"): TlsEntry,
     ("stop",): StopEntry,

@@ -106,6 +106,7 @@ class Settings:
     host: HostSettings | None = None  # None: this machine
     workers: int = 1  # processes that run the trials; 1: this one; with a fleet, how many it had at first
     fleet: FleetSettings | None = None
+    hosts: tuple[tuple[str, HostSettings], ...] = ()  # by name; then these are the builds: one binary on each of them
 
     @property
     def asked_classes(self) -> tuple[FindingClass, ...] | None:
@@ -135,11 +136,13 @@ def digest(settings: Settings) -> str:
     kept = {key: value for key, value in resolved_document(settings).items() if key not in LEFT_OUT_OF_DIGEST}
     if isinstance(asked := kept["compare"], dict) and asked["classes"] is None:
         del asked["classes"]  # runs recorded before it could be asked are the same experiment
-    if kept["host"] is None:
-        del kept["host"]  # as before there were emulated ones
+    for key in ("host", "hosts"):
+        if not kept[key]:
+            del kept[key]  # as before there were emulated ones
     for shape in (stratum["shape"] for stratum in cast(list[Any], kept["strata"])):
-        if shape["linux"] is None:
-            del shape["linux"]  # as before guests could boot a kernel
+        for key in ("linux", "pflash"):
+            if not shape[key]:
+                del shape[key]  # as before guests could boot a kernel, or from flash
     text = json.dumps(kept, sort_keys=True, separators=(",", ":"), allow_nan=False)
     return hashlib.sha256(text.encode()).hexdigest()
 

@@ -75,6 +75,7 @@ class HostFinding:
     first: KernelReport
     blame: Blame
     count: int = 0
+    host: str = ""  # whose kernel it was, of several
 
     @property
     def verdict(self) -> Verdict:
@@ -92,14 +93,15 @@ class HostFinding:
 
 
 class HostFindings:
-    """What the kernel has said so far, by title in order of appearance."""
+    """What the kernel of *host* (empty: there is no other) has said so far, by title in order of appearance."""
 
-    def __init__(self) -> None:
+    def __init__(self, host: str = "") -> None:
+        self._host = host
         self.by_title: dict[str, HostFinding] = {}
 
     def add(self, report: KernelReport, blamed: Blame) -> HostFinding:
         """Count *report*; return its finding, whose ``count`` is 1 when the title is new."""
-        finding = self.by_title.setdefault(report.title, HostFinding(report, blamed))
+        finding = self.by_title.setdefault(report.title, HostFinding(report, blamed, host=self._host))
         finding.count += 1
         trials = tuple(dict.fromkeys((*finding.blame.trials, *blamed.trials)))[:MOST_TRIALS]
         best = min(finding.blame.confidence, blamed.confidence, key=list(Confidence).index)
@@ -112,6 +114,7 @@ def reports_text(findings: Iterable[HostFinding]) -> str:
     parts = []
     for finding in findings:
         report, trials = finding.first, ", ".join(map(str, finding.blame.trials)) or "none"
-        head = f"==== {report.title} ({finding.count} times; trials: {trials}; {finding.blame.confidence}) ===="
+        where = f"{finding.host}: " if finding.host else ""
+        head = f"==== {where}{report.title} ({finding.count} times; trials: {trials}; {finding.blame.confidence}) ===="
         parts.append("\n".join([head, *report.lines, ""]))
     return "\n".join(parts)

@@ -22,7 +22,11 @@ def kernel_log_lines(log: Mapping[str, Any]) -> list[str]:
         lost = f"{log['lost']} records lost ({log['overruns']} overruns), {log['torn']} torn"
         lines.append(f"host kernel log: {lost}: a report may have been missed")
     lines += [f"  note: {note}" for note in log.get("notes", ())]  # none in summaries of before
-    return lines + [f"  {each['count']}x {each['title']} ({each['confidence']})" for each in found]
+    return lines + [f"  {_where(each)}{each['count']}x {each['title']} ({each['confidence']})" for each in found]
+
+
+def _where(report: Mapping[str, Any]) -> str:
+    return f"{report['host']}: " if "host" in report else ""
 
 
 def is_loud(log: Mapping[str, Any]) -> bool:

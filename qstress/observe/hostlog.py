@@ -10,9 +10,10 @@ from __future__ import annotations
 import os
 import stat
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import anyio
 from anyio.lowlevel import checkpoint
@@ -37,12 +38,12 @@ class HostLog:
 
     ``live_trials`` has to be told which trials are alive. ``problem`` says why the log cannot be read, empty if it can.
     ``notes`` is what KVM advised, each once, at most :data:`MOST_NOTES`. ``overruns`` counts how often the kernel was
-    faster than we. *on_report* gets each report's finding as it comes.
+    faster than we. *on_report* gets each report's finding as it comes, with the name of the *host*, of several.
     """
 
-    def __init__(self, on_report: Callable[[HostFinding], None], path: Path = KMSG) -> None:
+    def __init__(self, on_report: Callable[[HostFinding], None], path: Path = KMSG, host: str = "") -> None:
         self.live_trials = LiveTrials()
-        self.findings = HostFindings()
+        self.findings = HostFindings(host)
         self.records = KmsgReader()
         self.notes: dict[str, None] = {}
         self.overruns = 0
@@ -52,6 +53,11 @@ class HostLog:
         self._owners: dict[int, int] = {}  # process by thread, looked up while that is alive; else it is its own
         self._ended = False
         self._fd = self._open(path)
+
+    @property
+    def reported(self) -> list[HostFinding]:
+        """What the kernel complained of."""
+        return list(self.findings.by_title.values())
 
     async def watch(self) -> None:
         """Read until cancelled, or until the log ends."""
@@ -155,3 +161,42 @@ class HostLog:
             self._on_report(self.findings.add(report, blamed))
         if not self._reports.underway:
             self._owners.clear()
+
+
+class HostLogs:
+    """The witnesses of several hosts' kernels as one; *logs* by the hosts' names."""
+
+    def __init__(self, logs: Mapping[str, HostLog]) -> None:
+        self._logs = logs
+
+    @property
+    def live_trials(self) -> dict[str, LiveTrials]:
+        """Which trials are alive, by the names of the hosts."""
+        return {name: log.live_trials for name, log in self._logs.items()}
+
+    @property
+    def reported(self) -> list[HostFinding]:
+        """What they complained of, host by host."""
+        return [finding for log in self._logs.values() for finding in log.reported]
+
+    async def watch(self) -> None:
+        """Read all of them until cancelled, or until they end."""
+        async with anyio.create_task_group() as tasks:
+            for log in self._logs.values():
+                tasks.start_soon(log.watch)
+
+    def close(self) -> None:
+        """Close all of them."""
+        for log in self._logs.values():
+            log.close()
+
+    def document(self) -> dict[str, object]:
+        """Return what ``summary.json`` says of the hosts' logs: as of one, each note and report with its host."""
+        documents: dict[str, Any] = {name: log.document() for name, log in self._logs.items()}
+        return {
+            "read": all(each["read"] for each in documents.values()),
+            "problem": "; ".join(f"{name}: {each['problem']}" for name, each in documents.items() if each["problem"]),
+            **{key: sum(each[key] for each in documents.values()) for key in ("records", "overruns", "lost", "torn")},
+            "notes": [f"{name}: {note}" for name, each in documents.items() for note in each["notes"]],
+            "reports": [{**report, "host": name} for name, each in documents.items() for report in each["reports"]],
+        }

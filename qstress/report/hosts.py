@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 from qstress.model import Host
 from qstress.report.wording import percent_up, printable
@@ -13,13 +14,16 @@ from qstress.stats.tally import Tally
 CONTRASTS_SHOWN = 5
 
 
-def host_document(host: Host | None, facts: Mapping[str, object]) -> dict[str, object]:
+def host_document(host: Host | None, facts: Mapping[str, Any], build: str = "") -> dict[str, object]:
     """Return where guests ran, as ``summary.json`` has it: *host*, of several, else this machine or an emulated host.
 
-    :param facts: what ``run.json`` says of its host.
+    :param facts: what ``run.json`` says of its host, or of its ``hosts``.
+    :param build: the name of the cell's build, which is its host's where hosts are compared.
     """
     if host is not None:
         return {"kind": "worker", "name": host.name, "kernel": host.kernel}
+    if build in facts.get("hosts", {}):
+        return {"kind": "emulated", "name": build, "kernel": str(facts["hosts"][build].get("kernel", "unknown"))}
     kind = "emulated" if facts.get("emulated") else "this"
     return {"kind": kind, "name": kind, "kernel": str(facts.get("kernel", "unknown"))}
 

@@ -103,7 +103,7 @@ def _cell(tally: Tally, cell: CellTally, facts: RunFacts) -> dict[str, object]:
         "outcomes": {outcome.value: count for outcome, count in cell.outcomes.items()},
         "hammer": cell.cell.stratum.hammer_label,
         "lanes": facts.lanes,
-        "host": host_document(cell.cell.stratum.host, facts.host),
+        "host": host_document(cell.cell.stratum.host, facts.host, build.name),
         "classes": {
             c.value: {"count": cell.classes[c], **_rate(cell.classes[c], cell.n, tally.dispersion([cell], [c]))}
             for c in classes
@@ -148,7 +148,7 @@ def _bug(bug: Bug, facts: RunFacts) -> dict[str, object]:
         "title": bug.title,
         "count": bug.count,
         "cells": [
-            {"build": build, "smp": smp, "host": host_document(host, facts.host), "count": count}
+            {"build": build, "smp": smp, "host": host_document(host, facts.host, build), "count": count}
             for (build, smp, host), count in bug.places.items()
         ],
         "signatures": list(bug.signatures),

@@ -9,9 +9,9 @@ from __future__ import annotations
 import os
 import sys
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -25,9 +25,11 @@ from qstress.emulated.host import EmulatedHost, HostLost, Streams, booted
 from qstress.emulated.kernel import Kernel
 from qstress.errors import RigError
 from qstress.host.facts import host_facts
+from qstress.model import Trial
 from qstress.observe.hostlog import KMSG
 from qstress.run.remote import RemoteTrials
 from qstress.run.runner import RunProcess
+from qstress.trial.context import Coordinator, TrialContext
 
 QEMU = "qemu-system-x86_64"
 #: In so many hosts, one after the other, a soak is tried before it is given up.
@@ -39,7 +41,7 @@ _END_S = 3.0
 class Place:
     """Where trials run: what KVM can do there, on how many cores, what is recorded of it, how a process-run is run
     there (None: by this process), and where its kernel's log is read. ``settings`` is None on this machine,
-    ``workers`` how many there are of a fleet."""
+    ``workers`` how many there are of a fleet. Of several ``hosts`` each runs the trials of the build of its name."""
 
     kvm: KvmFacts
     cores: int
@@ -48,6 +50,12 @@ class Place:
     kernel_log: Path = KMSG
     settings: HostSettings | None = None
     workers: int = 1
+    hosts: Mapping[str, Place] = field(default_factory=dict)
+
+    @property
+    def host_settings(self) -> tuple[tuple[str, HostSettings], ...]:
+        """The settings of each of several hosts, by name."""
+        return tuple((name, place.settings) for name, place in self.hosts.items() if place.settings)
 
 
 def this_machine() -> Place:
@@ -80,6 +88,42 @@ def place_of(entry: HostEntry | HostSettings | None, say: Callable[[str], None])
         settings = HostSettings(size.kernel, size.cpus, memory_bytes, kernel.release, kernel.sha256, version)
         with _serving(host) as (trials, kernel_log):
             yield Place(_kvm(facts), size.cpus, facts, trials.run_process, kernel_log, settings)
+
+
+@contextmanager
+def places_of(
+    entries: Mapping[str, HostEntry] | Mapping[str, HostSettings], say: Callable[[str], None]
+) -> Iterator[Place]:
+    """Return several emulated hosts as one place, where a trial runs on the host that its build is named after; they
+    are booted one after the other, and all end with the block.
+
+    :param say: told what happens, for people.
+    :raises RigError: as :func:`place_of`, or their KVMs differ in what matters to every guest.
+    """
+    with ExitStack() as stack:
+        hosts: dict[str, Place] = {}
+        for name, entry in entries.items():
+            hosts[name] = stack.enter_context(place_of(entry, lambda line, name=name: say(f"{name}: {line}")))  # type: ignore[misc]
+        yield _together(hosts)
+
+
+def _together(hosts: Mapping[str, Place]) -> Place:
+    first = next(iter(hosts.values()))
+    kinds = {name: (place.kvm.usable, place.kvm.kind, place.kvm.smm) for name, place in hosts.items()}
+    if len(set(kinds.values())) > 1:
+        told = "; ".join(f"{name}: usable {usable}, {kind}, SMM {smm}" for name, (usable, kind, smm) in kinds.items())
+        raise RigError(f"hosts whose KVMs differ cannot be compared: {told}", reason="emulated-host")
+
+    async def run_process(trials: Sequence[Trial], context: TrialContext, coordinator: Coordinator) -> None:
+        run = hosts[trials[0].cell.build.name].run_process
+        assert run is not None
+        await run(trials, context, coordinator)
+
+    kernels = ", ".join(dict.fromkeys(str(place.facts["kernel"]) for place in hosts.values()))
+    facts = {**first.facts, "kernel": kernels, "hosts": {name: dict(place.facts) for name, place in hosts.items()}}
+    cores = min(place.cores for place in hosts.values())
+    kvm = replace(first.kvm, max_vcpus=min(place.kvm.max_vcpus for place in hosts.values()))
+    return Place(kvm, cores, facts, run_process, hosts=hosts)
 
 
 def _up(kernel: Kernel, machine: Machine, stack: ExitStack) -> tuple[EmulatedHost, dict[str, object]]:

@@ -3,7 +3,7 @@ alike. A soak whose emulated host is lost goes on in a new one."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import AbstractAsyncContextManager, ExitStack
 from dataclasses import replace
 from functools import partial
@@ -18,9 +18,12 @@ from qstress.config.settings import FleetSettings, HostSettings, Settings
 from qstress.metrics.exporter import Exporter
 from qstress.model import TrialResult
 from qstress.run import soak as job
-from qstress.run.emulated import Place, may_try_again, place_of
+from qstress.run.emulated import Place, may_try_again, place_of, places_of
 from qstress.run.fleet_check import survey_fleet
 from qstress.run.soak import Soak
+
+#: Where trials run: here (None), on an emulated host, on several by their names, or on a fleet's workers.
+Where = HostEntry | HostSettings | Mapping[str, HostEntry] | Mapping[str, HostSettings] | FleetSettings | None
 
 
 class Onlooker(Protocol):
@@ -37,14 +40,14 @@ class Onlooker(Protocol):
 
 
 def run_placed(
-    host: HostEntry | HostSettings | FleetSettings | None,
+    host: Where,
     settings_in: Callable[[Place], Settings],
     watcher: Onlooker,
     resume: Path | None = None,
 ) -> Soak:
     """Run a soak to its end, or go on with the run in folder *resume*; return it, done. Its files are closed.
 
-    :param host: where its trials run; None: on this machine.
+    :param host: where its trials run.
     :param settings_in: returns its settings in that place.
     :raises ConfigError: it means nothing there, or *resume* is of another experiment.
     :raises RigError: the host cannot do it; what fails later is the ``error`` of the soak.
@@ -60,7 +63,7 @@ def run_placed(
 
 
 def _run_once(
-    host: HostEntry | HostSettings | FleetSettings | None,
+    host: Where,
     settings_in: Callable[[Place], Settings],
     watcher: Onlooker,
     resume: Path | None,
@@ -68,6 +71,8 @@ def _run_once(
     with ExitStack() as stack:
         if isinstance(host, FleetSettings):
             place = survey_fleet(host).place
+        elif isinstance(host, Mapping):
+            place = stack.enter_context(places_of(host, watcher.say))
         else:
             place = stack.enter_context(place_of(host, watcher.say))
         settings = settings_in(place)

@@ -55,14 +55,16 @@ class SoakRunner:
     ``campaign.TrialRunner``.
 
     :param on_kicks: told, per cell index and host, what moved and kicked the vCPUs of each QEMU.
-    :param live_trials: knows which trials are alive, for the host's kernel log.
+    :param live_trials: knows which trials are alive, for the host's kernel log; where builds run on hosts of their own,
+        by the builds' names.
     :param elsewhere: runs them, if not this process does.
     :param host_of: returns on which host the block of a lane is, where there are several.
     :raises RigError: the interposer is asked for and cannot be built.
     """
 
     def __init__(
-        self, settings: Settings, store: RunStore, on_kicks: OnKicks, live_trials: LiveTrials,
+        self, settings: Settings, store: RunStore, on_kicks: OnKicks,
+        live_trials: LiveTrials | Mapping[str, LiveTrials],
         elsewhere: RunProcess | None = None, host_of: Callable[[int], Host | None] = lambda lane: None,
     ) -> None:  # fmt: skip
         self._elsewhere, self._host_of = elsewhere, host_of
@@ -77,7 +79,10 @@ class SoakRunner:
         """Run *trials*, all of one cell, on lane number *lane*; each goes to *deliver* before the next begins."""
         host = self._host_of(lane)
         memory = self._cells.setdefault((trials[0].cell_index, host), CellMemory())
-        listener = _RunCoordinator(memory, self._on_kicks, self._live_trials, deliver, host)
+        alive, name = self._live_trials, trials[0].cell.build.name
+        listener = _RunCoordinator(
+            memory, self._on_kicks, alive if isinstance(alive, LiveTrials) else alive[name], deliver, host
+        )
         await (self._elsewhere or run_process)(trials, self._context(trials[0], lane, memory), listener)
 
     def _context(self, first: Trial, lane: int, memory: CellMemory) -> TrialContext:

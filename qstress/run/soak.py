@@ -33,7 +33,7 @@ from qstress.hostlog.findings import HostFinding, LiveTrials, reports_text
 from qstress.interposer import build as interposer
 from qstress.metrics.snapshot import Progress, RunVerdict, Snapshot, snapshot
 from qstress.model import Build, Evidence, Outcome, TrialResult
-from qstress.observe.hostlog import KMSG, HostLog
+from qstress.observe.hostlog import KMSG, HostLog, HostLogs
 from qstress.plan.schedule import Plan
 from qstress.recorded.bug_reports import BUG_FILE, write_rates
 from qstress.recorded.extend import is_extended, other_changes, run_extended
@@ -74,7 +74,7 @@ class Soak:
     totals: RunTotals
     campaign: Campaign
     started: datetime
-    host_log: HostLog
+    host_log: HostLog | HostLogs
     extended: bool = False  # its stop rule was changed on the way
     past: PastRun | None = None  # the newest earlier run of the same configuration that passed, for the gate
     last_trial_s: float = 0.0  # Unix time; 0: none has ended yet
@@ -175,7 +175,7 @@ class Soak:
     @property
     def host_findings(self) -> list[HostFinding]:
         """What the host's kernel complained of during this run."""
-        return list(self.host_log.findings.by_title.values())
+        return self.host_log.reported
 
     def facts(self) -> RunFacts:
         """Return what the reports say of this run beside its numbers."""
@@ -202,7 +202,9 @@ class Soak:
     def text(self, *, colour: bool = False) -> str:
         """Return the summary for a person; *colour*: as ANSI terminals have it."""
         said = printed(self.recorded(), "text", colour=colour)
-        return f"{said.rstrip()}; {self.settings.host.wording}\n" if self.settings.host else said
+        hosts = [("", self.settings.host)] if self.settings.host else self.settings.hosts
+        where = "".join(f"; {name} {each.wording}".replace("  ", " ") for name, each in hosts)
+        return f"{said.rstrip()}{where}\n" if where else said
 
     def measured(self) -> Snapshot:
         """Return what the metrics show of this run as things stand."""
@@ -217,7 +219,7 @@ class Soak:
             verdict=RunVerdict.of(self.exit_code) if self.ended_s else RunVerdict.RUNNING,
             rig_reason=self.error.reason if self.error else "",
             extended=self.extended,
-            emulated=self.settings.host is not None,
+            emulated=self.settings.host is not None or bool(self.settings.hosts),
         )
         return snapshot(self.settings, self.tally, progress)
 
@@ -321,8 +323,9 @@ def evidence_texts(result: TrialResult, evidence: Evidence, *, host: Mapping[str
     """Return what a person reads first in an evidence folder: the story in a screen, the picture, and the report for
     QEMU's maintainers.
 
-    :param host: what ``run.json`` says of the host that guests run on.
+    :param host: what ``run.json`` says of the host that guests run on, or of all of them.
     """
+    host = host.get("hosts", {}).get(result.trial.cell.build.name, host)
     report = soak_bug(
         result, evidence, script=repro_script(result, evidence), host=host,
         interposed=result.trial.cell.build.interposed, alone=not needs_qstress(result),
@@ -334,6 +337,14 @@ def evidence_texts(result: TrialResult, evidence: Evidence, *, host: Mapping[str
 
 def _rules(settings: Settings, host: Mapping[str, Any]) -> EvidenceRules:
     return EvidenceRules(repro_script, partial(evidence_texts, host=host), max_bytes=settings.record_max_bytes)
+
+
+def _kernel_log(place: Place | None) -> HostLog | HostLogs:
+    if place is None or not place.hosts:
+        return HostLog(lambda finding: None, place.kernel_log if place else KMSG)
+    return HostLogs({
+        name: HostLog(lambda finding: None, each.kernel_log, name) for name, each in place.hosts.items()
+    })  # fmt: skip
 
 
 def _wire(
@@ -364,7 +375,7 @@ def _wire(
         duration_s=settings.stop_duration_s,
         decided=lambda: settings.stop_decided and answered(tally, settings.compare, settings.gate),
     )
-    host_log = HostLog(lambda finding: None, place.kernel_log if place else KMSG)
+    host_log = _kernel_log(place)
     fleet = Fleet() if _in_fleet(settings) else None
     live_trials = LiveTrials() if settings.fleet else host_log.live_trials  # it is the log of this host
     elsewhere = fleet.run_process if fleet else place.run_process if place else None

@@ -31,6 +31,15 @@ def good(*changes: tuple[str, str]) -> str:
     return text
 
 
+#: Turns the sample into a run on two hosts, which are compared.
+ON_HOSTS = (
+    ("  fixed: {binary: qemu-system-x86_64, smm_writeback: reset-only}\n", ""),
+    ("{baseline: stock, candidate: fixed}", "{baseline: {host: old}, candidate: {host: new}}"),
+    ("{build: fixed, classes: [lost-init], better_than: stock}", "{max_hang_rate: 0.5}"),
+    ("stop:", "hosts: {old: 'emulated:6.1', new: {emulated: {kernel: '6.12', cpus: 1}}}\nstop:"),
+)
+
+
 def config(*changes: tuple[str, str]) -> Config:
     """The sample with *changes*, read."""
     return load_config_text(good(*changes), "sample.yaml")

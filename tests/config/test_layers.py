@@ -94,7 +94,7 @@ def test_set_reaches_lists_and_quoted_names() -> None:
         (
             {"QSTRESS_": "1"},
             (
-                'environment QSTRESS_: "": unknown key; known here: version, name, builds, guest, hammer, host, '
+                'environment QSTRESS_: "": unknown key; known here: version, name, builds, guest, hammer, host, hosts, '
                 "churn, stop, compare, gate, observe, lanes, workers, fleet, seed, runs_dir, record, metrics, fuzz"
             ),
         ),

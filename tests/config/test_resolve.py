@@ -10,11 +10,11 @@ from qstress.config import binary
 from qstress.config.kvm import KvmFacts
 from qstress.config.load import load_config
 from qstress.config.resolve import MAX_CELLS, resolve
-from qstress.config.settings import Compare, Gate, Settings, digest, resolved_document
+from qstress.config.settings import Compare, Gate, HostSettings, Settings, digest, resolved_document
 from qstress.errors import ConfigError, RigError
 from qstress.firmware import kernels
 from qstress.model import Accel, ChurnSpec, FindingClass, LinuxGuest, Milestone, Smm, SmmWriteback
-from tests.config.samples import config
+from tests.config.samples import ON_HOSTS, config
 
 CONFIGS = Path(__file__).parents[2] / "configs"
 #: They name binaries that their user builds.
@@ -415,3 +415,14 @@ def test_a_hold_is_the_same_for_both_arms_and_needs_kvm(
     stock = ("stock: {binary: qemu-system-x86_64", f"stock: {{binary: qemu-system-x86_64, hold: {hold}")
     settings = resolved(folder, stock, ("fixed: {", f"fixed: {{hold: {hold}, "), kvm=kvm)
     assert {(build.hold_write_s, build.hold_read_s) for build in settings.builds} == {seconds}
+
+
+def test_several_hosts_run_one_build_each_by_its_name(folder: Path) -> None:
+    old = HostSettings("6.1", 2, 3 << 30, "6.1.0-57-amd64", "0" * 64, "7.2.22")
+    hosts = [("old", old), ("new", dataclasses.replace(old, release="6.12.117"))]
+    settings = resolve(config(*ON_HOSTS), kvm=KVM, cores=1, base=folder, hosts=hosts)
+    assert [(build.name, build.binary) for build in settings.builds] == [
+        (name, settings.builds[0].binary) for name in ("old", "new")
+    ]
+    assert settings.hosts == tuple(hosts)
+    assert "; new on an emulated host: kernel 6.12.117" in settings.accel_note

@@ -2,9 +2,12 @@ from __future__ import annotations
 
 import pytest
 
+from qstress.config.load import load_config_text
+from qstress.config.rules import arms, gated_build
 from qstress.errors import ConfigError
-from tests.config.samples import config
+from tests.config.samples import ON_HOSTS, config, good
 
+NEW_HOST = ", new: {emulated: {kernel: '6.12', cpus: 1}}"
 SECOND = ("  fixed:", "  other: {binary: x}\n  fixed:")
 
 
@@ -215,3 +218,57 @@ def test_rules_between_sections(changes: list[tuple[str, str]], line: str) -> No
 )
 def test_what_the_rules_let_pass(changes: list[tuple[str, str]]) -> None:
     config(*changes)
+
+
+def test_hosts_are_compared_instead_of_builds() -> None:
+    sample = config(*ON_HOSTS)
+    assert sample.compare is not None
+    assert (sample.compare.baseline, sample.compare.candidate) == ("old", ("new",))
+    assert [host.emulated.kernel for host in sample.hosts.values()] == ["6.1", "6.12"]
+    assert (gated_build(sample), arms(sample), arms(config())) == ("new", ("old", "new"), ("stock", "fixed"))
+
+
+@pytest.mark.parametrize(
+    ("changes", "line"),
+    [
+        ([("candidate: {host: new}", "candidate: {host: nwe}")], "there is no host 'nwe'; did you mean 'new'?"),
+        ([("candidate: {host: new}", "candidate: {hst: new}")], "neither the name of a build nor {host: NAME}"),
+        (
+            [("candidate: {host: new}", "candidate: stock")],
+            "compare.candidate: 'stock' is a build; with hosts these are compared: {host: old}",
+        ),
+        ([("{max_hang_rate: 0.5}", "{build: stock, max_hang_rate: 0.5}")], "gate.build: 'stock' is a build"),
+        ([("seed: 1", "host: emulated")], "hosts: cannot be with host, workers or fleet: trials run"),
+        ([("seed: 1", "workers: 2")], "hosts: cannot be with host, workers or fleet: trials run"),
+        (
+            [("  stock: {", "  second: {binary: x}\n  stock: {")],
+            "builds: must be one, for hosts are compared, and there are 2; to compare builds write host:",
+        ),
+        (
+            [(NEW_HOST, ""), (", candidate: {host: new}", ", candidate: {host: old}")],
+            "compare.candidate: 'old' is also the baseline",
+        ),
+        (
+            [
+                (NEW_HOST, ""),
+                ("compare: {baseline: {host: old}, candidate: {host: new}}\n", ""), (", decided: true", ""),
+            ],
+            "hosts: has one host and nothing to compare it with; add a second one, or write host: instead",
+        ),
+        ([("'emulated:6.1'", "this")], "hosts.old: cannot be this machine: several hosts are emulated ones"),
+        ([("trials: 100", "trials: 1")], "stop.trials: 1 is fewer than the 2 builds"),
+    ],
+)  # fmt: skip
+def test_what_hosts_cannot_be_compared_by(changes: list[tuple[str, str]], line: str) -> None:
+    text = good(*ON_HOSTS) + "seed: 1\n"
+    for old, new in changes:
+        assert old in text
+        text = text.replace(old, new)
+    with pytest.raises(ConfigError) as caught:
+        load_config_text(text, "sample.yaml")
+    assert line in str(caught.value)
+
+
+def test_a_host_is_named_only_where_there_are_some() -> None:
+    with pytest.raises(ConfigError, match=r"compare.candidate: there is no host 'new'; add  hosts: \{new: …\}"):
+        config(("candidate: fixed", "candidate: {host: new}"))

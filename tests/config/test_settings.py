@@ -110,8 +110,10 @@ def test_not_to_ask_about_classes_is_the_experiment_it_always_was() -> None:
     document = json.loads(json.dumps(resolved_document(replace(SETTINGS, compare=plain))))
     assert document["compare"].pop("classes") is None
     assert document.pop("host") is None, "nor had those recorded before there were emulated hosts"
+    assert document.pop("hosts") == [], "or several of them"
     for stratum in document["strata"]:
         assert stratum["shape"].pop("linux") is None, "nor had those before guests could boot a kernel"
+        assert stratum["shape"].pop("pflash") == [], "or from flash"
     kept = {key: value for key, value in document.items() if key not in LEFT_OUT_OF_DIGEST}
     text = json.dumps(kept, sort_keys=True, separators=(",", ":"))
     assert digest(replace(SETTINGS, compare=plain)) == hashlib.sha256(text.encode()).hexdigest()
@@ -131,4 +133,6 @@ def test_an_emulated_host_is_another_experiment_and_so_is_another_kernel() -> No
     host = HostSettings("auto", 2, 3 << 30, "6.1.0-57-amd64", "0" * 64, "7.2.22")
     other = replace(host, release="6.12.117+deb12-amd64", sha256="1" * 64)
     assert len({digest(replace(SETTINGS, host=each)) for each in (None, host, other)}) == 3
+    several = [(("old", host), ("new", each)) for each in (host, other)]
+    assert len({digest(replace(SETTINGS, hosts=each)) for each in ((), *several)}) == 3
     assert "6.1.0-57-amd64 (sha256 000000000000) run by QEMU 7.2.22" in host.wording

@@ -10,15 +10,16 @@ from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
 from itertools import count
 from pathlib import Path
+from typing import Any
 
 import anyio
 import pytest
 
-from qstress.hostlog.findings import HostFinding
+from qstress.hostlog.findings import HostFinding, reports_text
 from qstress.hostlog.lines import kernel_log_lines
 from qstress.model import Confidence
 from qstress.observe import hostlog
-from qstress.observe.hostlog import KMSG, HostLog
+from qstress.observe.hostlog import KMSG, HostLog, HostLogs
 from tests.hostlog.samples import NAMES, golden, recorded
 
 KCSAN = golden("kcsan-two-functions")
@@ -288,3 +289,35 @@ async def test_the_real_log_is_read_from_now_on() -> None:
         pytest.skip("the kernel took no line of ours: printk.devkmsg is off")
     assert log.records.read <= records_there() - before
     assert (log.records.lost, log.records.torn, heard) == (0, 0, [])
+
+
+async def test_several_hosts_are_told_apart_though_they_say_the_same(tmp_path: Path) -> None:
+    logs, ends = {}, []
+    for name in ("old", "new"):
+        read_fd, fd = os.pipe2(os.O_DIRECT | os.O_NONBLOCK)
+        logs[name] = HostLog(lambda finding: None, Path(f"/proc/self/fd/{read_fd}"), name)
+        os.close(read_fd)
+        ends.append(fd)
+    logs["quiet"] = HostLog(lambda finding: None, tmp_path / "none", "quiet")
+    both = HostLogs(logs)
+    both.live_trials["old"].begin(7, 70, time.monotonic())
+    both.live_trials["new"].begin(8, 70, time.monotonic())
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(both.watch)
+        for fd in ends:
+            for place, text in enumerate(KCSAN.lines):
+                await anyio.wait_writable(fd)
+                os.write(fd, recorded([text], first=place, start_us=10 * place, priority=4))
+        while len(both.reported) < 2:
+            await anyio.sleep(0.001)
+        tasks.cancel_scope.cancel()
+    both.close()
+    for fd in ends:
+        os.close(fd)
+    document: Any = both.document()
+    assert [(each["host"], each["trials"]) for each in document["reports"]] == [("old", [7]), ("new", [8])]
+    assert len({each["title"] for each in document["reports"]}) == 1
+    assert document["problem"].startswith("quiet: ")
+    assert (document["read"], document["records"]) == (False, 2 * len(KCSAN.lines))
+    assert kernel_log_lines(document)[-1].startswith("  new: 1x KCSAN: ")
+    assert reports_text(both.reported).startswith("==== old: KCSAN: ")

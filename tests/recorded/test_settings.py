@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from qstress.config.settings import LAST_GOOD, Gate, Settings, digest, resolved_document
+from qstress.config.settings import LAST_GOOD, Gate, HostSettings, Settings, digest, resolved_document
 from qstress.errors import ConfigError
 from qstress.model import ChurnSpec, HammerSpec, Milestone, Rate, SmmWriteback
 from qstress.recorded.settings import settings_of
@@ -32,6 +32,7 @@ def every_kind() -> Settings:
         stop_decided=True,
         metrics_listen=("127.0.0.1", 9797),
         metrics_textfile=Path("/var/lib/metrics.prom"),
+        hosts=(("old", HostSettings("6.1", 2, 3 << 30, "6.1.0-57-amd64", "0" * 64, "7.2.22")),),
     )
 
 

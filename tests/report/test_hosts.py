@@ -17,6 +17,8 @@ def test_where_guests_ran() -> None:
     facts = {"kernel": "6.1.0-57-amd64", "emulated": {"cpus": 2}}
     assert host_document(None, {"kernel": "6.5"}) == {"kind": "this", "name": "this", "kernel": "6.5"}
     assert host_document(None, facts) == {"kind": "emulated", "name": "emulated", "kernel": "6.1.0-57-amd64"}
+    several = {"kernel": "6.1, 6.12", "hosts": {"old": {"kernel": "6.1"}, "new": {"kernel": "6.12"}}}
+    assert host_document(None, several, "new") == {"kind": "emulated", "name": "new", "kernel": "6.12"}
     assert host_document(OLD, facts) == {"kind": "worker", "name": "old", "kernel": "6.1.0"}
 
 

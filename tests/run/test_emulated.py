@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -14,7 +15,7 @@ from qstress.emulated.host import EmulatedHost, HostLost
 from qstress.errors import RigError
 from qstress.model import Cell, Outcome, Trial
 from qstress.run import emulated
-from qstress.run.emulated import MOST_HOSTS, may_try_again, place_of, this_machine
+from qstress.run.emulated import MOST_HOSTS, Place, may_try_again, place_of, places_of, this_machine
 from qstress.trial.context import Coordinator, FinishedTrial, TrialContext
 from tests.conftest import KVM
 from tests.emulated.hosts import AGENT, PANIC, no_kernel, stand_in
@@ -114,3 +115,43 @@ def test_its_kernels_log_is_read_where_it_says(hosts: list[EmulatedHost]) -> Non
         fd = os.open(place.kernel_log, os.O_RDONLY | os.O_NONBLOCK)
         assert b"hello" in os.read(fd, 1000)
         os.close(fd)
+
+
+@pytest.mark.usefixtures("hosts")
+async def test_a_trial_runs_on_the_host_that_its_build_is_named_after() -> None:
+    said: list[str] = []
+    with places_of({"old": ENTRY, "new": ENTRY}, said.append) as place:
+        assert list(place.hosts) == [name for name, _ in place.host_settings] == ["old", "new"]
+        assert (place.cores, place.kvm, place.settings) == (3, KVM, None)
+        assert place.facts["kernel"] == place.hosts["old"].facts["kernel"]
+        taking = {name: Taking() for name in place.hosts}
+        assert place.run_process is not None
+        for name, each in taking.items():
+            nowhere = Trial(4, 4, 0, Cell(build(name=name, binary="/no/such/qemu"), stratum()), 1)
+            await place.run_process([nowhere], TrialContext(), each)
+    assert [each.finished[0].result.trial.cell.build.name for each in taking.values()] == ["old", "new"]
+    assert [line.partition(":")[0] for line in said if "booting" in line] == ["old", "new"]
+
+
+def test_hosts_whose_kvms_differ_are_not_compared() -> None:
+    here = this_machine()
+    other = replace(here, kvm=replace(here.kvm, smm=not here.kvm.smm))
+    with pytest.raises(RigError, match=r"hosts whose KVMs differ cannot be compared: old: .*; new: "):
+        emulated._together({"old": here, "new": other})
+    assert emulated._together({"old": here, "new": here}).kvm == here.kvm
+
+
+async def test_each_of_several_hosts_gets_its_own_trials() -> None:
+    ran: list[str] = []
+
+    def of(name: str) -> Place:
+        async def run_process(trials: Sequence[Trial], context: TrialContext, coordinator: Coordinator) -> None:
+            ran.append(f"{name} {trials[0].cell.build.name}")
+
+        return replace(this_machine(), run_process=run_process)
+
+    place = emulated._together({name: of(name) for name in ("old", "new")})
+    assert place.run_process is not None
+    for name in ("new", "old"):
+        await place.run_process([Trial(0, 0, 0, Cell(build(name=name), stratum()), 1)], TrialContext(), Taking())
+    assert ran == ["new new", "old old"]

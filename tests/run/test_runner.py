@@ -156,3 +156,18 @@ async def test_hosts_are_told_apart_in_what_is_delivered_and_in_what_is_learned(
     assert [delivered.host for delivered, _ in made.delivered] == kicks == [OLD, NEW, OLD]
     assert [context.learned.boots_s for context in made.contexts] == [(), (), (0.5,)]
     recording.killed()
+
+
+async def test_where_builds_have_hosts_of_their_own_each_has_its_own_roll(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    recording = Recording(tmp_path)
+    made = Stage(recording.store, Plan(recording.asked.builds, recording.asked.strata, 1).runs(0)[0])
+    monkeypatch.setattr(runner, "run_process", made.run_process)
+    rolls = {build.name: LiveTrials() for build in recording.asked.builds}
+    made.play = lambda trials, _context, coordinator: coordinator.began(trials[0], 77)
+    soak = SoakRunner(recording.asked, recording.store, lambda cell, count, host: None, rolls)
+    await soak(made.trials, 0, made.deliver)
+    mine = made.trials[0].cell.build.name
+    assert {name: list(roll._alive) for name, roll in rolls.items() if roll._alive} == {mine: [made.trials[0].number]}
+    recording.killed()
