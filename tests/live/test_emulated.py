@@ -13,6 +13,7 @@ from click.testing import CliRunner
 from qstress.cli import cli
 from qstress.emulated.host import EmulatedHost
 from qstress.model import TrialResult
+from qstress.recorded.run import open_recorded
 from qstress.run import emulated
 from qstress.run.campaign import Campaign, Reason
 from qstress.run.screen import Screen
@@ -27,6 +28,18 @@ builds: {stock: {binary: qemu-system-x86_64, inject: {lost_ap: 0.5}}}
 guest: {accel: tcg, smp: 2}
 stop: {trials: 12}
 lanes: 2
+"""
+
+
+HOSTS = """
+version: 1
+name: hosts
+hosts: {old: emulated, new: emulated}
+builds: {stock: {binary: qemu-system-x86_64}}
+guest: {accel: tcg, smp: 2}
+compare: {baseline: {host: old}, candidate: {host: new}}
+stop: {trials: 8}
+lanes: 1
 """
 
 
@@ -55,9 +68,9 @@ class Broken:
         patch.setattr(emulated, "_serving", noting)
         patch.setattr(Screen, "on_result", breaking)
 
-    def soak(self) -> Path:
+    def soak(self, config: str = CONFIG) -> Path:
         """Run it; return the run's folder."""
-        (self._folder / "config.yaml").write_text(CONFIG)
+        (self._folder / "config.yaml").write_text(config)
         asked = ["soak", "-c", str(self._folder / "config.yaml"), "--runs-dir", str(self._folder / "runs")]
         said = CliRunner().invoke(cli, asked, standalone_mode=False)
         assert said.exception is None, said.output
@@ -83,6 +96,24 @@ def test_a_lost_host_costs_no_trial_and_counts_none_twice(tmp_path: Path) -> Non
     assert set(broken.seen) == set(range(12))
     assert "killed by SIGKILL" in (run / "emulated-host-console.txt").read_text()
     assert json.loads((run / "run.json").read_text())["config"]["host"]["release"] == "6.1.0-test"
+    assert qemus_of(os.getpid()) == []
+
+
+@pytest.mark.qemu
+def test_several_hosts_run_their_own_trials_and_a_lost_one_costs_none(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    broken = Broken(tmp_path / "broken", monkeypatch, signal.SIGKILL)
+    run = broken.soak(HOSTS)
+    summary = json.loads((run / "summary.json").read_text())
+    assert len(broken.hosts) == 4
+    assert [(cell["build"], cell["host"]["kind"], cell["host"]["name"]) for cell in summary["cells"]] == [
+        ("old", "emulated", "old"), ("new", "emulated", "new"),
+    ]  # fmt: skip
+    assert [sum(cell.values()) for cell in outcomes(run)] == [4, 4]
+    assert (summary["compare"]["baseline"], summary["compare"]["candidate"]) == ("old", "new")
+    assert list(json.loads((run / "run.json").read_text())["host"]["hosts"]) == ["old", "new"]
+    assert open_recorded(run).settings.hosts[1][1].release == "6.1.0-test"
     assert qemus_of(os.getpid()) == []
 
 
