@@ -7,6 +7,7 @@ once (``Client.run``), which adds our handlers to those that its server has; fro
 from __future__ import annotations
 
 import logging
+import secrets
 import signal
 import time
 from collections.abc import AsyncIterator, Callable, Sequence
@@ -67,12 +68,12 @@ class _Way:
 
 
 class DaskLink:
-    """A :class:`qstress.run.fleet.Link` to one of dask's workers, which was joined to *run*."""
+    """A :class:`qstress.run.fleet.Link` to one of dask's workers, which was joined under the name *session*."""
 
-    def __init__(self, way: _Way, run: str, name: str, lanes: int, host: Host | None) -> None:
+    def __init__(self, way: _Way, session: str, name: str, lanes: int, host: Host | None) -> None:
         self.name, self.lanes, self.host = name, lanes, host
         self.left = False  # the scheduler does not know it any more
-        self._way, self._run = way, run
+        self._way, self._session = way, session
 
     async def exchange(self, packet: bytes, again: bool) -> bytes:
         """
@@ -81,7 +82,7 @@ class DaskLink:
         """
         if self.left:
             raise PlaceLost(f"worker {self.name} has ended")
-        answer = await self._way.call(_exchange_of(self._run), packet=packet, again=again)
+        answer = await self._way.call(_exchange_of(self._session), packet=packet, again=again)
         if not isinstance(answer, bytes):
             raise PlaceLost(f"worker {self.name} has let go of this run")
         return answer
@@ -89,40 +90,41 @@ class DaskLink:
     async def close(self) -> None:
         """Have the worker end its guests; never raises."""
         with anyio.move_on_after(CLOSE_S, shield=True), suppress(OSError):
-            await self._way.call(_close_of(self._run))
+            await self._way.call(_close_of(self._session))
 
 
-def _exchange_of(run: str) -> str:
-    return f"qstress-{run}-exchange"
+def _exchange_of(session: str) -> str:
+    return f"qstress-{session}-exchange"
 
 
-def _close_of(run: str) -> str:
-    return f"qstress-{run}-close"
+def _close_of(session: str) -> str:
+    return f"qstress-{session}-close"
 
 
-async def enter(run: str, builds: Sequence[Build], host: str, local: bool, dask_worker: Any) -> None:
-    """On a worker: be ready for the trials of *run*.
+async def enter(run: str, session: str, builds: Sequence[Build], host: str, local: bool, dask_worker: Any) -> None:
+    """On a worker: be ready for the trials of *run*, and let go of those of its earlier sessions.
 
+    :param session: what no other joining of a worker is called, so that what is late for an earlier one is lost.
     :param local: the worker is of the soak's own making, so that a terminal's signals are the soak's to obey.
     :raises RigError: the interposer cannot be built here.
     """
     if local:
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, signal.SIG_IGN)
-    if (before := dask_worker.handlers.get(_close_of(run))) is not None:
-        await before()
+    for name, handler in list(dask_worker.handlers.items()):
+        if name.startswith(f"qstress-{run}-") and name.endswith("-close"):
+            await handler()
     site = Site(builds, host)
 
     async def serve() -> None:
         await site.serve()
-        if dask_worker.handlers.get(_exchange_of(run)) == site.exchange:
-            del dask_worker.handlers[_exchange_of(run)], dask_worker.handlers[_close_of(run)]
+        del dask_worker.handlers[_exchange_of(session)], dask_worker.handlers[_close_of(session)]
 
     dask_worker.loop.add_callback(serve)
     while not site.serving:
         await anyio.lowlevel.checkpoint()
-    dask_worker.handlers[_exchange_of(run)] = site.exchange
-    dask_worker.handlers[_close_of(run)] = site.close
+    dask_worker.handlers[_exchange_of(session)] = site.exchange
+    dask_worker.handlers[_close_of(session)] = site.close
 
 
 @asynccontextmanager
@@ -245,12 +247,26 @@ async def look_at_all(
     return dict(sorted(told.items())), off_s
 
 
+@dataclass(eq=False, slots=True)
+class _Presence:
+    """One time that a worker is there, from when the scheduler knows it to when it does not any more."""
+
+    link: DaskLink | None = None
+    over: bool = False
+
+    def end(self) -> None:
+        """The scheduler does not know it any more."""
+        self.over = True
+        if self.link is not None:
+            self.link.left = True
+
+
 class _Crew:
     """The workers of a scheduler: watched as they come and go, and joined to one run."""
 
     def __init__(self, client: Any, fleet: Fleet, settings: Settings, run: str, lanes: int) -> None:
         self._client, self._fleet, self._settings, self._run, self._lanes = client, fleet, settings, run, lanes
-        self._links: dict[str, DaskLink | None] = {}  # of the workers that are there
+        self._there: dict[str, _Presence] = {}  # by address; a worker may come again under the same one
 
     async def watch(self, tasks: TaskGroup) -> None:
         """Have *fleet* use each worker as long as it is there.
@@ -273,28 +289,28 @@ class _Crew:
         """Have all workers end their guests."""
         with anyio.CancelScope(shield=True):
             async with anyio.create_task_group() as tasks:
-                for link in self._links.values():
-                    if link is not None:
-                        tasks.start_soon(link.close)
+                for presence in self._there.values():
+                    if presence.link is not None:
+                        tasks.start_soon(presence.link.close)
 
     def _compare(self, there: dict[str, str], tasks: TaskGroup) -> None:
-        for address in self._links.keys() - there.keys():
-            if (link := self._links.pop(address)) is not None:
-                link.left = True
-        for address in there.keys() - self._links.keys():
-            self._links[address] = None
-            tasks.start_soon(self._employ, address, there[address])
+        for address in self._there.keys() - there.keys():
+            self._there.pop(address).end()
+        for address in there.keys() - self._there.keys():
+            presence = self._there[address] = _Presence()
+            tasks.start_soon(self._employ, address, there[address], presence)
 
-    async def _employ(self, address: str, name: str) -> None:
+    async def _employ(self, address: str, name: str, presence: _Presence) -> None:
         """Join the worker and have it used until it is lost, again and again as long as it is there."""
-        while address in self._links and not self._fleet.conduct(name).refused:
-            if (link := await self._joined(address, name)) is not None:
-                self._links[address] = link
+        while not presence.over and not self._fleet.conduct(name).refused:
+            if (link := await self._joined(address, name)) is not None and not presence.over:
+                presence.link = link
                 await self._fleet.attend(link)
             await anyio.sleep(REJOIN_S)
 
     async def _joined(self, address: str, name: str) -> DaskLink | None:
         lanes, shown, host, local = self._lanes, name, None, self._settings.fleet is None
+        session = f"{self._run}-{secrets.token_hex(4)}"
         try:
             if not local:
                 facts = await self._ask(address, look_at_worker, [build.binary for build in self._settings.builds])
@@ -302,13 +318,13 @@ class _Crew:
                     self._fleet.refuse(name, "; ".join(problems))
                     return None
                 lanes, shown, host = max(lanes, facts.cores // 2), facts.host, Host(facts.host, facts.kernel)
-            await self._ask(address, enter, self._run, self._settings.builds, shown, local)
+            await self._ask(address, enter, self._run, session, self._settings.builds, shown, local)
         except (OSError, KeyError):
             return None  # it has gone meanwhile, or will be tried again
         except Exception as error:  # of any kind: it comes from there, where qstress may be another or missing
             self._fleet.refuse(name, f"{type(error).__name__}: {error}")
             return None
-        return DaskLink(_Way(self._client, address, direct=local), self._run, name, lanes, host)
+        return DaskLink(_Way(self._client, address, direct=local), session, name, lanes, host)
 
     async def _ask(self, address: str, question: Callable[..., Any], *arguments: object) -> Any:
         return (await self._client.run(question, *arguments, workers=[address]))[address]

@@ -7,6 +7,7 @@ from contextlib import asynccontextmanager
 from dataclasses import replace
 
 import anyio
+import anyio.lowlevel
 import pytest
 from distributed import Scheduler, Worker
 
@@ -20,6 +21,7 @@ from qstress.run.dask_fleet import DaskLink, _Way, connected, look_at_all, staff
 from qstress.run.fleet import Fleet
 from qstress.trial.context import Coordinator, TrialContext
 from tests.metrics.samples import BUILDS, settings
+from tests.run.links import PlayedLink, played_site
 from tests.run.test_remote import Noting, played
 from tests.samples import trial
 
@@ -45,9 +47,9 @@ def played_quickly(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(site, "build_environments", lambda builds: ({}, {}))
 
 
-def on(at: Scheduler) -> Settings:
+def on(at: Scheduler | None) -> Settings:
     base, _ = settings(BUILDS)
-    return replace(base, fleet=FleetSettings(at.address), lanes=1)
+    return replace(base, fleet=FleetSettings(at.address if at else "tcp://127.0.0.1:9"), lanes=1)
 
 
 async def told(fleet: Fleet, one: Trial) -> list[object]:
@@ -113,6 +115,50 @@ async def test_a_block_knows_its_host_and_so_do_its_findings(monkeypatch: pytest
     fleet = Fleet()
     async with scheduler() as at, worker(at, "7"), staffed(fleet, on(at), "run-1"), fleet.block(0):
         assert fleet.host_of(0) == Host("rack-7", "6.1")
+
+
+async def test_a_worker_that_comes_again_under_the_same_address_is_joined_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Joined twice, it let go of what its first joining had it run, and took messages of one for those of the other."""
+    monkeypatch.setattr(dask_fleet, "REJOIN_S", 0.0)
+    crew = dask_fleet._Crew(None, Fleet(), on(None), "run-1", 1)
+    joined: list[PlayedLink] = []
+
+    async def join(address: str, name: str) -> PlayedLink:
+        link = PlayedLink(played_site(played), name)
+        tasks.start_soon(link.site.serve)
+        while not link.site.serving:
+            await anyio.lowlevel.checkpoint()
+        joined.append(link)
+        return link
+
+    monkeypatch.setattr(crew, "_joined", join)
+    async with anyio.create_task_group() as tasks:
+        for times in (1, 2):
+            crew._compare({"tcp://127.0.0.1:1": "a"}, tasks)
+            while len(joined) < times:
+                await anyio.lowlevel.checkpoint()
+            crew._compare({}, tasks)  # and at once it is back
+            crew._compare({"tcp://127.0.0.1:1": "a"}, tasks)
+            await joined[-1].die()
+        while len(joined) < 3:
+            await anyio.lowlevel.checkpoint()
+        for _ in range(1000):
+            await anyio.lowlevel.checkpoint()
+        tasks.cancel_scope.cancel()
+    assert len(joined) == 3
+
+
+async def test_an_exchange_of_an_earlier_joining_is_lost() -> None:
+    fleet = Fleet()
+    async with scheduler() as at, worker(at, "a") as made, staffed(fleet, on(at), "run-1"):
+        await told(fleet, trial(1))
+        (before,) = [name for name in made.handlers if name.startswith("qstress-run-1-") and name.endswith("-close")]
+        await dask_fleet.enter("run-1", "run-1-again", BUILDS, "host", False, made)
+        assert before not in made.handlers
+        assert "qstress-run-1-again-exchange" in made.handlers
+        with pytest.raises(PlaceLost, match="has let go of this run"):
+            await told(fleet, trial(2))
+        assert await told(fleet, trial(3))  # it is joined again
 
 
 async def test_a_worker_that_cannot_run_it_is_refused_with_the_reason(monkeypatch: pytest.MonkeyPatch) -> None:
