@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 from enum import IntEnum, StrEnum
-from typing import Protocol
 
 
 class Accel(StrEnum):
@@ -104,30 +103,6 @@ class Milestone(IntEnum):
     CHECKIN = 3  # the first ``handle_smp: apic_id=``
     FOUND = 4  # ``Found N cpu(s)``: all vCPUs are up
     BOOT = 5  # ``Booting from`` or ``No bootable device``
-
-
-class BootProgress(Protocol):
-    """What a firmware's console has said of one bring-up.
-
-    ``checkins`` counts the APs that reported, ``found`` is how many vCPUs the boot CPU says are up (None before that),
-    ``clean`` whether what was said fits one undisturbed bring-up, ``restart_signs`` why it looks as if a CPU ran the
-    firmware again (empty: it does not), ``stuck`` whether the firmware itself says that APs are missing.
-    """
-
-    @property
-    def milestone(self) -> Milestone: ...
-    @property
-    def checkins(self) -> int: ...
-    @property
-    def found(self) -> int | None: ...
-    @property
-    def clean(self) -> bool: ...
-    @property
-    def restart_signs(self) -> tuple[str, ...]: ...
-    @property
-    def stuck(self) -> bool: ...
-    @property
-    def last_line(self) -> str: ...
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,6 +12,7 @@ from enum import Enum, IntEnum
 from pathlib import Path
 from typing import Any, cast
 
+from qstress.firmware.base import ApFault
 from qstress.model import Build, FindingClass, Stratum
 
 #: ``gate.baseline``: the newest run of the same configuration that passed, instead of a build of this run.
@@ -139,6 +140,9 @@ def digest(settings: Settings) -> str:
     for key in ("host", "hosts"):
         if not kept[key]:
             del kept[key]  # as before there were emulated ones
+    for build in cast(list[Any], kept["builds"]):
+        if build["fault"] == ApFault.NEVER_WOKEN:
+            del build["fault"]  # as before there were others
     for shape in (stratum["shape"] for stratum in cast(list[Any], kept["strata"])):
         for key in ("linux", "pflash"):
             if not shape[key]:

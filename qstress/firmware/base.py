@@ -13,8 +13,8 @@ from enum import StrEnum
 from typing import Protocol
 
 from qstress.firmware.lines import LinePatterns
-from qstress.firmware.streams import BootReader, Stream
-from qstress.model import BootProgress, Shape, Tier, VcpuState
+from qstress.firmware.streams import BootProgress, BootReader, Stream
+from qstress.model import Shape, Tier, VcpuState
 from qstress.registers import parse_xp
 
 

@@ -24,8 +24,8 @@ from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import ClassVar
 
-from qstress.firmware.streams import Stream
-from qstress.model import BootProgress, Milestone
+from qstress.firmware.streams import BootProgress, Stream
+from qstress.model import Milestone
 
 _ABOUT = re.compile(rb"smpscan 1 cpus=(\d{1,5}) ids=(\d{1,5}) khz=(\d{1,10}) rounds=(\d{1,10})$")
 _HEALTHY = re.compile(rb"\)?(?:\(\))*\(?")

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Protocol
 
-from qstress.model import BootProgress
+from qstress.model import Milestone
 
 #: A longer line is read as far as this.
 LINE_BYTES = 4096
@@ -21,6 +21,30 @@ class Stream(StrEnum):
     DEBUG = "debug"  # isa-debugcon at port 0x402: SeaBIOS, smpscan, and OVMF where it was built to
     SERIAL = "serial"  # the first serial port (COM1): OVMF's boot menu, a kernel
     TRACE = "trace"  # QEMU's own trace of what the firmware asks fw_cfg for
+
+
+class BootProgress(Protocol):
+    """What a firmware's console has said of one bring-up.
+
+    ``checkins`` counts the APs that reported, ``found`` is how many vCPUs the boot CPU says are up (None before that),
+    ``clean`` whether what was said fits one undisturbed bring-up, ``restart_signs`` why it looks as if a CPU ran the
+    firmware again (empty: it does not), ``stuck`` whether the firmware itself says that APs are missing.
+    """
+
+    @property
+    def milestone(self) -> Milestone: ...
+    @property
+    def checkins(self) -> int: ...
+    @property
+    def found(self) -> int | None: ...
+    @property
+    def clean(self) -> bool: ...
+    @property
+    def restart_signs(self) -> tuple[str, ...]: ...
+    @property
+    def stuck(self) -> bool: ...
+    @property
+    def last_line(self) -> str: ...
 
 
 class BootReader(BootProgress, Protocol):

@@ -23,9 +23,9 @@ from functools import cache
 from typing import Any, Union, get_args, get_origin, get_type_hints
 
 from qstress.firmware import firmware_of
-from qstress.firmware.streams import BootReader
+from qstress.firmware.streams import BootProgress, BootReader
 from qstress.interposer.windows import Log, LogRecord, RecordKind
-from qstress.model import BootProgress, Milestone, Shape, VcpuState, Verdict
+from qstress.model import Milestone, Shape, VcpuState, Verdict
 from qstress.trial.events import WatchEvent, WindowLogRead
 from qstress.trial.states import NOTED, TRANSITIONS, WatchState
 from qstress.trial.watch import Watch, WatchSettings

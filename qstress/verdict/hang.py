@@ -12,8 +12,8 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable
 
+from qstress.firmware.streams import BootProgress
 from qstress.model import (
-    BootProgress,
     Confidence,
     FindingClass,
     Milestone,

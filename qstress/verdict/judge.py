@@ -7,7 +7,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
-from qstress.model import BootProgress, Confidence, FindingClass, Milestone, Outcome, ThreadUsage, Verdict
+from qstress.firmware.streams import BootProgress
+from qstress.model import Confidence, FindingClass, Milestone, Outcome, ThreadUsage, Verdict
 from qstress.verdict import crash
 from qstress.verdict.kernel import firmware_resets, told_by_kernel
 from qstress.verdict.limits import LIKELY_FACTOR, Limits

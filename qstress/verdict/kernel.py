@@ -8,7 +8,8 @@ word and our init's decide, and the registers name the AP (docs/background/guest
 from __future__ import annotations
 
 from qstress.firmware.linux_console import LinuxBoot, Said
-from qstress.model import BootProgress, Confidence, FindingClass, Milestone, Outcome, VcpuState, Verdict
+from qstress.firmware.streams import BootProgress
+from qstress.model import Confidence, FindingClass, Milestone, Outcome, VcpuState, Verdict
 from qstress.verdict.crash import told_alike
 from qstress.verdict.examination import Examination
 from qstress.verdict.signature import finding_signature

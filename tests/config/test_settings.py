@@ -111,6 +111,8 @@ def test_not_to_ask_about_classes_is_the_experiment_it_always_was() -> None:
     assert document["compare"].pop("classes") is None
     assert document.pop("host") is None, "nor had those recorded before there were emulated hosts"
     assert document.pop("hosts") == [], "or several of them"
+    for build in document["builds"]:
+        assert build.pop("fault") == "never-woken", "nor had those before other faults"
     for stratum in document["strata"]:
         assert stratum["shape"].pop("linux") is None, "nor had those before guests could boot a kernel"
         assert stratum["shape"].pop("pflash") == [], "or from flash"

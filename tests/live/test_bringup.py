@@ -11,9 +11,10 @@ from pathlib import Path
 import anyio
 import pytest
 
+from qstress.firmware.streams import BootProgress
 from qstress.guest.live import Guest
 from qstress.guest.qmp import MonitorClosed
-from qstress.model import Accel, BootProgress, Confidence, FindingClass, Milestone, Outcome, Verdict
+from qstress.model import Accel, Confidence, FindingClass, Milestone, Outcome, Verdict
 from qstress.trial import watch
 from qstress.trial.bringup import Bringup
 from qstress.trial.examine import ClosedLook
