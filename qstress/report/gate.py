@@ -179,15 +179,17 @@ class _Asked:
 
     def exceeds(self, cells: Planned, limit: float) -> bool:
         """Whether some cell is shown above *limit*: each at its part of :data:`ALPHA`, for any of them would do."""
-        counts = [self.counts(each) for each in cells]
+        return self._above([self.counts(each) for each in cells], limit)
+
+    def _above(self, counts: Sequence[Counts], limit: float) -> bool:
         return any(above(one, limit, ALPHA / len(counts), every_look=self.every_look) for one in counts)
 
     def holds(self, cells: Planned, limit: float) -> bool | None:
         """Whether every cell is at most *limit*: each at all of :data:`ALPHA`, for all of them have to; False if some
         exceeds."""
-        if self.exceeds(cells, limit):
-            return False
         counts = [self.counts(each) for each in cells]
+        if self._above(counts, limit):
+            return False
         below = all(at_most(one, limit, ALPHA, every_look=self.every_look) for one in counts)
         return True if below and counts else None
 

@@ -197,7 +197,9 @@ def both_storms(mine: StormCount, other: StormCount) -> StormCount:
     return StormCount(mine.seconds + other.seconds, mine.moves + other.moves, *sums)
 
 
-def total(cells: Iterable[CellTally], classes: Iterable[FindingClass] | None) -> Counts:
+def total(cells: Sequence[CellTally], classes: Iterable[FindingClass] | None) -> Counts:
     """Return what counts for a limit of the rate of *classes* (None: of hangs and restarts) over *cells* together."""
     asked = None if classes is None else tuple(classes)
+    if len(cells) == 1:
+        return cells[0].counts(asked)
     return Counts.total(cell.counts(asked) for cell in cells)

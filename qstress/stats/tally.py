@@ -182,6 +182,7 @@ class Tally:
             strata.setdefault(cell.stratum, _Planned()).places.append(place)
         self._strata = [strata[cell.stratum] for cell in cells]  # by place in the plan; cells of a stratum share theirs
         self._places: dict[tuple[int, Host | None], int] = {}  # by place in the plan
+        self._grouped: dict[str | None, list[list[CellTally]]] = {}  # what by_plan returns
         self._early_kicks: dict[tuple[int, Host | None], StormCount] = {}
         self._pooled: dict[tuple[FindingClass, ...] | None, tuple[int, Spread]] = {}  # each with the blocks it is of
         self._findings: dict[tuple[int, Host | None, FindingClass, str], CellFinding] = {}
@@ -205,6 +206,7 @@ class Tally:
             if (kicks := self._early_kicks.pop((planned, host), None)) is not None:
                 self.cells[self._places[planned, host]].kicks = kicks
         stratum.ran_on.append(host)
+        self._grouped.clear()
         return self._places[cell_index, host]
 
     @property
@@ -222,11 +224,13 @@ class Tally:
     def by_plan(self, build: str | None = None) -> list[list[CellTally]]:
         """Return the cells of *build* (None: all) in planned order, those of one cell of the plan together: there is
         one for each host that ran it."""
-        return [
-            [self.cells[self._places[place, host]] for host in self._strata[place].ran_on] or [self.cells[place]]
-            for place, cell in enumerate(self._planned)
-            if build in (None, cell.build.name)
-        ]
+        if build not in self._grouped:  # asked after every block, and seldom another answer
+            self._grouped[build] = [
+                [self.cells[self._places[place, host]] for host in self._strata[place].ran_on] or [self.cells[place]]
+                for place, cell in enumerate(self._planned)
+                if build in (None, cell.build.name)
+            ]
+        return self._grouped[build]
 
     def arms(self, baseline: str, candidate: str) -> list[tuple[CellTally, CellTally]]:
         """Return the cells of two builds that are compared with each other: of the same stratum, on the same host.
