@@ -58,10 +58,16 @@ def _build(run: Shown, build: Build) -> dict[str, object]:
         "arguments": " ".join(build.args) or None,
         "environment": " ".join(f"{key}={value}" for key, value in build.env) or None,
         "SMM": build.smm,
+        "host": _wording_of(run, build),
         "fix": "imitated by the interposer; this is no patched QEMU" if build.fix_imitated else None,
         "held": ", ".join(f"{1e3 * seconds:g} ms {when}" for when, seconds in held.items() if seconds) or None,
         "injected": f"one AP lost in {100 * build.lost_ap_share:g} % of the trials" if build.lost_ap_share else None,
     }
+
+
+def _wording_of(run: Shown, build: Build) -> str | None:
+    """Return what host *build* stands for, where hosts are compared."""
+    return next((host.wording for name, host in run.settings.hosts if name == build.name), None)
 
 
 def _provenance(made: object) -> dict[str, object]:

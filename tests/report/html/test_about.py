@@ -6,10 +6,11 @@ from typing import Any
 
 import pytest
 
+from qstress.config.settings import HostSettings
 from qstress.model import Accel
 from qstress.report.html import about
 from tests.report.html.samples import facts, settings, shown, strata
-from tests.stats.samples import LOST, OK, RIG
+from tests.stats.samples import LOST, NEW, OK, OLD, RIG
 
 
 def test_cells_tell_what_is_in_no_rate() -> None:
@@ -79,3 +80,17 @@ def test_what_was_not_tested_is_said(more: dict[str, Any], told: str) -> None:
 def test_production_like_runs_are_not_called_anything_else() -> None:
     run = shown(settings(strata=strata(observe="none")), [(OK, OK)])
     assert "production" not in about.not_tested(run)
+
+
+def test_a_build_that_stands_for_a_host_names_its_kernel() -> None:
+    old = HostSettings("6.1", 2, 3 << 30, "6.1.0-57-amd64", "0" * 64, "7.2.22")
+    run = shown(settings(("old", "new"), hosts=(("old", old), ("new", replace(old, release="6.12.117")))))
+    told = str(about.builds(run))
+    assert told.index("kernel 6.1.0-57-amd64") < told.index("kernel 6.12.117")
+
+
+def test_several_hosts_of_a_fleet_are_told() -> None:
+    run = shown(settings(), [(OK, OK)] * 2, hosts=(OLD, NEW))
+    assert "old (kernel 6.1.0), new (kernel 6.12.0)" in str(about.host(run))
+    assert "any host but these" in str(about.not_tested(run))
+    assert ", on new" in str(about.cells(run))
