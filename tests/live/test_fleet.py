@@ -8,12 +8,24 @@ import signal
 import subprocess
 import sys
 import time
-from contextlib import suppress
+from contextlib import ExitStack, suppress
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from qstress.config.load import load_config_text
+from qstress.config.resolve import resolve
+from qstress.config.settings import FleetSettings
+from qstress.model import Host, TrialResult
+from qstress.recorded.reports import printed
+from qstress.recorded.run import open_recorded
+from qstress.run import dask_fleet
+from qstress.run import soak as job
+from qstress.run.campaign import Reason
 from qstress.store.read import open_run
+from tests.conftest import KVM
+from tests.run.test_dask_fleet import look_named, scheduler, worker
 
 pytestmark = pytest.mark.qemu
 
@@ -135,6 +147,35 @@ def test_a_signal_drains_and_no_guest_is_left_and_nothing_listened_beyond_loopba
         assert time.monotonic() < deadline_s, left
         time.sleep(0.05)
     assert json.loads(next(tmp_path.glob("*/summary.json")).read_text())["reason"] == "interrupted"
+
+
+@pytest.mark.timeout(300)
+async def test_the_hosts_of_a_fleet_are_told_apart_and_read_back_so(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two workers in this process that say they are on hosts of their own; the soak ends once both ran a block."""
+    monkeypatch.setattr(dask_fleet, "look_at_worker", look_named)
+    config = load_config_text(CONFIG.replace("workers: 2", f"runs_dir: {tmp_path}"), "crew.yaml")
+    asked = replace(resolve(config, kvm=KVM, cores=2, base=tmp_path), stop_trials=None, stop_duration_s=240.0)
+    ran: set[Host | None] = set()
+
+    def note(result: TrialResult, place: str | None) -> None:
+        ran.add(result.host)
+        if len(ran) == 2:
+            soak.campaign.drain(Reason.TRIALS)
+
+    with ExitStack() as stack:
+        async with scheduler() as at, worker(at, "7"), worker(at, "8"):
+            fleet = FleetSettings(at.address)
+            soak = job.start(replace(asked, fleet=fleet, workers=2), KVM, stack=stack, on_result=note)
+            await soak.run()
+    assert ran == {Host("rack-7", "6.1"), Host("rack-8", "6.1")} == set(soak.tally.hosts)
+    again = open_recorded(soak.store.path)
+    assert [(cell.cell, cell.outcomes) for cell in again.totals.tally.cells] == [
+        (cell.cell, cell.outcomes) for cell in soak.tally.cells
+    ]
+    assert printed(again, "json") == (soak.store.path / "summary.json").read_text()
+    assert "hosts: rack-" in printed(again, "text")
 
 
 def _listening(pids: set[int]) -> list[str]:

@@ -107,7 +107,7 @@ async def test_a_block_is_lost_with_its_worker_and_another_one_is_used(monkeypat
 
 def look_named(binaries: Sequence[str], dask_worker: Worker) -> WorkerFacts:
     """Say of a worker that it is on a host of its own."""
-    return replace(look_at_worker(), host=f"rack-{dask_worker.name}", kernel="6.1")
+    return replace(look_at_worker(binaries), host=f"rack-{dask_worker.name}", kernel="6.1")
 
 
 async def test_a_block_knows_its_host_and_so_do_its_findings(monkeypatch: pytest.MonkeyPatch) -> None:
