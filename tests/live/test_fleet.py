@@ -8,12 +8,16 @@ import signal
 import subprocess
 import sys
 import time
-from contextlib import ExitStack, suppress
+from collections.abc import AsyncIterator
+from contextlib import ExitStack, asynccontextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 
+import anyio
 import pytest
+from distributed import Worker
 
+from qstress.config.kvm import KvmFacts
 from qstress.config.load import load_config_text
 from qstress.config.resolve import resolve
 from qstress.config.settings import FleetSettings
@@ -23,6 +27,7 @@ from qstress.recorded.run import open_recorded
 from qstress.run import dask_fleet
 from qstress.run import soak as job
 from qstress.run.campaign import Reason
+from qstress.run.soak import resume, start
 from qstress.store.read import open_run
 from tests.conftest import KVM
 from tests.run.test_dask_fleet import look_named, scheduler, worker
@@ -42,6 +47,19 @@ lanes: 2
 workers: 2
 seed: 5
 """
+
+IN_PLACE = """
+version: 1
+name: fleet
+builds:
+  faulty: {binary: qemu-system-x86_64, inject: {lost_ap: 0.2, accel: any}}
+  stock: {binary: qemu-system-x86_64}
+guest: {accel: tcg, smp: 2, memory: 32M, firmware: smpscan, restart: reset, process_trials: 5}
+hammer: []
+stop: {trials: 40}
+lanes: 1
+"""
+NO_KVM = KvmFacts(False, "not asked")
 
 
 def children(pid: int) -> list[int]:
@@ -176,6 +194,59 @@ async def test_the_hosts_of_a_fleet_are_told_apart_and_read_back_so(
     ]
     assert printed(again, "json") == (soak.store.path / "summary.json").read_text()
     assert "hosts: rack-" in printed(again, "text")
+
+
+async def test_a_scheduler_that_goes_ends_the_run_with_4_and_another_one_goes_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(dask_fleet, "GONE_S", 0.0)
+    monkeypatch.setattr(dask_fleet, "LOOK_S", 0.05)
+    monkeypatch.setattr(dask_fleet, "CONNECT_S", 1.0)  # and so long dask's client tries to find it again
+    config = load_config_text(IN_PLACE, "fleet.yaml", options={"runs_dir": str(tmp_path)})
+    base = resolve(config, kvm=NO_KVM, cores=1, base=tmp_path)
+    done: list[int] = []
+
+    with ExitStack() as stack:
+        async with scheduling(tmp_path) as (address, killed):
+            soak = start(replace(base, fleet=FleetSettings(address)), NO_KVM, stack=stack,
+                         on_result=lambda result, _: done.append(result.trial.number))  # fmt: skip
+            async with anyio.create_task_group() as tasks:
+                tasks.start_soon(soak.run)
+                while not done:
+                    await anyio.sleep(0.01)
+                killed.kill()
+        assert "the scheduler is gone; --resume goes on" in str(soak.error)
+        assert soak.exit_code == 4
+        run = soak.store.path
+    async with scheduling(tmp_path) as (address, _):
+        with ExitStack() as stack:
+            again = replace(base, fleet=FleetSettings(address))
+            soak = resume(again, NO_KVM, run=run, stack=stack, on_result=lambda result, place: None)
+            assert await soak.run() == 1
+    with open_run(run) as record:
+        results = [result for block in record.results(soak.plan.block) for result in block]
+        counted = [found.number for found in record.findings() if found.counted]
+    planned = [result.trial.number for result in results if result.trial.inject_lost_ap]
+    assert [result.trial.number for result in results] == list(range(40))
+    assert sorted(counted) == planned
+
+
+@asynccontextmanager
+async def scheduling(folder: Path) -> AsyncIterator[tuple[str, subprocess.Popen[bytes]]]:
+    """Start a scheduler, and a worker of it in this process."""
+    found = folder / "scheduler.json"
+    found.write_text("")
+    asked = ("--host", "127.0.0.1", "--port", "0", "--dashboard-address", "127.0.0.1:0", "--scheduler-file", str(found))
+    command = [sys.executable, "-m", "distributed.cli.dask_scheduler", *asked]
+    with subprocess.Popen(command, stderr=subprocess.DEVNULL) as process:
+        try:
+            while not found.read_text().endswith("}"):
+                await anyio.sleep(0.01)
+            address = json.loads(found.read_bytes())["address"]
+            async with Worker(address, nthreads=1, host="127.0.0.1", dashboard_address="127.0.0.1:0"):
+                yield address, process
+        finally:
+            process.kill()
 
 
 def _listening(pids: set[int]) -> list[str]:
