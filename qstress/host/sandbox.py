@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 
+from qstress.guest.argv import guarded
 from qstress.model import Build
 
 _QUIT = b'{"execute": "qmp_capabilities"}\n{"execute": "quit"}\n'
@@ -19,7 +20,7 @@ def has_sandbox(build: Build) -> bool:
     """
     arguments = ("-machine", "none", "-nodefaults", "-display", "none", "-sandbox", "on")
     monitor = ("-chardev", "stdio,id=qstress", "-mon", "chardev=qstress,mode=control")
-    command = ("setpriv", "--pdeathsig", "KILL", "--", build.binary, *arguments, *monitor)
+    command = guarded((build.binary, *arguments, *monitor), parent_pid=os.getpid())
     env = {**os.environ, **dict(build.env)}
     try:
         done = subprocess.run(command, input=_QUIT, capture_output=True, env=env, timeout=_TIMEOUT_S, check=False)

@@ -31,6 +31,13 @@ def test_a_binary_that_cannot_run_is_left_to_the_first_trial() -> None:
     assert has_sandbox(build(binary="/nonexistent/qemu"))
 
 
+def test_no_qemu_is_left_where_we_are_killed_as_it_starts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Killed before the signal for its parent's death is set, it would wait for its monitor for ever."""
+    monkeypatch.setattr("os.getpid", lambda: 1)  # so its parent is not the one that started it
+    assert has_sandbox(build(binary=binary(tmp_path, f"touch {tmp_path}/started")))
+    assert not (tmp_path / "started").exists()
+
+
 @pytest.mark.qemu
 def test_a_real_qemu_is_asked_and_is_gone_afterwards() -> None:
     assert has_sandbox(build(binary="qemu-system-x86_64"))
