@@ -37,6 +37,7 @@ bench: $(VENV)/dev
 	$(BIN)/python -m tools.bench
 	$(BIN)/python -m tools.bench_race
 	$(BIN)/python -m tools.bench_wide
+	$(BIN)/python -m tools.bench_fleet
 	$(BIN)/python -m tools.bench_fuzz
 	$(BIN)/python -m tools.bench_record
 
