@@ -22,6 +22,7 @@ from qstress.config.load import load_config_text
 from qstress.config.resolve import resolve
 from qstress.config.settings import FleetSettings
 from qstress.model import Host, TrialResult
+from qstress.recorded.export import trial_rows
 from qstress.recorded.reports import printed
 from qstress.recorded.run import open_recorded
 from qstress.run import dask_fleet
@@ -194,6 +195,7 @@ async def test_the_hosts_of_a_fleet_are_told_apart_and_read_back_so(
     ]
     assert printed(again, "json") == (soak.store.path / "summary.json").read_text()
     assert "hosts: rack-" in printed(again, "text")
+    assert {row["host"] for row in trial_rows(again.path)} == {"rack-7", "rack-8"}
 
 
 async def test_a_scheduler_that_goes_ends_the_run_with_4_and_another_one_goes_on(
