@@ -45,13 +45,13 @@ async def strike(guest: Guest, gdb: Gdb, trial: Trial, *, quiet_s: float) -> boo
     """Do the rest of the fault of *trial*, if it is time: the boot CPU waits for the AP that was left out, or, for a
     later round, all APs are parked. Return whether it was.
 
-    :param quiet_s: how long a silent guest is given between two looks; any output ends the asking for now.
+    :param quiet_s: how long the guest is given between two looks.
     :raises RigError: the stub does not do it.
     """
     fault, victim = ApFault(trial.cell.build.fault), victim_of(trial)
     try:
         if fault is ApFault.LATER_ROUND:
-            return await _leave_parked(guest, gdb, victim)
+            return await _leave_parked(guest, gdb, victim, quiet_s)
         waits = await _waits(guest, quiet_s)
         if waits is None or waits.count is None:
             return False
@@ -68,12 +68,17 @@ async def strike(guest: Guest, gdb: Gdb, trial: Trial, *, quiet_s: float) -> boo
     return True
 
 
-async def _leave_parked(guest: Guest, gdb: Gdb, victim: int) -> bool:
-    await gdb.stop()
-    text = await guest.control.hmp("info registers -a", timeout_s=LOOK_TIMEOUT_S)
-    parked = all(vcpu.halted and not vcpu.at_reset_vector for vcpu in parse_text(text).vcpus if vcpu.index > 0)
-    await gdb.resume(without=[victim] if parked else [])
-    return parked
+async def _leave_parked(guest: Guest, gdb: Gdb, victim: int, quiet_s: float) -> bool:
+    """Stop the guest again and again until all APs are parked between two rounds, and go on without the victim."""
+    for _ in range(MOST_LOOKS):
+        await guest.console.output(quiet_s)
+        await gdb.stop()
+        text = await guest.control.hmp("info registers -a", timeout_s=LOOK_TIMEOUT_S)
+        parked = all(vcpu.halted and not vcpu.at_reset_vector for vcpu in parse_text(text).vcpus if vcpu.index > 0)
+        await gdb.resume(without=[victim] if parked else [])
+        if parked:
+            return True
+    return False
 
 
 async def _waits(guest: Guest, quiet_s: float) -> BootCpu | None:

@@ -6,7 +6,7 @@ from typing import Any
 
 from qstress.firmware import firmware_of
 from qstress.firmware.base import ApFault, Firmware
-from qstress.model import Milestone, Trial
+from qstress.model import Trial
 from qstress.trial.watch import WatchSettings
 from qstress.verdict.limits import Learned, Load, limits, slowness
 
@@ -40,8 +40,7 @@ def _plug(trial: Trial, firmware: Firmware) -> dict[str, Any]:
     if not firmware.needs_gdb:
         return {"plugs_lost_ap": True}
     fault = ApFault(trial.cell.build.fault)
-    begins = Milestone.CHECKIN if fault is ApFault.LATER_ROUND else Milestone.PCI
-    return {"plugs_lost_ap": fault is not ApFault.NEVER_WOKEN, "plug_from": begins, "plug_checkins": 0}
+    return {"plugs_lost_ap": fault is not ApFault.NEVER_WOKEN, "plug_checkins": 0}
 
 
 def makes_series(trial: Trial) -> bool:

@@ -46,8 +46,8 @@ class WatchSettings:
 
     ``hammers`` holds from which milestone and until which each one sends, ``load`` how busy the host is, in words.
     ``understood``: the milestones of this firmware are known. ``goes_on``: a guest that restarted is watched further,
-    to see what it comes to. ``plugs_lost_ap``: the injected fault is ours to make, once the boot has come to
-    ``plug_from`` and so many APs have checked in (None: all but one). ``in_series``: the guest makes bring-up after
+    to see what it comes to. ``plugs_lost_ap``: the injected fault is ours to make, once ``plug_checkins`` APs have
+    checked in (None: all but one). ``in_series``: the guest makes bring-up after
     bring-up by itself, of which ``most`` are wanted.
     """
 
@@ -58,7 +58,6 @@ class WatchSettings:
     understood: bool = True
     goes_on: bool = True
     plugs_lost_ap: bool = False
-    plug_from: Milestone = Milestone.PCI
     plug_checkins: int | None = None
     in_series: bool = False
     most: int = 1
@@ -224,6 +223,7 @@ class Watch:
             yield from counted
             yield from self._steer()
             next_s = next_look_s(self._situation(event.silent_since_s, now_s), self.settings.limits)
+            next_s = min(next_s, self._asks_again_s) if self._asks_again_s > now_s else next_s
             yield events.WakeAt(now_s if self._news else next_s)
             self._news = False
 
@@ -298,17 +298,22 @@ class Watch:
         log, settings = self.log, self.settings
         ready = self._plugged is None and self.qemu.exited is None
         checkins = settings.smp - 2 if settings.plug_checkins is None else settings.plug_checkins
-        return ready and log.milestone >= settings.plug_from and log.checkins >= checkins
+        return ready and log.milestone >= Milestone.PCI and log.checkins >= checkins
 
     def _may_ask(self, now_s: float) -> bool:
-        """Whether to ask the boot CPU, once a silence, if it waits for APs that have not come. Their INIT has been sent
-        then, so that a pause of the hammer takes nothing from the race, and the closer look is as thorough as any. One
-        that is plugged in late needs a moment."""
+        """Whether to ask the boot CPU, once a silence or now and then, if it waits for APs that have not come. Their
+        INIT has been sent then, so that a pause of the hammer takes nothing from the race, and the closer look is as
+        thorough as any. One that is plugged in late needs a moment."""
         heard_s, silent_s = self.times.heard_s, self.settings.limits.ask_s
         plugged_in = self.settings.plugs_lost_ap and self.settings.plug_checkins is None
         if plugged_in or not self._plugged or self.qemu.exited is not None or self.log.milestone < Milestone.PCI:
             return False
-        return now_s >= heard_s + silent_s and self.looks.asked_s < heard_s
+        return now_s >= heard_s + silent_s and (self.looks.asked_s < heard_s or now_s >= self._asks_again_s)
+
+    @property
+    def _asks_again_s(self) -> float:
+        """When to ask the boot CPU once more in the same silence."""
+        return max(0.0, self.looks.asked_s) + self.settings.limits.ask_again_s
 
     def _situation(self, silent_since_s: float | None, now_s: float) -> Situation:
         settings, times, looks, exited = self.settings, self.times, self.looks, self.qemu.exited

@@ -54,7 +54,7 @@ class Limits:
     a doubt. ``boot_s``: a bring-up that still moves after this is given up as unknown. ``slow_s``: one that comes
     through later than this is called slow; None until healthy ones are known. ``ask_s``: after so long without output
     the boot CPU is asked whether it waits for APs, which disturbs nothing else, so that it is soon and not later on a
-    busy host.
+    busy host; and again after each ``ask_again_s``, where a firmware wakes its APs several times in one silence.
     """
 
     quiet_s: float
@@ -65,6 +65,7 @@ class Limits:
     boot_s: float
     slow_s: float | None = None
     ask_s: float = math.inf
+    ask_again_s: float = math.inf
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,6 +135,7 @@ def limits(shape: Shape, *, slowness: float = 1.0, learned: Learned | None = Non
         slow_s = SLOW_FACTOR * quantile(learned.boots_s, QUANTILE)
         boot_s = max(boot_s, 10 * slow_s * slowness)
     quiet_s, boot_s = max(quiet_s, kind.quiet_s * slowness), boot_s + kind.boot_s(shape) * slowness
+    ask_s = ASK_SHARE * quiet_s / slowness if kind.asks_boot_cpu else math.inf
     look_s, patient = (0.01, 1.0) if kind.accounts_for_aps else (0.03, slowness)
     pause_s = look_s * patient + 0.0002 * shape.smp * patient
     return Limits(
@@ -144,7 +146,8 @@ def limits(shape: Shape, *, slowness: float = 1.0, learned: Learned | None = Non
         reply_s=8.0 * slowness + 0.2 * per_vcpu,
         boot_s=boot_s,
         slow_s=slow_s,
-        ask_s=ASK_SHARE * quiet_s / slowness if kind.asks_boot_cpu else math.inf,
+        ask_s=ask_s,
+        ask_again_s=ask_s if kind.silence_s else math.inf,
     )
 
 

@@ -495,8 +495,21 @@ def test_a_machine_that_refuses_it_is_a_rig_failure() -> None:
     )  # fmt: skip
 
 
+def test_a_firmware_with_several_rounds_in_one_silence_is_asked_again_and_again() -> None:
+    settings = replace(ALONE, limits=replace(LIMITS, quiet_s=9.0, ask_s=0.5, ask_again_s=0.5))
+    playbook = booted_to(Milestone.PCI, settings)
+    for silence_s in (0.5, 1.0):
+        playbook.after(0.5) << Tick() >> AskBootCpu()
+        playbook << BootCpuSeen(None) << Tick()
+        assert playbook.wakes_in() == 0.5, silence_s
+    playbook.after(0.2) << CHECKIN << Tick() >> TellChurn
+    playbook.after(0.4) << Tick()
+    playbook.after(0.1) << Tick() >> AskBootCpu()
+    playbook << BootCpuSeen(WaitLoop(4, 3, 0, later=True)) << Tick() >> ReleaseAps() >> LookCloser()
+
+
 #: QEMU's gdb stub strikes once the firmware has come so far; no AP is plugged in.
-STRUCK = replace(ALONE, plugs_lost_ap=True, plug_from=Milestone.PCI, plug_checkins=0)
+STRUCK = replace(ALONE, plugs_lost_ap=True, plug_checkins=0)
 
 
 def test_after_the_gdb_stub_has_struck_the_boot_cpu_is_asked_and_not_before() -> None:
