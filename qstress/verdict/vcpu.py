@@ -61,6 +61,7 @@ class VcpuLook:
     cs_base: int | None = None
     cr0: int | None = None
     cpl: int | None = None
+    eax: int | None = None
     ebx: int | None = None
     long: bool = False
     linear: bool = False

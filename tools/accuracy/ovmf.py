@@ -43,7 +43,7 @@ async def _boot(batch: Batch, *, smp: int, true: Truth, fault: ApFault | None = 
 BOOTED = [
     Kind(
         f"{name}, OVMF, tcg -smp {smp}", trials, partial(_boot, smp=smp, true=true, fault=fault), Accel.TCG, "OVMF",
-        fault="" if true is HEALTHY else f"OVMF: {fault}", impossible=MISSING,
+        lanes_loaded=2, fault="" if true is HEALTHY else f"OVMF: {fault}", impossible=MISSING,
     )
     for name, smp, trials, fault, true in (
         ("healthy", 4, 500, None, HEALTHY),

@@ -100,6 +100,7 @@ class Block:
             cs_base=get("CS"),
             cr0=get("CR0"),
             cpl=self.cpl,
+            eax=get("AX"),
             ebx=get("BX"),
             long=self.long,
             linear=self.linear,

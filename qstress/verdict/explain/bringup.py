@@ -1,7 +1,7 @@
 """The boot CPU and the APs it wakes: lost and replayed INITs, and a boot CPU that waits although no AP is missing.
 
-Before the boot CPU has sent INIT and SIPI, and only before, APs at the reset vector are normal. Under other firmware
-than SeaBIOS and smpscan (OVMF wakes its APs in 64-bit code) nothing of this is claimed.
+Before the boot CPU has sent INIT and SIPI, and only before, APs at the reset vector are normal. This is SeaBIOS and
+smpscan; OVMF, which wakes its APs elsewhere and parks them, is in ``parked``.
 """
 
 from __future__ import annotations

@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 from qstress.model import Confidence
-from qstress.verdict.explain import bringup
+from qstress.verdict.explain import bringup, parked
 from qstress.verdict.explain.ask import (
     ALL_VCPUS,
     DUMP,
@@ -265,4 +265,7 @@ _RULES: tuple[Callable[[Picture], Explanation | None], ...] = (
     bringup.replayed_init,
     bringup.lost_init,
     bringup.waits_for_none,
+    parked.replayed_in_flash,
+    parked.lost_in_first_round,
+    parked.lost_in_later_round,
 )

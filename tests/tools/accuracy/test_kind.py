@@ -51,6 +51,8 @@ def test_faults_are_as_many_as_the_issue_asks() -> None:
         assert many.pop(f"{fault}, tcg") == many.pop(f"{fault}, kvm") == 1000
         assert many.pop(fault) == 2000
     assert many.pop("the boot CPU spins") == 1000
+    for fault in ("never-woken", "later-round", "replayed"):
+        assert many.pop(f"OVMF: {fault}") == many.pop(f"OVMF: {fault}, tcg") == 100
     del many[""]
     assert {fault: n for fault, n in many.items() if n < 200 and not fault.endswith((", tcg", ", kvm"))} == {}
 
