@@ -19,7 +19,12 @@ LINUX = LinuxGuest("/k/vmlinux", "6.12.117")
 def test_the_kernel_follows_the_firmware_on_the_command_line() -> None:
     arguments = firmware_of(shape(firmware="qboot", linux=LINUX)).arguments(shape(firmware="qboot", linux=LINUX), 0)
     assert arguments[:4] == ("-bios", "qboot.rom", "-kernel", "/k/vmlinux")
-    assert arguments[4:] == ("-initrd", str(find_rom("linux-init")), "-append", "console=ttyS0 loglevel=7 tsc=unstable")
+    assert arguments[4:] == (
+        "-initrd",
+        str(find_rom("linux-init")),
+        "-append",
+        "console=ttyS0 loglevel=7 no_timer_check",
+    )
 
 
 def test_what_the_user_appends_comes_after_ours_and_before_what_a_trial_asks() -> None:

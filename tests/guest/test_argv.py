@@ -2,7 +2,7 @@ from __future__ import annotations
 
 from qstress.firmware.streams import Stream
 from qstress.guest.argv import connection_arguments, guarded, guest_arguments
-from qstress.model import Accel
+from qstress.model import Accel, LinuxGuest
 from tests.samples import build, shape
 
 DESCRIPTORS = (7, 8, 9), {Stream.DEBUG: 10}
@@ -21,6 +21,13 @@ def test_the_guest_is_what_build_and_shape_say() -> None:
     assert "-no-user-config" in arguments
     assert arguments[-1] == "-usb"
     assert "-bios" not in arguments
+
+
+def test_a_kernel_under_tcg_has_one_thread_for_all_vcpus() -> None:
+    linux = LinuxGuest("/k", "6.12")
+    assert ("-accel", "tcg") in pairs(guest_arguments(build(), shape()))
+    assert ("-accel", "tcg,thread=single") in pairs(guest_arguments(build(), shape(linux=linux)))
+    assert ("-accel", "kvm") in pairs(guest_arguments(build(), shape(4, Accel.KVM, linux=linux)))
 
 
 def test_the_users_arguments_come_last_so_that_they_win() -> None:
