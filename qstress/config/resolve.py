@@ -114,12 +114,14 @@ def _refused(config: Config, loc: Loc, text: str) -> ConfigError:
 
 def _accelerator(config: Config, kvm: KvmFacts) -> tuple[Accel, str]:
     """Return the accelerator and one line that says why it is this one."""
-    asked = config.guest.accel
-    if asked == "kvm" and not kvm.usable:
-        raise RigError(f"guest.accel is kvm, but KVM cannot be used: {kvm.reason}", reason="no-kvm")
-    if asked == "kvm" or (asked == "auto" and kvm.usable):
+    asked, why_not = config.guest.accel, "" if kvm.usable else kvm.reason
+    if kvm.kind == "pvm" and rules.guest_kind(config).whole_cpu:
+        why_not = "kvm_pvm emulates its guests, and runs neither a stock kernel nor OVMF; that of host: emulated does"
+    if asked == "kvm" and why_not:
+        raise RigError(f"guest.accel is kvm, but KVM cannot be used: {why_not}", reason="no-kvm")
+    if asked == "kvm" or (asked == "auto" and not why_not):
         return Accel.KVM, "KVM"
-    why = "as configured" if asked == "tcg" else f"because KVM cannot be used: {kvm.reason}"
+    why = "as configured" if asked == "tcg" else f"because KVM cannot be used: {why_not}"
     return Accel.TCG, f"TCG, {why}; the race itself cannot occur under TCG"
 
 
@@ -169,7 +171,7 @@ def _lost_ap_share(config: Config, name: str, entry: BuildEntry, accel: Accel) -
     """Return the share of trials into which a lost AP is injected on this accelerator."""
     if entry.inject is None or not entry.inject.lost_ap or entry.inject.accel not in ("any", accel):
         return 0.0
-    fault = firmware_named(config.guest.firmware, with_kernel=config.guest.linux is not None).lost_ap
+    fault = rules.guest_kind(config).lost_ap
     if fault is None:
         raise _refused(config, ("builds", name, "inject"), f"no AP can be lost under firmware {config.guest.firmware}")
     if entry.inject.fault not in fault.faults:

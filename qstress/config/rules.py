@@ -32,6 +32,11 @@ def arms(config: Config) -> tuple[str, ...]:
     return tuple(config.hosts or config.builds)
 
 
+def guest_kind(config: Config) -> Firmware:
+    """Return what the guests boot: their firmware, with a kernel behind it or without."""
+    return firmware_named(config.guest.firmware, with_kernel=config.guest.linux is not None)
+
+
 def gated_build(config: Config) -> str | None:
     """Return the build that ``gate``, if any, is about: named, or compare's only candidate, or the only build."""
     if config.gate is None:
@@ -92,13 +97,13 @@ def _restart(config: Config) -> Iterator[tuple[Loc, str]]:
             yield ("guest", "process_trials"), "needs restart: reset; with restart: process each trial has its own"
         return
     for name, build in config.builds.items():
-        if build.inject and build.inject.lost_ap and not (_kind(config).loses_aps_itself and guest.linux is None):
+        if build.inject and build.inject.lost_ap and not (guest_kind(config).loses_aps_itself and guest.linux is None):
             these = _firmware(lambda each: each.loses_aps_itself)
             yield ("builds", name, "inject"), f"needs firmware: {these}, or restart: process: a reset cannot repeat it"
 
 
 def _storm(config: Config) -> Iterator[tuple[Loc, str]]:
-    guest, kind = config.guest, _kind(config)
+    guest, kind = config.guest, guest_kind(config)
     if guest.storm is not None and (not kind.storms or guest.restart != "reset"):
         yield ("guest", "storm"), f"needs firmware: {_firmware(lambda each: each.storms)} and restart: reset"
     if guest.settle is not None and kind.settle_s is None:
@@ -136,7 +141,7 @@ def _observe(config: Config) -> Iterator[tuple[Loc, str]]:
     """What can be judged from the monitor alone: boots in processes of their own, by whole dumps, where these tell."""
     if config.observe == "console":
         return
-    if not _kind(config).dumps_tell or config.guest.restart == "reset":
+    if not guest_kind(config).dumps_tell or config.guest.restart == "reset":
         others = _firmware(lambda each: not each.dumps_tell)
         yield ("observe",), f"none: needs a firmware other than {others}, no linux, and restart: process"
     if not any(hammer.via == "hmp" and hammer.command == "info registers -a" for hammer in config.hammer):
@@ -195,11 +200,6 @@ def _gate(config: Config) -> Iterator[tuple[Loc, str]]:
         return
     if _rests_on_compare(gate) and set(compare.classes) != set(gate.classes):
         yield ("gate", "classes"), "must be those of compare, on which this gate rests; leave one of them out"
-
-
-def _kind(config: Config) -> Firmware:
-    """What the guests boot."""
-    return firmware_named(config.guest.firmware, with_kernel=config.guest.linux is not None)
 
 
 def _firmware(fits: Callable[[Firmware], bool]) -> str:

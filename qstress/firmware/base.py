@@ -121,6 +121,8 @@ class Firmware:
     (``guest.pflash``).
     ``settle_s``: how long it waits before INIT where KVM is hammered and ``guest.settle`` is not set; None: it cannot.
     ``needs_kernel``: it does nothing by itself but boot a kernel that QEMU was given.
+    ``whole_cpu``: it runs code that a KVM may be unable to run: one that emulates what its guests do (kvm_pvm) cannot,
+    and on any other a boot that nothing disturbs is seen to come up before the first trial counts.
     ``quiet_s``: it may well be silent for so long, on an idle host. ``boot_s``: how much longer than SeaBIOS it may
     take to bring up a guest of that shape, likewise.
     """
@@ -145,6 +147,7 @@ class Firmware:
     flash: bool = False
     settle_s: float | None = None
     needs_kernel: bool = False
+    whole_cpu: bool = False
     quiet_s: float = 0.0
     boot_s: Callable[[Shape], float] = lambda shape: 0.0
 

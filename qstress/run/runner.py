@@ -7,14 +7,17 @@ import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
+import anyio
+
 from qstress.config.layers import JOURNALS_VARIABLE
 from qstress.config.settings import Settings
 from qstress.host.sandbox import has_sandbox
 from qstress.hostlog.findings import LiveTrials
 from qstress.interposer import build as interposer
-from qstress.model import Build, FindingClass, Host, Outcome, StormCount, Trial
+from qstress.model import Build, FindingClass, Host, Outcome, Shape, StormCount, Trial
 from qstress.observe.usage import CpuTimes, cpu_times
 from qstress.run.campaign import Deliver
+from qstress.run.control import ControlBoot, control_boot_of
 from qstress.store.rows import as_stored
 from qstress.store.write import RunStore
 from qstress.trial.context import Coordinator, EvidenceQuota, FinishedTrial, TrialContext
@@ -74,6 +77,8 @@ class SoakRunner:
         self._on_kicks = on_kicks
         self._live_trials = live_trials
         self._cells: dict[tuple[int, Host | None], CellMemory] = {}
+        self._can_run: set[tuple[str, Shape, Host | None]] = set()  # one such guest came up there, undisturbed
+        self._controlling = anyio.Lock()
 
     async def __call__(self, trials: Sequence[Trial], lane: int, deliver: Deliver) -> None:
         """Run *trials*, all of one cell, on lane number *lane*; each goes to *deliver* before the next begins."""
@@ -83,7 +88,20 @@ class SoakRunner:
         listener = _RunCoordinator(
             memory, self._on_kicks, alive if isinstance(alive, LiveTrials) else alive[name], deliver, host
         )
-        await (self._elsewhere or run_process)(trials, self._context(trials[0], lane, memory), listener)
+        run, context = self._elsewhere or run_process, self._context(trials[0], lane, memory)
+        await self._control(trials[0], host, run, context)
+        await run(trials, context, listener)
+
+    async def _control(self, first: Trial, host: Host | None, run: RunProcess, context: TrialContext) -> None:
+        """See that *host* can run guests like that of *first*, once for each shape and build."""
+        control, cell = control_boot_of(first), first.cell
+        guest = (cell.build.name, cell.stratum.shape, host)
+        async with self._controlling:
+            if control is not None and guest not in self._can_run:
+                boot = ControlBoot()
+                await run([control], context, boot)
+                boot.must_have_come_up()
+                self._can_run.add(guest)
 
     def _context(self, first: Trial, lane: int, memory: CellMemory) -> TrialContext:
         began_s, since = self._began

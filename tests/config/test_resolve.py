@@ -359,6 +359,20 @@ def test_a_kernel_is_settled_and_has_its_memory(folder: Path, monkeypatch: pytes
     assert (short.linux, short.memory_bytes) == (dataclasses.replace(kernel, append="", initrd=""), 512 << 20)
 
 
+def test_a_kvm_that_emulates_its_guests_boots_no_kernel(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(kernels, "INSTALLED", folder)
+    (folder / "vmlinuz-6.12.9").write_bytes(b"")
+    pvm, linux = dataclasses.replace(KVM, kind="pvm"), ("  memory: 32M\n", "  linux: auto\n")
+    settings = resolved(folder, linux, kvm=pvm)
+    assert settings.strata[0].shape.accel is Accel.TCG
+    assert "KVM cannot be used: kvm_pvm emulates its guests" in settings.accel_note
+    with pytest.raises(RigError, match=r"guest\.accel is kvm, but KVM cannot be used: kvm_pvm") as told:
+        resolved(folder, (linux[0], "  linux: auto\n  accel: kvm\n"), kvm=pvm)
+    assert told.value.reason == "no-kvm"
+    assert resolved(folder, linux).strata[0].shape.accel is Accel.KVM
+    assert resolved(folder, kvm=pvm).strata[0].shape.accel is Accel.KVM
+
+
 def test_neither_compare_nor_gate(folder: Path) -> None:
     settings = resolved(
         folder,

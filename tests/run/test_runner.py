@@ -9,17 +9,20 @@ from pathlib import Path
 import pytest
 
 from qstress.config.layers import JOURNALS_VARIABLE
+from qstress.errors import RigError
 from qstress.hostlog.findings import LiveTrials
-from qstress.model import Evidence, FindingClass, Host, Outcome, StormCount, Trial, TrialResult, Verdict
+from qstress.model import Accel, Evidence, FindingClass, Host, Outcome, StormCount, Trial, TrialResult, Verdict
 from qstress.plan.schedule import Plan
 from qstress.run import runner
 from qstress.run.runner import SoakRunner
 from qstress.store.rows import as_stored
 from qstress.store.write import RunStore
 from qstress.trial.context import Coordinator, EvidenceQuota, FinishedTrial, HealthyBoot, TrialContext
+from tests.firmware.test_linux import LINUX
 from tests.recorded.samples import Recording
 from tests.samples import result
 from tests.stats.samples import NEW, OLD
+from tests.trial.fakes import shaped
 
 LOST = Verdict(Outcome.HANG, "lost INIT: CPU#1", FindingClass.LOST_INIT, "lost-init/x")
 Played = Callable[[Sequence[Trial], TrialContext, Coordinator], None]
@@ -171,3 +174,35 @@ async def test_where_builds_have_hosts_of_their_own_each_has_its_own_roll(
     mine = made.trials[0].cell.build.name
     assert {name: list(roll._alive) for name, roll in rolls.items() if roll._alive} == {mine: [made.trials[0].number]}
     recording.killed()
+
+
+async def test_a_guest_that_a_kvm_may_be_unable_to_run_is_booted_undisturbed_once_and_first(
+    stage: tuple[Stage, SoakRunner],
+) -> None:
+    made, soak = stage
+    played: list[Trial] = []
+
+    def play(trials: Sequence[Trial], _context: TrialContext, coordinator: Coordinator) -> None:
+        played.extend(trials)
+        coordinator.take([FinishedTrial(result(trial)) for trial in trials])
+
+    made.play = play
+    trials = [shaped(trial, accel=Accel.KVM, linux=LINUX) for trial in made.trials[:1]]
+    await soak(trials, 0, made.deliver)
+    await soak(trials, 1, made.deliver)
+    assert [trial.cell.stratum.hammers for trial in played] == [(), *[trials[0].cell.stratum.hammers] * 2]
+    assert len(made.delivered) == 2  # the control is no trial
+
+
+async def test_nothing_is_run_where_that_boot_does_not_come_up(stage: tuple[Stage, SoakRunner]) -> None:
+    made, soak = stage
+
+    def play(trials: Sequence[Trial], _context: TrialContext, coordinator: Coordinator) -> None:
+        coordinator.take([FinishedTrial(replace(result(trials[0]), verdict=LOST))])
+
+    made.play = play
+    trials = [shaped(trial, accel=Accel.KVM, linux=LINUX) for trial in made.trials[:1]]
+    for _ in range(2):
+        with pytest.raises(RigError, match="cannot run such a guest"):
+            await soak(trials, 0, made.deliver)
+    assert made.delivered == []
