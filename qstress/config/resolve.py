@@ -176,8 +176,9 @@ def _lost_ap_share(config: Config, name: str, entry: BuildEntry, accel: Accel) -
         raise _refused(config, ("builds", name, "inject"), f"no AP can be lost under firmware {config.guest.firmware}")
     if entry.inject.fault not in fault.faults:
         others = " or ".join(name for name, kind in BY_NAME.items() if kind.needs_gdb)
-        raise _refused(config, ("builds", name, "inject", "fault"), f"needs firmware: {others}")
-    if fault.by_debugger and accel is not Accel.TCG:
+        linux = " or guest.linux" if entry.inject.fault == "later-round" else ""
+        raise _refused(config, ("builds", name, "inject", "fault"), f"needs firmware: {others}{linux}")
+    if rules.guest_kind(config).by_gdb(entry.inject.fault) and accel is not Accel.TCG:
         text = "needs guest.accel: tcg: QEMU's gdb stub, which makes this fault, holds no vCPU back under KVM"
         raise _refused(config, ("builds", name, "inject"), text)
     for smp in config.guest.smp:

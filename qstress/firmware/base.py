@@ -71,7 +71,8 @@ class LostAp:
     ``by_firmware``: it leaves out an AP by itself, in every n-th bring-up of a process. Otherwise it is lost in the
     first boot alone: ``by_debugger``: QEMU's gdb stub does not run one, or sends it elsewhere
     (:mod:`qstress.trial.leave_out`, under TCG alone); else its AP is hot-plugged once its boot CPU waits for one more
-    than there are (:mod:`qstress.trial.inject`).
+    than there are (:mod:`qstress.trial.inject`). With both, the debugger makes what the firmware, or what is behind it,
+    cannot make by itself.
     """
 
     smp: range
@@ -81,6 +82,8 @@ class LostAp:
     @property
     def faults(self) -> tuple[ApFault, ...]:
         """Which faults can be injected."""
+        if self.by_firmware and self.by_debugger:
+            return ApFault.NEVER_WOKEN, ApFault.LATER_ROUND
         return tuple(ApFault) if self.by_debugger else (ApFault.NEVER_WOKEN,)
 
 
@@ -160,6 +163,10 @@ class Firmware:
     def needs_gdb(self) -> bool:
         """Whether it takes QEMU's gdb stub to lose an AP."""
         return self.lost_ap is not None and self.lost_ap.by_debugger
+
+    def by_gdb(self, fault: str) -> bool:
+        """Whether it takes QEMU's gdb stub to make *fault*, one of :class:`ApFault`."""
+        return self.needs_gdb and not (self.loses_aps_itself and fault == ApFault.NEVER_WOKEN)
 
     def in_series(self, shape: Shape) -> bool:
         """Whether a guest of *shape* makes bring-up after bring-up by itself."""

@@ -62,7 +62,7 @@ def with_linux(firmware: Firmware) -> Firmware:
         reader=_reader,
         streams=(Stream.DEBUG, Stream.SERIAL),
         lines=None,
-        lost_ap=LostAp(range(2, 4097), by_firmware=True),
+        lost_ap=LostAp(range(2, 4097), by_firmware=True, by_debugger=True),
         milestones_known=True,
         usual=False,
         resets_itself=False,

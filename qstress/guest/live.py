@@ -143,7 +143,7 @@ async def live_guest(
         streams = firmware_of(shape).streams if shape.observe == "console" else ()
         console = stack.enter_context(closing(Console(firmware_of(shape).reader(shape, None), on_change, streams)))
         paused = bool(streams) and not alone
-        debugged = lost_every > 0 and firmware_of(shape).needs_gdb
+        debugged = lost_every > 0 and firmware_of(shape).by_gdb(build.fault)
         pairs = [socket.socketpair() for _ in range(1 + monitors + debugged)]
         for end in chain.from_iterable(pairs):
             stack.enter_context(end)
@@ -192,8 +192,9 @@ def _hand_over(pairs: Sequence[tuple[socket.socket, socket.socket]]) -> None:
 def _guest_arguments(build: Build, shape: Shape, lost_every: int) -> tuple[str, ...]:
     """Return what defines a guest that loses an AP as *lost_every* says, by its firmware or by a vCPU left out."""
     firmware = firmware_of(shape)
-    lost_ap = lost_every > 0 and not firmware.loses_aps_itself and not firmware.needs_gdb
-    return guest_arguments(build, shape, firmware=firmware.arguments(shape, lost_every), lost_ap=lost_ap)
+    ours = 0 if firmware.by_gdb(build.fault) else lost_every
+    lost_ap = ours > 0 and not firmware.loses_aps_itself
+    return guest_arguments(build, shape, firmware=firmware.arguments(shape, ours), lost_ap=lost_ap)
 
 
 def _assemble(

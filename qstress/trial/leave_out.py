@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from qstress.errors import GuestError, RigError
 from qstress.firmware.base import ApFault
+from qstress.firmware.linux_console import LinuxBoot
 from qstress.guest.gdb import Gdb
 from qstress.guest.live import Guest
 from qstress.model import Trial
@@ -69,12 +70,18 @@ async def strike(guest: Guest, gdb: Gdb, trial: Trial, *, quiet_s: float) -> boo
 
 
 async def _leave_parked(guest: Guest, gdb: Gdb, victim: int, quiet_s: float) -> bool:
-    """Stop the guest again and again until all APs are parked between two rounds, and go on without the victim."""
+    """Stop the guest again and again until all APs are parked between two rounds, or, under qboot, still where reset left
+    them as the kernel begins; go on without the victim."""
+    log = guest.console.log
     for _ in range(MOST_LOOKS):
         await guest.console.output(quiet_s)
+        if isinstance(log, LinuxBoot) and log.kernel.wakes:
+            return False
         await gdb.stop()
         text = await guest.control.hmp("info registers -a", timeout_s=LOOK_TIMEOUT_S)
-        parked = all(vcpu.halted and not vcpu.at_reset_vector for vcpu in parse_text(text).vcpus if vcpu.index > 0)
+        aps = [vcpu for vcpu in parse_text(text).vcpus if vcpu.index > 0]
+        in_kernel = isinstance(log, LinuxBoot) and log.kernel.starts > 0
+        parked = all(vcpu.halted and (in_kernel or not vcpu.at_reset_vector) for vcpu in aps)
         await gdb.resume(without=[victim] if parked else [])
         if parked:
             return True

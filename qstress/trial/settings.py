@@ -35,11 +35,11 @@ def watch_settings(trial: Trial, load: Load, learned: Learned, *, most: int = 1)
 
 def _plug(trial: Trial, firmware: Firmware) -> dict[str, Any]:
     """Return when the fault, if any, is ours to make: a hot-plugged vCPU once all others have checked in."""
-    if not trial.inject_lost_ap or firmware.loses_aps_itself:
-        return {}
-    if not firmware.needs_gdb:
-        return {"plugs_lost_ap": True}
     fault = ApFault(trial.cell.build.fault)
+    if not trial.inject_lost_ap:
+        return {}
+    if not firmware.by_gdb(fault):
+        return {} if firmware.loses_aps_itself else {"plugs_lost_ap": True}
     return {"plugs_lost_ap": fault is not ApFault.NEVER_WOKEN, "plug_checkins": 0}
 
 

@@ -7,6 +7,8 @@ word and our init's decide, and the registers name the AP (docs/background/guest
 
 from __future__ import annotations
 
+import re
+
 from qstress.firmware.linux_console import LinuxBoot, Said
 from qstress.firmware.streams import BootProgress
 from qstress.model import Confidence, FindingClass, Milestone, Outcome, VcpuState, Verdict
@@ -62,7 +64,9 @@ def missing_cpu(seen: Examination, log: BootProgress) -> Verdict | None:
     sure = log.stuck and not late and not any(map(seen.starved, log.missing))
     who = cpu_names(log.missing) if log.missing else f"of {log.smp} CPUs {log.kernel.brought} came"
     in_round = f" in round {log.init.round} of taking CPUs off and on" if log.init.round else ""
-    said = log.kernel.not_woken[0].text if log.kernel.not_woken else "its kernel says nothing of it"
+    said = "its kernel says nothing of it"
+    if log.kernel.not_woken:
+        said = re.sub(r"\bCPU(\d)", r"CPU#\1", log.kernel.not_woken[0].text)  # one bug whichever CPU it is
     return Verdict(
         Outcome.HANG,
         f"missing CPU: {who} did not come online{in_round}: {said}",

@@ -299,7 +299,7 @@ INJECTED = (INJECT[0], INJECT[1].replace("0.25", "0.25, fault: later-round"))
 def test_other_faults_are_made_by_the_gdb_stub(folder: Path, pair: tuple[str, str]) -> None:
     build = resolved(folder, OVMF, NO_MEMORY, INJECTED, kvm=NO_KVM).builds[0]
     assert (build.lost_ap_share, build.fault) == (0.25, "later-round")
-    with pytest.raises(ConfigError, match=r"builds.stock.inject.fault: needs firmware: ovmf"):
+    with pytest.raises(ConfigError, match=r"builds.stock.inject.fault: needs firmware: ovmf or guest.linux"):
         resolved(folder, INJECTED, kvm=NO_KVM)
 
 

@@ -4,6 +4,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from qstress.firmware import BY_NAME, SEABIOS, firmware_named, firmware_of, tier_of
+from qstress.firmware.base import ApFault
 from qstress.firmware.linux import QBOOT, kernel_arguments, with_linux
 from qstress.firmware.linux_console import LinuxBoot
 from qstress.firmware.rom import find_rom
@@ -39,6 +40,15 @@ def test_an_ap_is_lost_by_telling_the_kernel_of_fewer() -> None:
     assert firmware_of(made).arguments(made, 1)[-1].endswith(" maxcpus=3")
     assert firmware_of(made).loses_aps_itself
     assert not SEABIOS.loses_aps_itself
+
+
+def test_the_gdb_stub_makes_what_the_kernel_cannot_be_told() -> None:
+    kind = firmware_of(shape(linux=LINUX))
+    assert kind.lost_ap is not None
+    assert kind.lost_ap.faults == (ApFault.NEVER_WOKEN, ApFault.LATER_ROUND)
+    assert [kind.by_gdb(fault) for fault in kind.lost_ap.faults] == [False, True]
+    assert [BY_NAME["ovmf"].by_gdb(fault) for fault in kind.lost_ap.faults] == [True, True]
+    assert not SEABIOS.by_gdb(ApFault.NEVER_WOKEN)
 
 
 def test_it_is_read_by_what_the_guest_boots_and_after_a_reset_as_after_one() -> None:

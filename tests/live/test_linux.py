@@ -7,21 +7,17 @@ from __future__ import annotations
 
 import os
 import re
-import threading
 from pathlib import Path
 from typing import Any
 
-import anyio
 import pytest
-from anyio import to_thread
 
 from qstress.errors import RigError
+from qstress.firmware.base import ApFault
 from qstress.firmware.kernels import guest_kernel
 from qstress.firmware.linux_console import LinuxBoot
-from qstress.guest.live import Guest
 from qstress.model import Accel, Confidence, FindingClass, LinuxGuest, Outcome, Trial
-from tests.live.gdb import Gdb
-from tests.live.rig import bring_up, planned, run
+from tests.live.rig import bring_up, planned, run, stock
 
 MEMORY = ("-m", "256M")
 long = pytest.mark.skipif("TEST_LONG" not in os.environ, reason="takes minutes: set TEST_LONG=1")
@@ -88,30 +84,10 @@ async def test_faults_of_our_init_are_told_apart(fault: str, outcome: Outcome, k
 @long
 @pytest.mark.parametrize("firmware", ["seabios", "qboot"])
 @pytest.mark.parametrize("append", ["", "cpuhp.parallel=0"])
-async def test_a_vcpu_that_is_left_standing_while_the_kernel_runs_is_missing(
-    firmware: str, append: str, tmp_path: Path
-) -> None:
-    smp, path, over = 4, tmp_path / "gdb", threading.Event()
-    trial = linux(smp, firmware=firmware, append=append, args=("-gdb", f"unix:{path},server=on,wait=off"))
-
-    def leave_out_the_last() -> None:
-        with Gdb(path) as gdb:
-            gdb.ask(b"qSupported:multiprocess+;vContSupported+")
-            gdb.ask(b"vCont?")
-            gdb.go_on(*range(1, smp))
-            over.wait()
-
-    async def running(guest: Guest) -> None:
-        log = guest.console.log
-        assert isinstance(log, LinuxBoot)
-        while not log.kernel.starts:
-            await anyio.sleep(0.01)
-        await to_thread.run_sync(leave_out_the_last, abandon_on_cancel=True)
-
-    try:
-        verdict = (await bring_up(trial, running=running)).verdict
-    finally:
-        over.set()
+async def test_a_vcpu_that_is_left_standing_while_the_kernel_runs_is_missing(firmware: str, append: str) -> None:
+    later = stock(fault=ApFault.LATER_ROUND.value)
+    result, _ = await run(linux(4, build=later, lost_ap=True, firmware=firmware, append=append, number=3))
+    verdict = result.verdict
     assert (verdict.outcome, verdict.finding_class) == (Outcome.HANG, FindingClass.MISSING_CPU), verdict
-    assert verdict.title.startswith("missing CPU: CPU#3 did not come online: ")
-    assert any(re.search(r"the kernel said .*CPU#?3.*, after \d+\.\d s$", why) for why in verdict.because), verdict
+    assert verdict.title.startswith("missing CPU: CPU#2 did not come online: ")
+    assert any(re.search(r"the kernel said .*CPU#?2.*, after \d+\.\d s$", why) for why in verdict.because), verdict

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from typing import Any, cast
 
@@ -9,9 +10,12 @@ import pytest
 
 from qstress.errors import GuestError, RigError
 from qstress.firmware.base import ApFault
+from qstress.firmware.streams import Stream
 from qstress.guest.gdb import Gdb
 from qstress.model import Trial
 from qstress.trial.leave_out import MOST_LOOKS, let_run, strike, victim_of
+from tests.firmware.linux_texts import KERNEL
+from tests.firmware.test_linux import LINUX
 from tests.firmware.test_ovmf import PAIR
 from tests.firmware.test_ovmf_wait import PAGE, SENT, dump, page
 from tests.samples import build, shape, trial
@@ -123,6 +127,32 @@ async def test_for_a_later_round_all_have_to_be_parked(halted: bool, struck: boo
         assert await strike(stage.guest, cast(Gdb, gdb), planned(ApFault.LATER_ROUND), quiet_s=0.0) is struck
     last = [("stop",), ("resume", [2])]
     assert gdb.asked == (last if struck else [("stop",), ("resume", [])] * MOST_LOOKS)
+
+
+@pytest.mark.parametrize(
+    ("serial", "at_reset_vector", "asked"),
+    [
+        (b"", False, [("stop",), ("resume", [2])]),  # parked by SeaBIOS, the kernel is still to come
+        (b"", True, [("stop",), ("resume", [])]),  # SeaBIOS has not woken them
+        (KERNEL.partition(b"[    0.526144]")[0], True, [("stop",), ("resume", [2])]),  # qboot never does
+        (KERNEL, False, []),  # the kernel has woken them
+    ],
+)
+async def test_behind_a_firmware_it_is_left_out_before_the_kernel_wakes_any(
+    serial: bytes, at_reset_vector: bool, asked: list[Any]
+) -> None:
+    gdb, made = FakeGdb(), shape(4, linux=LINUX)
+    async with staged(made) as stage:
+        text = dump(1, 2, 3, 4)
+        reset = "EIP=0000fff0" if at_reset_vector else "EIP=000fd09a"
+        text = re.sub(r"R?[ER]IP=[0-9a-f]+", reset, text) if at_reset_vector else text
+        if at_reset_vector:
+            text = re.sub(r"CS =[0-9a-f]{4} [0-9a-f]+", "CS =f000 ffff0000", text)
+        stage.monitor.answers["info"] = text
+        stage.guest.console.log.feed(serial, Stream.SERIAL)
+        struck = await strike(stage.guest, cast(Gdb, gdb), planned(ApFault.LATER_ROUND), quiet_s=0.001)
+        assert struck is (("resume", [2]) in asked)
+    assert gdb.asked == asked
 
 
 @pytest.mark.parametrize("fails", ["attach", "resume"])

@@ -9,6 +9,7 @@ from qstress.firmware.ovmf import SILENCE_S
 from qstress.model import Cell, HammerSpec, Milestone, Trial
 from qstress.trial.settings import makes_series, trial_facts, watch_settings
 from qstress.verdict.limits import Learned, Load, limits, slowness
+from tests.firmware.test_linux import LINUX
 from tests.samples import MAX, build, stratum
 
 BUSY = Load(cores=2, runnable=8)
@@ -68,6 +69,14 @@ def test_when_the_gdb_stub_strikes(fault: ApFault, plugs: bool) -> None:
     made = replace(made, cell=replace(made.cell, build=build(fault=fault.value)))
     settings = watch_settings(made, BUSY, Learned())
     assert (settings.plugs_lost_ap, settings.plug_checkins) == (plugs, 0)
+
+
+@pytest.mark.parametrize(("fault", "plugs"), [(ApFault.NEVER_WOKEN, False), (ApFault.LATER_ROUND, True)])
+def test_of_a_kernels_faults_the_gdb_stub_makes_the_one_that_it_cannot_be_told(fault: ApFault, plugs: bool) -> None:
+    made = trial(lost_ap=True, linux=LINUX)
+    made = replace(made, cell=replace(made.cell, build=build(fault=fault.value)))
+    settings = watch_settings(made, BUSY, Learned())
+    assert (settings.plugs_lost_ap, settings.plug_checkins) == (plugs, 0 if plugs else None)
 
 
 def test_a_firmware_that_is_silent_for_long_is_doubted_later() -> None:

@@ -63,7 +63,7 @@ def test_a_guest_that_came_up_with_one_cpu_less_is_looked_at_and_then_certain() 
     assert (verdict.outcome, verdict.finding_class, verdict.confidence) == (
         Outcome.HANG, FindingClass.MISSING_CPU, Confidence.CERTAIN,
     )  # fmt: skip
-    assert verdict.title == "missing CPU: CPU#3 did not come online: CPU3 failed to report alive state"
+    assert verdict.title == "missing CPU: CPU#3 did not come online: CPU#3 failed to report alive state"
     assert verdict.signature == "missing-cpu/missing=1/said"
     because = "\n".join(verdict.because)
     assert "13.2 s after its kernel (6.12.117+deb13-amd64) began: online CPU#0, CPU#1, CPU#2;" in because
