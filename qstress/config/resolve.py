@@ -277,7 +277,7 @@ def _linux(config: Config, base: Path) -> LinuxGuest | None:
     if entry is None:
         return None
     try:
-        kernel, release = guest_kernel(entry.kernel, base)
+        kernel, release = guest_kernel(entry.kernel, base, image=firmware_named(config.guest.firmware).flash)
     except RigError as error:
         raise RigError(f"guest.linux.kernel: {error}", reason=error.reason) from error
     initrd = "" if entry.initrd == "auto" else os.path.abspath(base / os.path.expanduser(entry.initrd))

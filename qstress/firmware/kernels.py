@@ -58,19 +58,20 @@ def release_in(header: bytes) -> str | None:
     return text[0].decode(errors="replace") if at and text else None
 
 
-def guest_kernel(wanted: str, base: Path) -> tuple[Path, str]:
+def guest_kernel(wanted: str, base: Path, *, image: bool = False) -> tuple[Path, str]:
     """Return the kernel that a guest boots, as *wanted* says, and its release: ``auto`` is the newest of those that
     were fetched, else of those installed; a version means one of these; anything with a slash is a path.
 
     Of a fetched kernel it is the uncompressed one, which QEMU boots by PVH without a second of unpacking.
 
     :param base: what a path is relative to.
+    :param image: the firmware takes an image alone (OVMF: it is an EFI program), and no uncompressed kernel.
     :raises RigError: reason ``kernel``: there is none, with the line to run; or it is not a kernel that can be read.
     """
     if "/" in wanted:
         path = Path(os.path.abspath(base / os.path.expanduser(wanted)))
         return path, _release_of(path)
-    for places in (_fetched(), _installed()):
+    for places in (_fetched(image=image), _installed()):
         here = {release: path for path, release in places if matches("" if wanted == "auto" else wanted, release)}
         if here:
             release = newest(list(here))
@@ -79,10 +80,10 @@ def guest_kernel(wanted: str, base: Path) -> tuple[Path, str]:
     raise RigError(f"there is no kernel{which} on this machine; run: qstress host fetch{line}", reason="kernel")
 
 
-def _fetched() -> Iterator[tuple[Path, str]]:
-    for image in kernels_folder().glob("[!.]*/vmlinuz"):
-        elf = image.with_name(VMLINUX)
-        yield elf if elf.exists() else image, image.parent.name
+def _fetched(*, image: bool) -> Iterator[tuple[Path, str]]:
+    for path in kernels_folder().glob("[!.]*/vmlinuz"):
+        elf = path.with_name(VMLINUX)
+        yield elf if elf.exists() and not image else path, path.parent.name
 
 
 def _installed() -> Iterator[tuple[Path, str]]:

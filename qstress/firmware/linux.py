@@ -8,10 +8,11 @@ either. Its initramfs is our own, one small program that reports and stays (``fi
 from __future__ import annotations
 
 from dataclasses import replace
-from functools import cache
+from functools import cache, partial
 
 from qstress.firmware.base import Firmware, LostAp
 from qstress.firmware.linux_console import LinuxBoot
+from qstress.firmware.ovmf import OvmfBoot
 from qstress.firmware.rom import find_rom
 from qstress.firmware.seabios import BootLog
 from qstress.firmware.streams import BootReader, Stream
@@ -59,8 +60,8 @@ def with_linux(firmware: Firmware) -> Firmware:
     return replace(
         firmware,
         arguments=arguments,
-        reader=_reader,
-        streams=(Stream.DEBUG, Stream.SERIAL),
+        reader=partial(_reader, firmware),
+        streams=tuple(dict.fromkeys((Stream.DEBUG, Stream.SERIAL, *firmware.streams))),
         lines=None,
         lost_ap=LostAp(range(2, 4097), by_firmware=True, by_debugger=True),
         milestones_known=True,
@@ -81,9 +82,11 @@ def _boot_s(shape: Shape) -> float:
     return BOOT_S + (WAIT_S + rounds * ROUND_S) * (shape.smp - 1)
 
 
-def _reader(shape: Shape, last: BootReader | None) -> BootReader:
+def _reader(firmware: Firmware, shape: Shape, last: BootReader | None) -> BootReader:
     reports = shape.linux is not None and not shape.linux.initrd
-    return LinuxBoot(shape.smp, reports, BootLog(after_reset=last is not None))
+    before = firmware.reader(shape, last)
+    assert isinstance(before, BootLog | OvmfBoot)  # what boots a kernel
+    return LinuxBoot(shape.smp, reports, before)
 
 
 #: A firmware that loads a kernel, does nothing else, and leaves its APs as the reset left them: the kernel's INIT is

@@ -11,7 +11,8 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass, field
 
-from qstress.firmware.seabios import LINES, BootLog
+from qstress.firmware.ovmf import OvmfBoot
+from qstress.firmware.seabios import BootLog
 from qstress.firmware.streams import LINE_BYTES, SerialLines, Stream
 from qstress.model import Milestone
 
@@ -134,7 +135,7 @@ class LinuxBoot:
 
     smp: int
     reports: bool = True
-    firmware: BootLog = field(default_factory=BootLog)
+    firmware: BootLog | OvmfBoot = field(default_factory=BootLog)
     kernel: KernelLog = field(default_factory=KernelLog)
     init: InitReport = field(default_factory=InitReport)
     entered: bool = False
@@ -148,7 +149,11 @@ class LinuxBoot:
         if stream is Stream.SERIAL:
             for line in self._serial.feed(data):
                 self._on_serial(line)
-        elif stream is Stream.DEBUG:
+            if not self.kernel.starts:
+                self.firmware.feed(data, stream)
+        elif stream is Stream.TRACE:
+            self.firmware.feed(data, stream)
+        else:
             *lines, rest = (self._debug + data).split(b"\n")
             self._debug = rest[:LINE_BYTES]
             for raw in lines:
@@ -196,7 +201,8 @@ class LinuxBoot:
     def clean(self) -> bool:
         """Whether firmware and kernel started once, as far as they were heard. A CPU that enters the firmware may well
         do so because the machine was reset, which is told a moment later."""
-        return self.firmware.banners <= 1 and self.kernel.starts <= 1 and not self.entered
+        once = self.firmware.clean or self.firmware.milestone is Milestone.START
+        return once and self.kernel.starts <= 1 and not self.entered
 
     @property
     def restart_signs(self) -> tuple[str, ...]:
@@ -227,8 +233,9 @@ class LinuxBoot:
             self.last_line = line[:200]
             self.init.take(line)
         else:
-            if self.firmware.milestone is Milestone.BOOT:  # it has loaded the kernel, and has nothing more to say
-                self.entered |= bool(re.search(f"{LINES.milestones[Milestone.BANNER]}|{LINES.restart}", line))
+            if isinstance(self.firmware, BootLog) and self.firmware.milestone is Milestone.BOOT:  # it has loaded the
+                lines = self.firmware.patterns  # kernel, and has nothing more to say
+                self.entered |= bool(re.search(f"{lines.milestones[Milestone.BANNER]}|{lines.restart}", line))
             self.firmware.feed(raw + b"\n")
             if not self.kernel.starts:
                 self.last_line = self.firmware.last_line

@@ -70,18 +70,19 @@ async def strike(guest: Guest, gdb: Gdb, trial: Trial, *, quiet_s: float) -> boo
 
 
 async def _leave_parked(guest: Guest, gdb: Gdb, victim: int, quiet_s: float) -> bool:
-    """Stop the guest again and again until all APs are parked between two rounds, or, under qboot, still where reset left
-    them as the kernel begins; go on without the victim."""
+    """Stop the guest again and again until all APs are parked, between two rounds of its firmware or, of a kernel, before
+    it wakes any; go on without the victim."""
     log = guest.console.log
+    kernel = log.kernel if isinstance(log, LinuxBoot) else None
     for _ in range(MOST_LOOKS):
-        await guest.console.output(quiet_s)
-        if isinstance(log, LinuxBoot) and log.kernel.wakes:
+        if kernel is not None and (kernel.wakes or not kernel.starts):
             return False
+        if kernel is None:
+            await guest.console.output(quiet_s)
         await gdb.stop()
         text = await guest.control.hmp("info registers -a", timeout_s=LOOK_TIMEOUT_S)
         aps = [vcpu for vcpu in parse_text(text).vcpus if vcpu.index > 0]
-        in_kernel = isinstance(log, LinuxBoot) and log.kernel.starts > 0
-        parked = all(vcpu.halted and (in_kernel or not vcpu.at_reset_vector) for vcpu in aps)
+        parked = all(vcpu.halted and (kernel is not None or not vcpu.at_reset_vector) for vcpu in aps)
         await gdb.resume(without=[victim] if parked else [])
         if parked:
             return True

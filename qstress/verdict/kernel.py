@@ -18,8 +18,11 @@ from qstress.verdict.signature import finding_signature
 from qstress.verdict.vcpu import cpu_names
 from qstress.verdict.wording import states, threads
 
-#: A CPU below this address runs no Linux: firmware parks its APs there, and a kernel's trampoline is left at once.
-PARKED_BELOW = 1 << 20
+#: A CPU below this address, and not in a program, runs no Linux: firmware parks its APs there, OVMF high in the memory
+#: that it reserves, and a kernel's trampoline is left at once.
+PARKED_BELOW = 1 << 32
+#: The code segments of programs, of 64 and of 32 bits (Linux: arch/x86/include/asm/segment.h, ``__USER_CS``).
+_OF_PROGRAMS = (0x33, 0x23)
 #: So many records are quoted.
 _QUOTED = 4
 
@@ -124,7 +127,7 @@ def _unknown(title: str, because: tuple[str, ...] = ()) -> Verdict:
 
 
 def _parked(vcpu: VcpuState) -> bool:
-    return vcpu.linear_address < PARKED_BELOW or vcpu.at_reset_vector
+    return vcpu.linear_address < PARKED_BELOW and vcpu.cs_selector not in _OF_PROGRAMS
 
 
 def _never_came(vcpu: VcpuState, log: LinuxBoot) -> bool:

@@ -39,6 +39,7 @@ def test_auto_is_the_newest_and_a_version_is_not_another_that_begins_alike(cache
     new = (cache / "6.12.117+deb13-amd64/vmlinuz", "6.12.117+deb13-amd64")
     assert guest_kernel("auto", cache) == guest_kernel("6.12", cache) == new
     assert guest_kernel("6.1", cache) == (cache / "6.1.0-57-amd64/vmlinux", "6.1.0-57-amd64")  # no second of unpacking
+    assert guest_kernel("6.1", cache, image=True) == (cache / "6.1.0-57-amd64/vmlinuz", "6.1.0-57-amd64")
 
 
 def test_what_is_not_here_is_told_with_the_line_that_fetches_it(cache: Path) -> None:

@@ -7,8 +7,10 @@ from qstress.firmware import BY_NAME, SEABIOS, firmware_named, firmware_of, tier
 from qstress.firmware.base import ApFault
 from qstress.firmware.linux import QBOOT, kernel_arguments, with_linux
 from qstress.firmware.linux_console import LinuxBoot
+from qstress.firmware.ovmf import OvmfBoot
 from qstress.firmware.rom import find_rom
 from qstress.firmware.seabios import BootLog
+from qstress.firmware.streams import Stream
 from qstress.model import Accel, LinuxGuest, Tier
 from qstress.report.wording import shape_text
 from qstress.verdict.limits import LIKELY_FACTOR, Learned, limits
@@ -58,6 +60,13 @@ def test_it_is_read_by_what_the_guest_boots_and_after_a_reset_as_after_one() -> 
     assert firmware_of(made).reader(made, first) == LinuxBoot(4, firmware=BootLog(after_reset=True))
     own = shape(4, linux=replace(LINUX, initrd="/my.img"))
     assert firmware_of(own).reader(own, None) == LinuxBoot(4, reports=False)
+
+
+def test_behind_ovmf_all_that_it_tells_is_read() -> None:
+    kind = with_linux(BY_NAME["ovmf"])
+    assert kind.streams == (Stream.DEBUG, Stream.SERIAL, Stream.TRACE)
+    assert with_linux(SEABIOS).streams == (Stream.DEBUG, Stream.SERIAL)
+    assert kind.reader(shape(4, linux=LINUX), None) == LinuxBoot(4, firmware=OvmfBoot(4))
 
 
 def test_one_firmware_with_a_kernel_is_one_value() -> None:

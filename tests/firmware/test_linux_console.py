@@ -5,6 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from qstress.firmware.linux_console import LinuxBoot, Said, cpu_list
+from qstress.firmware.ovmf import OvmfBoot
 from qstress.firmware.seabios import BootLog
 from qstress.firmware.streams import Stream
 from qstress.model import Milestone
@@ -118,6 +119,19 @@ def test_a_restart_shows_on_either_stream() -> None:
     assert not again.clean  # so that it is not believed at once: it may be a reset's doing
     assert booted(debug=FIRMWARE + FIRMWARE[:40] + b"\n").restart_signs == again.restart_signs
     assert booted(debug=FIRMWARE.replace(b"Found", b"In resume (status=0)\nFound", 1)).restart_signs
+
+
+def test_behind_ovmf_its_phases_and_its_second_run_are_seen() -> None:
+    log = LinuxBoot(4, firmware=OvmfBoot(4))
+    assert log.clean
+    asked = b"fw_cfg_select 0x5 key 0x0005 'nb_cpus', ret: 1\n"
+    assert log.feed(asked, Stream.TRACE)
+    assert log.milestone is Milestone.PCI
+    log.feed(UP, Stream.SERIAL)
+    log.feed(REPORT)
+    assert (log.found, log.restart_signs, log.clean) == (4, (), True)
+    log.feed(asked, Stream.TRACE)
+    assert log.restart_signs == ("OVMF asked for the number of CPUs 2 times: a CPU ran it again from its start",)
 
 
 def test_after_a_reset_from_outside_the_firmwares_own_resets_do_not_count() -> None:

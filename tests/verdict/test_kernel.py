@@ -77,6 +77,13 @@ def test_behind_qboot_it_stands_at_the_reset_vector() -> None:
     assert verdict.confidence is Confidence.CERTAIN
 
 
+def test_one_that_ovmf_parked_is_high_in_memory_and_a_program_is_not_parked() -> None:
+    parked = VcpuState(3, 0x0ECCF9E1, 0x38, 0, True, False, False)
+    assert diagnose(looked(*IDLE, parked), booted(*STOPPED)).confidence is Confidence.CERTAIN
+    program = VcpuState(3, 0x401234, 0x33, 0, False, False, True)
+    assert diagnose(looked(*IDLE, program), booted(*STOPPED)).confidence is Confidence.LIKELY
+
+
 @pytest.mark.parametrize(
     "weaker",
     [
