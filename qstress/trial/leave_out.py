@@ -70,8 +70,8 @@ async def strike(guest: Guest, gdb: Gdb, trial: Trial, *, quiet_s: float) -> boo
 
 
 async def _leave_parked(guest: Guest, gdb: Gdb, victim: int, quiet_s: float) -> bool:
-    """Stop the guest again and again until all APs are parked, between two rounds of its firmware or, of a kernel, before
-    it wakes any; go on without the victim."""
+    """Stop the guest again and again until all APs are parked, between rounds of its firmware or before its kernel
+    wakes any; go on without the victim."""
     log = guest.console.log
     kernel = log.kernel if isinstance(log, LinuxBoot) else None
     for _ in range(MOST_LOOKS):

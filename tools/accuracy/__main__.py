@@ -32,6 +32,7 @@ from qstress.report import accuracy
 from qstress.report.accuracy import Accuracy, FalseAlarms
 from tools.accuracy.in_place import HEALTHY_IN_PLACE, LOST_IN_PLACE
 from tools.accuracy.kept import append, merged, to_line
+from tools.accuracy.linux import LINUX
 from tools.accuracy.load import hogs
 from tools.accuracy.meddled import MEDDLED
 from tools.accuracy.ovmf import BOOTED
@@ -43,7 +44,18 @@ from tools.accuracy.table import Grade, Row, left, table
 
 #: What takes longest for what it shows comes last: a livelock is believed after half of what a boot may take.
 KINDS = sorted(
-    (*HEALTHY_IN_PLACE, *LOST_IN_PLACE, *HEALTHY_BOOTS, *LOST_IN_BOOT, *BOOTED, *MEDDLED, *STUCK, *DESIGNED, *RACED),
+    (
+        *HEALTHY_IN_PLACE,
+        *LOST_IN_PLACE,
+        *HEALTHY_BOOTS,
+        *LOST_IN_BOOT,
+        *BOOTED,
+        *MEDDLED,
+        *STUCK,
+        *DESIGNED,
+        *RACED,
+        *LINUX,
+    ),  # fmt: skip
     key=lambda kind: kind.fault == "livelock",
 )
 #: What ``--part`` selects: one lane on an idle host, which is how latency is measured; more lanes; the hogs.
@@ -52,7 +64,7 @@ PARTS = ("timed", "plain", "loaded")
 
 #: Where reports find what was measured, and of which groups.
 FIGURES = Path(accuracy.__file__).with_suffix(".json")
-STATED = ("smpscan", "SeaBIOS", "OVMF")
+STATED = ("smpscan", "SeaBIOS", "OVMF", "Linux")
 
 
 def false_alarms(rows: Iterable[Row]) -> list[FalseAlarms]:
