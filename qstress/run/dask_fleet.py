@@ -35,8 +35,10 @@ LOOK_S, GONE_S = 1.0, 30.0
 CONNECT_S, CLOSE_S = 30.0, 15.0
 #: A worker that was lost, and is still there, is joined again after this.
 REJOIN_S = 5.0
-#: Dask keeps its own profile of a loop, and sets what a QEMU would inherit.
+#: Dask keeps its own profile of a loop, looks 50 times a second whether that is late, and sets what a QEMU would get.
 _DASK = {
+    "distributed.admin.tick.interval": "1s",
+    "distributed.admin.system-monitor.interval": "10s",
     "distributed.worker.profile.enabled": False,
     "distributed.nanny.pre-spawn-environ": {},
     "distributed.comm.timeouts.connect": "10s",
