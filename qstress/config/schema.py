@@ -30,6 +30,8 @@ from qstress.firmware import BY_NAME, OVMF, SEABIOS
 from qstress.model import Kick
 
 _NAME = named("[A-Za-z0-9][A-Za-z0-9._-]{0,63}", "letters, digits and . _ - (at most 64, the first no sign)")
+#: Marks, between two validators, the name of a host: no name has a colon.
+_HOST = "host:"
 
 Version: TypeAlias = Literal[1]
 AccelWord: TypeAlias = Literal["auto", "kvm", "tcg"]
@@ -44,10 +46,6 @@ ExchangeWord: TypeAlias = Literal[
 ]
 InjectAccelWord: TypeAlias = Literal["any", "tcg"]
 FaultWord: TypeAlias = Literal["never-woken", "later-round", "woken-late", "replayed"]
-
-
-#: Marks, between two validators, the name of a host: no name has a colon.
-_HOST = "host:"
 
 
 def _arm_word(value: object) -> str:

@@ -121,7 +121,9 @@ class TestRecords:
         env["LD_PRELOAD"] += f":{fake_kvm}"
         seen = most = 0
         with subprocess.Popen([vcpus, "8", "20000"], env=env, pass_fds=(log,), stdout=subprocess.DEVNULL) as process:
-            while process.poll() is None:
+            ended = False
+            while not ended:
+                ended = process.poll() is not None
                 part = read_log(copy_log(log), seen)
                 for record in part.records:
                     if record.kind is RecordKind.WRITE:

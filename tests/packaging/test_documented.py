@@ -101,6 +101,8 @@ NOT_CARRIED_OUT = {
     "qstress bisect --source qemu --good v7.2.0 --bad v8.0.0 --config race-hold.yaml --class lost-init": _BUILDS,
     "qstress bisect --source qemu --good v7.2.0 --bad v8.0.0 --config race.yaml --by check": _BUILDS,
     "qstress host fetch [VERSION]": _KERNEL,
+    "qstress host fetch 6.12": _KERNEL,
+    "qstress soak linux": _KERNEL,
     "qstress host run -- CMD": _KERNEL,
     "qstress host run -- python -m tools.regressions --only init-latched …": _KERNEL,
     "qstress soak matrix.yaml --host emulated:6.12": _KERNEL,

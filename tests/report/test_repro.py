@@ -106,10 +106,10 @@ def run(
         ("ok", 5, "0/2 boots hung (lost-init), 0/2 restarted"),
         ("banner", 5, "0/2 boots hung (lost-init), 2/2 restarted"),
         ("resume", 5, "0/2 boots hung (lost-init), 2/2 restarted"),
-        ("lost", 0.2, "2/2 boots hung (lost-init), 0/2 restarted"),
-        ("spin", 0.2, "0/2 boots hung (lost-init), 0/2 restarted, 2/2 hung (other)"),
+        ("lost", 1, "2/2 boots hung (lost-init), 0/2 restarted"),
+        ("spin", 1, "0/2 boots hung (lost-init), 0/2 restarted, 2/2 hung (other)"),
         ("die", 5, "0/2 boots hung (lost-init), 0/2 restarted, 2/2 QEMU died"),
-        ("silent", 0.2, "0/2 boots hung (lost-init), 0/2 restarted, 2/2 monitor silent"),
+        ("silent", 1, "0/2 boots hung (lost-init), 0/2 restarted, 2/2 monitor silent"),
     ],
 )
 def test_each_end_of_a_boot_is_counted_as_what_it_is(tmp_path: Path, play: str, quiet_s: float, last_line: str) -> None:
@@ -119,7 +119,7 @@ def test_each_end_of_a_boot_is_counted_as_what_it_is(tmp_path: Path, play: str, 
 
 
 def test_a_hang_shows_every_vcpu(tmp_path: Path) -> None:
-    _, said, _ = run(tmp_path, "lost", quiet_s=0.2)
+    _, said, _ = run(tmp_path, "lost", quiet_s=1)
     assert said.splitlines()[:2] == [
         "    CPU#0 EIP=000ee2e1 HLT=0 CS =0008 00000000",
         "    CPU#1 EIP=0000fff0 HLT=0 CS =f000 ffff0000",
@@ -132,7 +132,7 @@ def test_a_qemu_that_dies_has_the_last_word(tmp_path: Path) -> None:
 
 
 def test_the_commands_are_those_of_the_hammers(tmp_path: Path) -> None:
-    _, _, seen = run(tmp_path, "lost", quiet_s=0.2)
+    _, _, seen = run(tmp_path, "lost", quiet_s=1)
     hmp = {"execute": "human-monitor-command", "arguments": {"command-line": "info registers -a"}}
     assert [request["execute"] for request in seen["qmp"][:2]] == ["qmp_capabilities", "cont"]
     assert hmp in seen["qmp"][2:]
@@ -142,7 +142,7 @@ def test_the_commands_are_those_of_the_hammers(tmp_path: Path) -> None:
 def test_a_hammer_waits_for_its_milestone(tmp_path: Path) -> None:
     late = replace(HAMMERS[1], start=Milestone.CHECKIN, until=Milestone.BOOT)
     cell = Cell(BUILD, Stratum(SHAPE, (HAMMERS[0], late)))
-    _, _, seen = run(tmp_path, "lost", trial=replace(TRIAL, cell=cell), quiet_s=0.2)
+    _, _, seen = run(tmp_path, "lost", trial=replace(TRIAL, cell=cell), quiet_s=1)
     assert {request["execute"] for request in seen["qmp"][2:]} == {"human-monitor-command"}
 
 

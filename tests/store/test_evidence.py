@@ -111,7 +111,7 @@ def test_the_finding_says_what_where_and_why(folder: Path) -> None:
         },
         "smp": 4, "machine": "pc", "accel": "kvm", "smm": "pretended", "fix_imitated": True, "tier": "T1",
         "hammer": "info registers -a @ every 2ms", "seed": 119, "detection_s": 3.25,
-        "wait_loop": {"expected": 4, "found": 3, "address": 0xEE2E1},
+        "wait_loop": {"expected": 4, "found": 3, "address": 0xEE2E1, "later": False, "unwoken": []},
         "notes": {"deadline_s": 8.0, "load": [0.5, 0.4, 0.3]},
     }  # fmt: skip
     assert {key: content[key] for key in expected} == expected
