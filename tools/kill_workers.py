@@ -266,7 +266,7 @@ class Breakage:
 
     ``moments``: between which it is done, as of :meth:`Attempt.wait_for_moment`; ``goes_on``: by itself; ``detoured``,
     ``other``: as of :meth:`Crew.begin`; ``small``: which folders have a small file system of their own;
-    ``times_longer``: how much longer its soak is than others.
+    ``rigs``: some trials cannot be run; ``times_longer``: how much longer its soak is than others.
     """
 
     name: str
@@ -278,6 +278,7 @@ class Breakage:
     other: str = ""
     small: tuple[str, ...] = ()
     moments: tuple[float, float] = (0.0, 1.0)
+    rigs: bool = False
     times_longer: int = 1
 
 
@@ -298,6 +299,7 @@ KINDS = {
             "failed 3 times in a row",
             small=tuple(f"{name}-tmp" for name in NAMES),
             moments=(0.3, 0.7),
+            rigs=True,
         ),
         Breakage("runs-full", _fill_runs, "No space left|disk", code=4, goes_on=False, small=("runs",)),
         Breakage("soak-killed", _kill_soak, code=-9, goes_on=False),
@@ -350,6 +352,8 @@ def broken(kind: Breakage, attempt: Attempt, crew: Crew, *, real: bool) -> bool:
     finally:
         process.kill()
     expected = None if real else attempt.planned()
+    if kind.rigs and expected is not None:  # they are recorded as such, never counted, and not run again
+        expected |= {number: "rig" for number, outcome in attempt.outcomes().items() if outcome == "rig"}
     exits = frozenset({kind.code}) if kind.code == -signal.SIGKILL or not real else frozenset({kind.code, 0})
     whole = attempt.check_end(exits, kind.says, expected, whole=kind.goes_on)
     first = attempt.fleet()
