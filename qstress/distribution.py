@@ -13,7 +13,7 @@ from pathlib import Path
 ELSEWHERE = {"qemu-system-x86_64": Path("/usr/libexec/qemu-kvm")}
 _DNF = {
     "qemu-system-x86": "qemu-kvm-core", "seabios": "seabios-bin", "libc6-dev": "glibc-devel",
-    "libvirt-clients": "libvirt-client", "libvirt-daemon": "libvirt-daemon-driver-qemu",
+    "libvirt-clients": "libvirt-client", "ovmf": "edk2-ovmf", "libvirt-daemon": "libvirt-daemon-driver-qemu",
 }  # fmt: skip
 _REFUSED = re.compile(r"permission denied|operation not permitted", re.IGNORECASE)
 

@@ -19,7 +19,8 @@ from typing import Literal
 from qstress.config import binary
 from qstress.config.kvm import KvmFacts
 from qstress.distribution import access_control, install_hint, restricts_user_namespaces
-from qstress.errors import RigError
+from qstress.errors import ConfigError, RigError
+from qstress.firmware.pflash import find_pflash
 from qstress.host.facts import EMULATED_HOST, emulated_host
 from qstress.host.sandbox import has_sandbox
 from qstress.interposer.build import library
@@ -95,6 +96,14 @@ def _printed(path: Path, option: str) -> list[str]:
     except (OSError, subprocess.TimeoutExpired):
         return []
     return os.fsdecode(done.stdout).splitlines()
+
+
+def ovmf(root: Path = Path("/")) -> Check:
+    """Check for what ``firmware: ovmf`` boots; the main job can do without."""
+    try:
+        return Check("ovmf", "ok", find_pflash(root)[0])
+    except ConfigError as error:
+        return Check("ovmf", "warn", str(error).partition(":")[0], install_hint("ovmf"))
 
 
 def setpriv() -> Check:

@@ -36,6 +36,7 @@ class HostPaths:
     cpuinfo: Path = Path("/proc/cpuinfo")
     kernel_log: Path = Path("/dev/kmsg")
     loadavg: Path = Path("/proc/loadavg")
+    root: Path = Path("/")
 
 
 def examine_host(builds: Sequence[str] = (), *, places: HostPaths | None = None) -> DoctorReport:
@@ -50,6 +51,7 @@ def examine_host(builds: Sequence[str] = (), *, places: HostPaths | None = None)
         *checks.emulated(),
         Check("python", "ok", platform.python_version()),
         *checks.qemus(list(dict.fromkeys((os.environ.get(UNDER_TEST) or QEMU, *builds)))),
+        checks.ovmf(places.root),
         checks.setpriv(),
         checks.interposer(kvm),
         *checks.kvm(kvm),

@@ -110,6 +110,14 @@ SECOND = ("  fixed:", "  other: {binary: x}\n  fixed:")
             "sample.yaml:9:11: guest.memory: is too little for ovmf, which then never begins; 64M is enough",
         ),
         (
+            [
+                ("  smp:", "  firmware: ovmf\n  smp:"),
+                ("memory: 32M", "memory: 64M"),
+                ("stop:", "host: emulated\nstop:"),
+            ],
+            "sample.yaml:12:7: host: cannot be with ovmf yet: the outer QEMU's TCG aborts at its CR8 writes",
+        ),
+        (
             [("  smp:", "  pflash: {code: a, vars: b}\n  smp:")],
             "sample.yaml:7:3: guest.pflash: needs firmware: ovmf",
         ),

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from qstress.config.kvm import KvmFacts
+from qstress.firmware.pflash import PAIRS
 from qstress.host import checks
 from qstress.host.checks import Check
 from qstress.interposer.build import PREBUILT
@@ -51,6 +52,15 @@ def test_a_qemu_without_sandbox_will_do(programs: Path) -> None:
     found = list(checks.qemus(["qemu-system-x86_64"]))
     assert seen(found) == [("qemu", "ok"), ("seabios", "ok"), ("sandbox", "warn")]
     assert "built without its seccomp sandbox" in found[2].detail
+
+
+def test_ovmf_is_told_where_it_is_and_the_main_job_does_without(tmp_path: Path) -> None:
+    assert (checks.ovmf(tmp_path).status, checks.ovmf(tmp_path).detail) == ("warn", "there is no OVMF on this host")
+    assert "ovmf" in checks.ovmf(tmp_path).remedy
+    for name in PAIRS[0]:
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).touch()
+    assert checks.ovmf(tmp_path) == Check("ovmf", "ok", str(tmp_path / PAIRS[0][0]))
 
 
 def test_a_qemu_without_the_machine_pc(programs: Path) -> None:
