@@ -126,4 +126,5 @@ OVMF = Firmware(
     silence_s=SILENCE_S,
     least_memory_bytes=LEAST_MEMORY_BYTES,
     flash=True,
+    whole_cpu=True,
 )

@@ -245,7 +245,7 @@ class Watch:
         verdict = diagnose(event.seen, self.log)
         if self._believed(verdict, now_s):
             yield Why.BELIEVED
-            yield from self._decided(verdict, now_s)
+            yield from self._decided(verdict, now_s, "cannot-run" if verdict.outcome is Outcome.RIG else "")
             return
         self.looks.ended_s, self.looks.said = now_s, verdict.title
         yield from self._cleared(now_s)

@@ -36,7 +36,10 @@ def diagnose(examination: Examination, log: BootProgress) -> Verdict:
 
 
 def _not_running(seen: Examination, _log: BootProgress) -> Verdict | None:
-    """A guest that was paused, or that QEMU stopped, stands still as it should."""
+    """A guest that was paused, or that QEMU stopped, stands still as it should. An internal error is KVM's: it cannot
+    run what the guest does (docs/background/guests.md, "What runs where")."""
+    if not seen.running and seen.runstate == "internal-error":
+        return Verdict(Outcome.RIG, "this host cannot run such a guest: KVM stopped it with an internal error")
     return None if seen.running else Verdict(Outcome.UNKNOWN, f"the guest is not running: {seen.runstate}")
 
 

@@ -150,6 +150,12 @@ def test_a_guest_that_is_not_running_is_unknown() -> None:
     assert "paused" in verdict.title
 
 
+def test_one_that_kvm_gave_up_is_the_hosts_doing() -> None:
+    verdict = diagnose(replace(LOST_INIT, running=False, runstate="internal-error"), LOG)
+    assert (verdict.outcome, verdict.confidence) == (Outcome.RIG, Confidence.CERTAIN)
+    assert "this host cannot run such a guest" in verdict.title
+
+
 @pytest.mark.parametrize("side", ["before", "after"])
 def test_without_two_dumps_there_is_no_picture(side: str) -> None:
     assert kind(replace(LOST_INIT, **{side: seen()})) == (None, Confidence.INCONCLUSIVE)  # type: ignore[arg-type]
