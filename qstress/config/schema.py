@@ -161,9 +161,7 @@ class LinuxEntry(Section):
     )
     initrd: Text = written("auto", "auto: our own, which reports the CPUs; or a path: then the kernel's word has to do")
     append: units.AnyText = written("", "appended to the kernel's command line")
-    rounds: Annotated[int, whole(0, 10**6)] = written(
-        0, "how often all CPUs but the first are taken off and on again after the boot, in each trial"
-    )
+    rounds: Annotated[int, whole(0, 10**6)] = written(0, "how often all CPUs but the first are taken off and on again")
 
 
 class GuestEntry(Section):
