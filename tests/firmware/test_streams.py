@@ -20,4 +20,5 @@ def test_a_line_without_end_is_kept_as_far_as_it_is_read() -> None:
     serial = SerialLines()
     for _ in range(100):
         assert serial.feed(b"\xff" * 1000) == []
+        assert len(serial._rest) <= LINE_BYTES
     assert serial.feed(b"\nnext\n") == ["\xff" * LINE_BYTES, "next"]
