@@ -47,8 +47,11 @@ class ControlBoot(Coordinator):
     def must_have_come_up(self) -> None:
         """Return where it has.
 
-        :raises RigError: reason ``cannot-run``: it has not.
+        :raises RigError: reason ``cannot-run``: it has not; or ``control``: it did not even begin, which says nothing
+            of what runs in it.
         """
+        if self._verdict.outcome is Outcome.RIG:
+            raise RigError(f"the boot before the first trial did not begin: {self._verdict.title}", reason="control")
         if self._verdict.outcome is not Outcome.OK:
             raise RigError(
                 f"this host cannot run such a guest: a boot that nothing disturbed came to: {self._verdict.title}; "

@@ -38,8 +38,9 @@ def test_nothing_disturbs_it() -> None:
 
 def test_one_that_comes_up_is_no_result_and_one_that_does_not_ends_the_run() -> None:
     boot = ControlBoot()
-    with pytest.raises(RigError, match="it was never run"):
+    with pytest.raises(RigError, match="did not begin: it was never run") as begun:
         boot.must_have_come_up()
+    assert begun.value.reason == "control"
     assert not boot.take([FinishedTrial(result(trial()))])
     boot.must_have_come_up()
     said = Verdict(Outcome.UNKNOWN, "the guest is not running: internal-error")
