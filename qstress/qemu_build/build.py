@@ -15,7 +15,6 @@ import re
 import shlex
 import shutil
 import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -27,6 +26,7 @@ from qstress import __version__
 from qstress.config.binary import provenance_path, qemu_version, sha256_of
 from qstress.errors import ConfigError, QstressError, RigError
 from qstress.host.needs import missing_package
+from qstress.qemu_build.compiler import clean_environ, compiler_command, compiler_version
 from qstress.qemu_build.patches import Patch, apply_patches, read_patches
 from qstress.qemu_build.sources import Source, describe, mirror
 
@@ -38,9 +38,6 @@ _OPTIONS = (
     "--target-list=x86_64-softmmu", "--without-default-features", "--enable-kvm", "--enable-tcg", "--disable-docs",
     "--disable-tools", "--disable-guest-agent", "--disable-werror", "--disable-debug-info", "--disable-install-blobs",
 )  # fmt: skip
-#: What configure would take from the environment, so that its line would not tell the whole configuration.
-_NOT_PASSED_ON = {"AR", "AS", "CC", "CFLAGS", "CPP", "CPPFLAGS", "CXX", "CXXFLAGS", "LD", "LDFLAGS", "NINJA", "PYTHON",
-                  "PYTHONHOME", "PYTHONPATH", "VIRTUAL_ENV"}  # fmt: skip
 _PROGRESS_STEP = 0.05  # of all steps of ninja
 _NINJA_STEP = re.compile(r"\[(\d+)/(\d+)\] ")
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]*")
@@ -80,7 +77,7 @@ def build(source: Path, patch_files: Sequence[Path], out: Path, name: str, say: 
     began_s = time.monotonic()
     tree, patches = describe(source), [patch for file in patch_files for patch in read_patches(file)]
     try:
-        with _locked(work):
+        with locked(work.out):
             if (other := _stamped(work).get("version", tree.version)) != tree.version:
                 words = f"{work.out} holds builds of QEMU {other}, and {source} is {tree.version}"
                 raise ConfigError(f"{words}; builds in one folder share their ROMs: choose another --out")
@@ -97,7 +94,7 @@ def build(source: Path, patch_files: Sequence[Path], out: Path, name: str, say: 
 
 
 def _make(work: _Work, tree: Source, patches: Sequence[Patch], name: str, say: Say) -> Path:
-    compiler = _compiler()
+    compiler = compiler_version()
     line = _configure(work, tree, compiler, say)
     _compile(work, say)
     _copy_roms(work)
@@ -123,40 +120,18 @@ def _make(work: _Work, tree: Source, patches: Sequence[Patch], name: str, say: S
 
 
 @contextmanager
-def _locked(work: _Work) -> Iterator[None]:
-    work.tree.mkdir(parents=True, exist_ok=True)
-    with (work.out / "work/lock").open("w") as lock:
+def locked(out: Path) -> Iterator[None]:
+    """Keep other builds out of the folder *out*, which is made if it is missing.
+
+    :raises ConfigError: one is at work there.
+    """
+    (out / "work/tree").mkdir(parents=True, exist_ok=True)
+    with (out / "work/lock").open("w") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            raise ConfigError(f"another qstress build is at work in {work.out}") from None
+            raise ConfigError(f"another qstress build is at work in {out}") from None
         yield
-
-
-def _compiler() -> str:
-    """Return what the C compiler calls itself."""
-    command = [*_cc(), "--version"]
-    try:
-        done = subprocess.run(command, env=_environ(), capture_output=True, text=True, check=True)
-    except (OSError, subprocess.CalledProcessError) as error:
-        raise RigError(f"there is no C compiler {command[0]}; install the Debian package gcc",
-                       reason="build-needs") from error  # fmt: skip
-    return done.stdout.partition("\n")[0]
-
-
-def _cc() -> list[str]:
-    return shlex.split(os.environ.get("CC", "")) or ["cc"]
-
-
-def _environ() -> dict[str, str]:
-    """Return this environment without what would change the build behind configure's back.
-
-    A virtual environment's ``bin`` is left out of the path: its Python does not see the distribution's meson.
-    """
-    ours = str(Path(sys.executable).parent) if sys.prefix != sys.base_prefix else None
-    path = [folder for folder in os.environ.get("PATH", os.defpath).split(os.pathsep) if folder != ours]
-    kept = {key: value for key, value in os.environ.items() if key not in _NOT_PASSED_ON}
-    return {**kept, "PATH": os.pathsep.join(path), "LC_ALL": "C", "NINJA_STATUS": "[%f/%t] "}
 
 
 def _configure(work: _Work, tree: Source, compiler: str, say: Say) -> str:
@@ -165,7 +140,7 @@ def _configure(work: _Work, tree: Source, compiler: str, say: Say) -> str:
         raise RigError("there is no SeaBIOS, in the tree or on this host; install the Debian package seabios",
                        reason="build-needs")  # fmt: skip
     command = [
-        str(work.tree / "configure"), f"--prefix={work.out}", f"--cc={shlex.join(_cc())}", *_OPTIONS,
+        str(work.tree / "configure"), f"--prefix={work.out}", f"--cc={shlex.join(compiler_command())}", *_OPTIONS,
         f"--firmwarepath={':'.join([str(work.roms), *FIRMWARE_FOLDERS])}",
     ]  # fmt: skip
     if b"--disable-download" in (work.tree / "configure").read_bytes():
@@ -180,8 +155,8 @@ def _configure(work: _Work, tree: Source, compiler: str, say: Say) -> str:
     work.build.mkdir()
     with work.log.open("w") as log:
         done = subprocess.run(
-            command, cwd=work.build, env=_environ(), stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT,
-            check=False,
+            command, cwd=work.build, env=clean_environ(), stdin=subprocess.DEVNULL, stdout=log,
+            stderr=subprocess.STDOUT, check=False,
         )  # fmt: skip
     if done.returncode:
         raise _refused(work)
@@ -218,7 +193,7 @@ def _compile(work: _Work, say: Say) -> None:
     with work.log.open("a") as log:
         try:
             ninja = subprocess.Popen(
-                ["ninja", f"-j{jobs}", TARGET], cwd=work.build, env=_environ(), stdin=subprocess.DEVNULL,
+                ["ninja", f"-j{jobs}", TARGET], cwd=work.build, env=clean_environ(), stdin=subprocess.DEVNULL,
                 stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors="replace",
             )  # fmt: skip
         except FileNotFoundError as error:

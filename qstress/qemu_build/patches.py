@@ -164,10 +164,11 @@ def _patch(file: str, sha256: str, found: _Found) -> Patch:
     return Patch(file, sha256, found.title, found.mail.author, diff, tuple(names))
 
 
-def apply_patches(patches: Sequence[Patch], tree: Path, *, dry_run: bool = False) -> None:
+def apply_patches(patches: Sequence[Patch], tree: Path, *, dry_run: bool = False, reverse: bool = False) -> None:
     """Apply *patches*, one after the other, to the files under *tree*: all of them, or none when this raises.
 
     :param dry_run: only find out whether they apply.
+    :param reverse: take them out again, the last one first.
     :raises ConfigError: one does not apply; names each file, and where in it.
     :raises RigError: reason ``build-needs``: there is no git on this host.
     """
@@ -176,16 +177,18 @@ def apply_patches(patches: Sequence[Patch], tree: Path, *, dry_run: bool = False
         for patch in patches:
             for file in (*patch.files, *_OLD_NAME.findall(patch.diff.decode(errors="surrogateescape"))):
                 _stage(tree, scratch, Path(file))
-        for patch in patches:
-            _apply(patch, scratch)
+        order = patches[::-1] if reverse else patches
+        for patch in order:
+            _apply(patch, scratch, reverse=reverse)
     if not dry_run:
-        for patch in patches:
-            _apply(patch, tree)
+        for patch in order:
+            _apply(patch, tree, reverse=reverse)
 
 
-def preview(patch_files: Sequence[Path], tree: Path) -> tuple[list[Patch], str]:
+def preview(patch_files: Sequence[Path], tree: Path, *, reverse: bool = False) -> tuple[list[Patch], str]:
     """Return the patches in *patch_files* and why they cannot be applied to *tree*, empty if they can. Writes nothing.
 
+    :param reverse: as with :func:`apply_patches`.
     :raises RigError: reason ``build-needs``: there is no git on this host.
     """
     patches: list[Patch] = []
@@ -194,7 +197,7 @@ def preview(patch_files: Sequence[Path], tree: Path) -> tuple[list[Patch], str]:
     try:
         for path in patch_files:
             patches += read_patches(path)
-        apply_patches(patches, tree, dry_run=True)
+        apply_patches(patches, tree, dry_run=True, reverse=reverse)
     except ConfigError as error:
         return patches, str(error)
     return patches, ""
@@ -215,11 +218,14 @@ def _stage(tree: Path, scratch: Path, file: Path) -> None:
             shutil.copy2(source, copy, follow_symlinks=False)
 
 
-def _apply(patch: Patch, folder: Path) -> None:
-    done = git(folder, "apply", "-", data=patch.diff)
+def _apply(patch: Patch, folder: Path, *, reverse: bool) -> None:
+    forth, back = (["-R"], []) if reverse else ([], ["-R"])
+    done = git(folder, "apply", *forth, "-", data=patch.diff)
     if done.returncode:
-        there = git(folder, "apply", "--check", "-R", "-", data=patch.diff).returncode == 0
-        raise ConfigError(f"{patch.label} does not apply: {'it is already there' if there else _said(done.stderr)}")
+        there = git(folder, "apply", "--check", *back, "-", data=patch.diff).returncode == 0
+        known = "it is not there" if reverse else "it is already there"
+        wrong = "cannot be taken out" if reverse else "does not apply"
+        raise ConfigError(f"{patch.label} {wrong}: {known if there else _said(done.stderr)}")
 
 
 def _said(stderr: bytes) -> str:

@@ -21,8 +21,8 @@ _BUILD_MARKS = {"build.ninja", "config-host.mak", "meson-private"}
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """What a tree is: QEMU's version; the commit and whether files differ from it (None without git or a package);
-    the Debian source package with its version, from ``debian/changelog``.
+    """What a tree is: its program's version; the commit and whether files differ from it (None without git or a
+    package); the Debian source package with its version, from ``debian/changelog``.
     """
 
     version: str
@@ -39,9 +39,14 @@ def describe(tree: Path) -> Source:
     for name in ("configure", "VERSION", "meson.build"):
         if not (tree / name).is_file():
             raise ConfigError(f"{tree} is not a QEMU source tree: it has no file {name}")
+    return identified(tree, (tree / "VERSION").read_text(errors="replace").strip())
+
+
+def identified(tree: Path, version: str) -> Source:
+    """Return what the source of *version* in *tree* is, of whichever program it is."""
     commit = _git(tree, "rev-parse", "HEAD")
     modified = bool(_git(tree, "status", "--porcelain", "--untracked-files=no")) if commit else None
-    return Source((tree / "VERSION").read_text(errors="replace").strip(), commit or None, modified, _package(tree))
+    return Source(version, commit or None, modified, _package(tree))
 
 
 def mirror(source: Path, copy: Path) -> None:

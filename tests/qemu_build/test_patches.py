@@ -243,3 +243,13 @@ def test_a_host_without_git(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
     with pytest.raises(RigError, match="install the Debian package git") as caught:
         apply_patches([bare(diff(5, "x"))], tree(tmp_path))
     assert caught.value.reason == "build-needs"
+
+
+def test_a_series_is_taken_out_again_last_patch_first(tmp_path: Path) -> None:
+    series = [*read(tmp_path, mail("[PATCH] one", diff(5, "five"))), *read(tmp_path, diff(5, "V", old="five"))]
+    folder = tree(tmp_path / "tree")
+    apply_patches(series, folder)
+    apply_patches(series, folder, reverse=True)
+    assert (folder / "target/kvm.c").read_text() == SOURCE
+    with pytest.raises(ConfigError, match="cannot be taken out: it is not there"):
+        apply_patches(series[:1], folder, reverse=True)
