@@ -7,9 +7,11 @@ from dataclasses import dataclass
 
 #: What the kernel is told. ``nokaslr``: one layout, so that two hosts' crashes can be compared; ``panic=-1``: with
 #: ``-no-reboot`` QEMU ends at once and the console keeps the last words.
+#: ``kvm_amd.nested=0``: as its module is told, for a kernel that has it built in; ``kasan_multi_shot``: KASAN reports
+#: once a boot else.
 KERNEL_PARAMETERS = (
     "console=ttyS0", "quiet", "panic=-1", "oops=panic", "mitigations=off", "nokaslr", "tsc=reliable",
-    "random.trust_cpu=on", "audit=0", "apparmor=0",
+    "random.trust_cpu=on", "audit=0", "apparmor=0", "kvm_amd.nested=0", "kasan_multi_shot",
 )  # fmt: skip
 
 

@@ -11,7 +11,7 @@ import re
 import shutil
 import subprocess
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -81,11 +81,41 @@ def fetch(wanted: str, say: Callable[[str], None]) -> Kernel:
         try:
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
             with tempfile.TemporaryDirectory(prefix=".fetch-", dir=folder) as scratch:
-                _download(packages, Path(scratch))
+                unpack_packages(packages.names, Path(scratch))
                 _keep(packages, Path(scratch), target)
         except OSError as error:
             raise RigError(f"{folder}: cannot keep a kernel: {error}", reason="kernel") from error
     return open_kernel(target / "vmlinuz")
+
+
+def unpack_packages(names: Sequence[str], scratch: Path) -> Path:
+    """Download the packages *names* into *scratch* and return the folder there that holds what they bring.
+
+    :raises RigError: reason ``kernel``: they cannot be had.
+    """
+    for name in names:
+        _run("apt-get", "-qq", "download", name, cwd=scratch)
+    for package in scratch.glob("*.deb"):
+        _run("dpkg-deb", "-x", package.name, "tree", cwd=scratch)
+        package.unlink()
+    return scratch / "tree"
+
+
+def listed(prefix: str) -> list[str]:
+    """Return the names of the packages that begin with *prefix*; none where there is no apt.
+
+    :raises RigError: reason ``kernel``: the package lists cannot be read.
+    """
+    return sorted(_run("apt-cache", "pkgnames", prefix).split()) if shutil.which("apt-cache") else []
+
+
+def download_bytes(names: Sequence[str]) -> int:
+    """Return how much has to be downloaded for the packages *names*.
+
+    :raises RigError: reason ``kernel``: they cannot be had.
+    """
+    uris = _run("apt-get", "--print-uris", "download", *names)
+    return sum(map(int, re.findall(r"^'[^']*' \S+ (\d+)", uris, re.MULTILINE)))
 
 
 def _packages(wanted: str) -> Packages:
@@ -98,9 +128,7 @@ def _packages(wanted: str) -> Packages:
     release = _default_release() if wanted == "auto" else _release_like(wanted)
     names = [f"linux-image-{release}"]
     names += [f"{part}-{release}" for part in _APART if _run("apt-cache", "show", f"{part}-{release}", check=False)]
-    uris = _run("apt-get", "--print-uris", "download", *names)
-    sizes = re.findall(r"^'[^']*' \S+ (\d+)", uris, re.MULTILINE)
-    return Packages(release, tuple(names), sum(map(int, sizes)))
+    return Packages(release, tuple(names), download_bytes(names))
 
 
 def _flavour(release: str) -> list[str]:
@@ -118,21 +146,13 @@ def _default_release() -> str:
 def _release_like(wanted: str) -> str:
     if not re.fullmatch(r"\d+(\.\d+)*[A-Za-z0-9.+~-]*", wanted):
         raise ConfigError(f"{wanted!r} is neither auto, a kernel version such as 6.12, nor a path")
-    listed = _run("apt-cache", "pkgnames", f"linux-image-{wanted}").split()
-    releases = [name.removeprefix("linux-image-") for name in listed]
+    releases = [name.removeprefix("linux-image-") for name in listed(f"linux-image-{wanted}")]
     fitting = [release for release in releases if matches(wanted, release) and _flavour(release) in _FLAVOURS]
     if wanted in releases:
         return wanted
     if not fitting:
         raise RigError(f"the package lists have no kernel {wanted}; apt-get update, or name another", reason="kernel")
     return newest(fitting)
-
-
-def _download(packages: Packages, scratch: Path) -> None:
-    for name in packages.names:
-        _run("apt-get", "-qq", "download", name, cwd=scratch)
-    for package in scratch.glob("*.deb"):
-        _run("dpkg-deb", "-x", package.name, "tree", cwd=scratch)
 
 
 def _keep(packages: Packages, scratch: Path, target: Path) -> None:
