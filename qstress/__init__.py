@@ -13,8 +13,8 @@ The flow, which is also the map of the package (imports only go down, ``pyprojec
 6. ``store/`` commits each finding before the next trial starts; ``stats/`` (pure) folds outcomes, ``report/`` shows
    them, ``metrics/`` serves them, ``recorded/`` reads them back.
 7. ``run/`` drives lanes of trials until the stop rule and wires it all. ``fuzz/`` plays with the monitors instead,
-   ``qemu_build/`` makes a QEMU from a tree and a patch, ``host/`` asks what this machine can do, ``cli`` prints and
-   exits.
+   ``qemu_build/`` makes a QEMU from a tree and a patch, ``kernel_build/`` a kernel for emulated hosts, ``host/`` asks
+   what this machine can do, ``cli`` prints and exits.
 
 The words (guest, lane, hammer, trial, verdict, class, block, cell, tier) are the types of ``model``; what can go wrong
 is in ``errors``.

@@ -19,6 +19,7 @@ from qstress.cli.emulated import emulated_hosts
 from qstress.cli.fleet import fleet
 from qstress.cli.fuzzing import fuzz, reduce
 from qstress.cli.host import build_qemu, check, doctor, explain_dumps, firmware
+from qstress.cli.kernel import kernels
 from qstress.cli.nightly import nightly
 from qstress.cli.options import EXIT_ENVIRONMENT, EXIT_INTERNAL, EXIT_USAGE
 from qstress.cli.runs import compare_recorded, export_trials, report, repro, runs, soak
@@ -88,6 +89,6 @@ def cli() -> None:
 for _command in (
     *(soak, nightly, report, compare_recorded, export_trials, runs, repro),
     *(fuzz, reduce, bisect, watch),
-    *(doctor, check, survey_commands, explain_dumps, build_qemu, firmware, config, emulated_hosts, fleet),
+    *(doctor, check, survey_commands, explain_dumps, build_qemu, firmware, config, emulated_hosts, kernels, fleet),
 ):
     cli.add_command(_command)

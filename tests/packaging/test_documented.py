@@ -86,6 +86,7 @@ _EACH = ".ci/installed soaks each shipped configuration: test_each_soak_begins_a
 _FLEET = "needs a fleet: tests/live/test_fleet.py runs it with one"
 _BUILDS = "builds QEMU, which takes minutes to hours: tests/qemu_build/ with a tree of a few lines"
 _KERNEL = "needs a kernel from a distribution's archive: make test-emulated"
+_LINUX = "builds Linux, which takes a quarter of an hour and more: tests/kernel_build/ with a tree of a few lines"
 NOT_CARRIED_OUT = {
     "qstress soak --config kick-storm.yaml": _EACH,
     "qstress soak --config patched-or-not.yaml": _EACH,
@@ -103,6 +104,9 @@ NOT_CARRIED_OUT = {
     "qstress host fetch [VERSION]": _KERNEL,
     "qstress host fetch 6.12": _KERNEL,
     "qstress soak linux": _KERNEL,
+    "qstress kernel build --source linux-source-6.1 --out DIR": _LINUX,
+    "qstress kernel build --source linux-source-6.1 --patch FIX.patch --reverse --sanitizer kcsan --out DIR": _LINUX,
+    "qstress host run --kernel DIR/kcsan -- qstress check": _LINUX,
     "qstress host run -- CMD": _KERNEL,
     "qstress host run -- python -m tools.regressions --only init-latched …": _KERNEL,
     "qstress soak matrix.yaml --host emulated:6.12": _KERNEL,
