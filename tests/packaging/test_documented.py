@@ -104,6 +104,7 @@ NOT_CARRIED_OUT = {
     "qstress host fetch [VERSION]": _KERNEL,
     "qstress host fetch 6.12": _KERNEL,
     "qstress soak linux": _KERNEL,
+    "qstress soak ovmf": _EACH,
     "qstress kernel build --source linux-source-6.1 --out DIR": _LINUX,
     "qstress kernel build --source linux-source-6.1 --patch FIX.patch --reverse --sanitizer kcsan --out DIR": _LINUX,
     "qstress host run --kernel DIR/kcsan -- qstress check": _LINUX,
