@@ -153,11 +153,9 @@ def _observe(config: Config) -> Iterator[tuple[Loc, str]]:
 
 def _places(config: Config) -> Iterator[tuple[Loc, str]]:
     """Trials run in one kind of place, and a guest where it can."""
-    if firmware_named(config.guest.firmware).flash and (config.host is not None or config.hosts):
-        yield (
-            ("host" if config.host else "hosts",),
-            f"cannot be with {config.guest.firmware} yet: the outer QEMU's TCG aborts at its CR8 writes",
-        )
+    if (config.host is not None or config.hosts) and guest_kind(config).flash:
+        place = "host" if config.host is not None else "hosts"
+        yield (place,), f"cannot be with {config.guest.firmware} yet: the outer QEMU's TCG aborts at its CR8 writes"
     if config.fleet is not None and config.workers != 1:
         yield ("workers",), "cannot be with fleet: the scheduler's workers are those that there are"
     if config.host is not None and (config.fleet is not None or config.workers != 1):
