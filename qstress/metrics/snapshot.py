@@ -31,9 +31,9 @@ DETECTION_BUCKETS_S = (0.5, 1.0, 2.0, 3.0, 5.0, 7.5, 10.0, 15.0, 20.0, 30.0, 60.
 
 #: The ``reason`` label of ``qstress_rig_errors_total``: every reason that qstress gives; whatever else is ``rig``.
 RIG_REASONS = (
-    "cache", "cannot-run", "churn", "compile", "disk-full", "emulated-host", "firmware", "fleet", "inject", "kernel",
-    "metrics", "no-compiler", "no-dask", "no-kvm", "no-log", "no-monitor", "no-sandbox", "no-worker", "not-qemu",
-    "placement", "qemu-missing", "qemu-start", "rig", "spawn", "store",
+    "cache", "cannot-run", "churn", "compile", "control", "disk-full", "emulated-host", "firmware", "fleet", "inject",
+    "kernel", "metrics", "no-compiler", "no-dask", "no-kvm", "no-log", "no-monitor", "no-sandbox", "no-worker",
+    "not-qemu", "placement", "qemu-missing", "qemu-start", "rig", "spawn", "store",
 )  # fmt: skip
 
 

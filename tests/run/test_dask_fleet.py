@@ -172,6 +172,7 @@ async def test_a_worker_that_cannot_run_it_is_refused_with_the_reason(monkeypatc
 
 async def test_a_scheduler_that_goes_ends_the_run(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(dask_fleet, "GONE_S", 0.0)
+    monkeypatch.setattr(dask_fleet, "CONNECT_S", 1.0)  # and so long dask's client tries to find it again
     fleet = Fleet()
     async with scheduler() as at, worker(at, "a"):
         with pytest.raises(RigError, match="the scheduler is gone; --resume goes on"):  # noqa: PT012
