@@ -27,11 +27,12 @@ def to_the_first_command(kernel: str, cpus: int) -> float:
     began_s = time.monotonic()
     with subprocess.Popen(
         [*QSTRESS, "host", "run", "--kernel", kernel, "--cpus", str(cpus), "--", "cat", "/proc/uptime"],
-        stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE,
     ) as host:  # fmt: skip
         assert host.stdout is not None
         if not host.stdout.readline():
-            sys.exit("no host: see qstress host run -- true")
+            assert host.stderr is not None
+            sys.exit(host.stderr.read().decode())
         return time.monotonic() - began_s
 
 
