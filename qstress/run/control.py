@@ -37,11 +37,12 @@ class ControlBoot(Coordinator):
     """Hears what comes of a control boot, and of nothing else: it is no trial of the run."""
 
     def __init__(self) -> None:
-        self._verdict = Verdict(Outcome.RIG, "it was never run")
+        self._verdict, self._rig_reason = Verdict(Outcome.RIG, "it was never run"), ""
 
     def take(self, finished: Sequence[FinishedTrial]) -> bool:
         """Take in its only result."""
-        self._verdict = finished[0].result.verdict
+        result = finished[0].result
+        self._verdict, self._rig_reason = result.verdict, result.rig_reason
         return False
 
     def must_have_come_up(self) -> None:
@@ -50,7 +51,7 @@ class ControlBoot(Coordinator):
         :raises RigError: reason ``cannot-run``: it has not; or ``control``: it did not even begin, which says nothing
             of what runs in it.
         """
-        if self._verdict.outcome is Outcome.RIG:
+        if self._verdict.outcome is Outcome.RIG and self._rig_reason != "cannot-run":
             raise RigError(f"the boot before the first trial did not begin: {self._verdict.title}", reason="control")
         if self._verdict.outcome is not Outcome.OK:
             raise RigError(

@@ -50,3 +50,11 @@ def test_one_that_comes_up_is_no_result_and_one_that_does_not_ends_the_run() -> 
     ) as told:
         boot.must_have_come_up()
     assert told.value.reason == "cannot-run"
+
+
+def test_one_that_kvm_stops_is_what_this_host_cannot_run() -> None:
+    boot, said = ControlBoot(), Verdict(Outcome.RIG, "KVM stopped it with an internal error")
+    boot.take([FinishedTrial(replace(result(trial()), verdict=said, rig_reason="cannot-run"))])
+    with pytest.raises(RigError, match="cannot run such a guest: .* KVM stopped it") as told:
+        boot.must_have_come_up()
+    assert told.value.reason == "cannot-run"
