@@ -185,7 +185,7 @@ class Build:
 
     ``binary`` is an absolute path, ``sha256`` its hash, ``version`` the x.y.z it prints. ``lost_ap_share`` is the
     share of trials in which a fault is injected that looks like a lost AP (0: none; tier T4), and ``fault`` which
-    (``firmware.base.Fault``). ``hold_write_s`` and
+    (``firmware.base.ApFault``). ``hold_write_s`` and
     ``hold_read_s`` say how long the interposer keeps an AP before its state is written back or read (0: not; tier T2),
     ``hold_until_checkin_s`` how long at most the first AP about to be written back waits for another one to wake.
     """

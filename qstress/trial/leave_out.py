@@ -7,12 +7,14 @@ firmware and works in any round. Under TCG alone: KVM keeps what was sent to a v
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from qstress.errors import GuestError, RigError
 from qstress.firmware.base import ApFault
 from qstress.firmware.linux_console import LinuxBoot
 from qstress.guest.gdb import Gdb
 from qstress.guest.live import Guest
-from qstress.model import Trial
+from qstress.model import Trial, VcpuState
 from qstress.registers import parse_text
 from qstress.trial import boot_cpu
 from qstress.trial.boot_cpu import BootCpu
@@ -70,23 +72,26 @@ async def strike(guest: Guest, gdb: Gdb, trial: Trial, *, quiet_s: float) -> boo
 
 
 async def _leave_parked(guest: Guest, gdb: Gdb, victim: int, quiet_s: float) -> bool:
-    """Stop the guest again and again until all APs are parked, between rounds of its firmware or before its kernel
-    wakes any; go on without the victim."""
+    """Go on without the victim once all APs are parked: between rounds of the firmware, for which the guest is stopped
+    again and again; or wherever the firmware left them, before a kernel wakes any."""
     log = guest.console.log
-    kernel = log.kernel if isinstance(log, LinuxBoot) else None
+    if isinstance(log, LinuxBoot):
+        begun = log.kernel.starts > 0 and not log.kernel.wakes
+        return begun and await _leave_if(guest, gdb, victim, lambda ap: ap.halted)
     for _ in range(MOST_LOOKS):
-        if kernel is not None and (kernel.wakes or not kernel.starts):
-            return False
-        if kernel is None:
-            await guest.console.output(quiet_s)
-        await gdb.stop()
-        text = await guest.control.hmp("info registers -a", timeout_s=LOOK_TIMEOUT_S)
-        aps = [vcpu for vcpu in parse_text(text).vcpus if vcpu.index > 0]
-        parked = all(vcpu.halted and (kernel is not None or not vcpu.at_reset_vector) for vcpu in aps)
-        await gdb.resume(without=[victim] if parked else [])
-        if parked:
+        await guest.console.output(quiet_s)
+        if await _leave_if(guest, gdb, victim, lambda ap: ap.halted and not ap.at_reset_vector):
             return True
     return False
+
+
+async def _leave_if(guest: Guest, gdb: Gdb, victim: int, parked: Callable[[VcpuState], bool]) -> bool:
+    """Stop the guest for a look and let it go on, without the victim if all APs are *parked*; return whether."""
+    await gdb.stop()
+    text = await guest.control.hmp("info registers -a", timeout_s=LOOK_TIMEOUT_S)
+    found = all(parked(vcpu) for vcpu in parse_text(text).vcpus if vcpu.index > 0)
+    await gdb.resume(without=[victim] if found else [])
+    return found
 
 
 async def _waits(guest: Guest, quiet_s: float) -> BootCpu | None:
