@@ -28,7 +28,7 @@ from qstress.firmware.kernels import VMLINUX
 from qstress.kernel_build.options import Sanitizer, dropped, small_config
 from qstress.kernel_build.origins import base_config, describe_linux, is_package, source_tree, unpacked_at
 from qstress.qemu_build.build import locked
-from qstress.qemu_build.compiler import clean_environ, compiler_command, compiler_version
+from qstress.qemu_build.compiler import clean_environ, compile_all, compiler_command, compiler_version
 from qstress.qemu_build.patches import Patch, apply_patches, preview, read_patches
 from qstress.qemu_build.sources import Source, mirror
 
@@ -45,6 +45,7 @@ _FIXED = {"ARCH": "x86", "CROSS_COMPILE": "", "MAKEFLAGS": "", "KCFLAGS": "", "L
           "KBUILD_BUILD_TIMESTAMP": "Thu Jan  1 00:00:00 UTC 1970"}  # fmt: skip
 _PROGRESS_FILES = 100
 _COMPILED = re.compile(r"\s+(?:CC|AS)\s+\S")
+_ERROR = re.compile(r"\berror:|^\S+: .*\bundefined reference\b|\*\*\* .*not clean")
 
 Say = Callable[[str], None]
 
@@ -237,26 +238,20 @@ def _kept(folder: Path, target: Path) -> Path:
 
 def _run_make(order: Order, folder: Path, goal: str, say: Say) -> None:
     """Run make to its end, telling of every hundredth file; what an earlier run has compiled stays."""
+    compiled, path = 0, order.work / "build.log"
+
+    def progress(line: str) -> bool:
+        nonlocal compiled
+        if match := _COMPILED.match(line):
+            compiled += 1
+            if compiled % _PROGRESS_FILES == 0:
+                say(f"compiled {compiled} files")
+        return match is not None
+
     command = ["make", "-C", str(order.work / "tree"), f"O={folder}", f"CC={' '.join(compiler_command())}",
                f"-j{len(os.sched_getaffinity(0))}", goal]  # fmt: skip
-    log_file, compiled = order.work / "build.log", 0
-    errors: list[str] = []
-    with (
-        log_file.open("w") as log,
-        subprocess.Popen(
-            command, env={**clean_environ(), **_FIXED}, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT, text=True, errors="replace",
-        ) as make,
-    ):  # fmt: skip
-        assert make.stdout is not None
-        for line in make.stdout:
-            log.write(line)
-            if _COMPILED.match(line):
-                compiled += 1
-                if compiled % _PROGRESS_FILES == 0:
-                    say(f"compiled {compiled} files")
-            elif re.search(r"\berror:|^\S+: .*\bundefined reference\b|\*\*\* .*not clean", line):
-                errors.append(line.strip())
-    if make.returncode:
-        why = errors[0] if errors else f"make {goal} ended with {make.returncode}"
-        raise RigError(f"Linux cannot be built: {why} (all it said: {log_file})", reason="build")
+    with path.open("w") as log:
+        code, why = compile_all(command, log, _ERROR, progress, env={**clean_environ(), **_FIXED})
+    if code:
+        why = why or f"make {goal} ended with {code}"
+        raise RigError(f"Linux cannot be built: {why} (all it said: {path})", reason="build")

@@ -26,7 +26,7 @@ from qstress import __version__
 from qstress.config.binary import provenance_path, qemu_version, sha256_of
 from qstress.errors import ConfigError, QstressError, RigError
 from qstress.host.needs import missing_package
-from qstress.qemu_build.compiler import clean_environ, compiler_command, compiler_version
+from qstress.qemu_build.compiler import clean_environ, compile_all, compiler_command, compiler_version
 from qstress.qemu_build.patches import Patch, apply_patches, read_patches
 from qstress.qemu_build.sources import Source, describe, mirror
 
@@ -40,6 +40,7 @@ _OPTIONS = (
 )  # fmt: skip
 _PROGRESS_STEP = 0.05  # of all steps of ninja
 _NINJA_STEP = re.compile(r"\[(\d+)/(\d+)\] ")
+_ERROR = re.compile(r"\berror:")
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]*")
 
 Say = Callable[[str], None]
@@ -187,31 +188,26 @@ def _refused(work: _Work) -> QstressError:
 
 def _compile(work: _Work, say: Say) -> None:
     """Run ninja to its end, telling of every twentieth part; what an earlier run has compiled stays."""
-    jobs = len(os.sched_getaffinity(0))
     told = 0.0
-    errors: list[str] = []
+
+    def progress(line: str) -> bool:
+        nonlocal told
+        if match := _NINJA_STEP.match(line):
+            done, of = int(match.group(1)), int(match.group(2))
+            if done == of or done / of >= told + _PROGRESS_STEP:
+                told = done / of
+                say(f"compiled {done} of {of}")
+        return match is not None
+
+    command = ["ninja", f"-j{len(os.sched_getaffinity(0))}", TARGET]
     with work.log.open("a") as log:
         try:
-            ninja = subprocess.Popen(
-                ["ninja", f"-j{jobs}", TARGET], cwd=work.build, env=clean_environ(), stdin=subprocess.DEVNULL,
-                stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors="replace",
-            )  # fmt: skip
+            code, why = compile_all(command, log, _ERROR, progress, env=clean_environ(), cwd=work.build)
         except FileNotFoundError as error:
             raise RigError("there is no ninja on PATH; install the Debian package ninja-build",
                            reason="build-needs") from error  # fmt: skip
-        with ninja:
-            assert ninja.stdout is not None
-            for line in ninja.stdout:
-                log.write(line)
-                if match := _NINJA_STEP.match(line):
-                    done, of = int(match.group(1)), int(match.group(2))
-                    if done == of or done / of >= told + _PROGRESS_STEP:
-                        told = done / of
-                        say(f"compiled {done} of {of}")
-                elif re.search(r"\berror:", line):
-                    errors.append(line.strip())
-    if ninja.returncode:
-        why = errors[0] if errors else f"ninja ended with {ninja.returncode}"
+    if code:
+        why = why or f"ninja ended with {code}"
         raise RigError(f"QEMU does not compile: {why} (all it said: {work.log})", reason="build")
 
 

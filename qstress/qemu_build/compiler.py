@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import os
+import re
 import shlex
 import subprocess
 import sys
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import IO
 
 from qstress.errors import RigError
 
@@ -43,3 +46,28 @@ def clean_environ() -> dict[str, str]:
     path = [folder for folder in os.environ.get("PATH", os.defpath).split(os.pathsep) if folder != ours]
     kept = {key: value for key, value in os.environ.items() if key not in _NOT_PASSED_ON}
     return {**kept, "PATH": os.pathsep.join(path), "LC_ALL": "C", "NINJA_STATUS": "[%f/%t] "}
+
+
+def compile_all(
+    command: Sequence[str], log: IO[str], error: re.Pattern[str], progress: Callable[[str], bool],
+    *, env: Mapping[str, str], cwd: Path | None = None,
+) -> tuple[int, str]:  # fmt: skip
+    """Run *command*, which compiles much, to its end; return its exit status, and the first line that says what failed.
+
+    :param log: gets all that it says.
+    :param error: matches a line that says what failed.
+    :param progress: told each line, and returns whether that is a step, which says nothing of failures.
+    :param env: its whole environment.
+    :raises FileNotFoundError: there is no such program.
+    """
+    errors = []
+    with subprocess.Popen(
+        command, cwd=cwd, env=dict(env), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+        text=True, errors="replace",
+    ) as process:  # fmt: skip
+        assert process.stdout is not None
+        for line in process.stdout:
+            log.write(line)
+            if not progress(line) and error.search(line):
+                errors.append(line.strip())
+    return process.returncode, errors[0] if errors else ""
