@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from qstress.cli.options import file_option, format_option, set_option
+from qstress.cli.options import file_option, format_option, quiet_option, set_option
 
 
 @click.command()
@@ -22,7 +22,7 @@ from qstress.cli.options import file_option, format_option, set_option
 @click.option("--tests", type=click.IntRange(min=1), default=1000, show_default=True, help="no more than so many")
 @click.option("--out", type=click.Path(path_type=Path), default="bisect", show_default=True, help="keeps what is built")
 @click.option("--step", is_flag=True, hidden=True, help="test what is checked out, for git bisect run")
-@click.option("-q", "--quiet", is_flag=True, help="no progress")
+@quiet_option
 @format_option
 def bisect(
     source: Path, good: str, bad: str, option: Path | None, overrides: tuple[str, ...], by: str,

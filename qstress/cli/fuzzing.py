@@ -7,7 +7,14 @@ from pathlib import Path
 import click
 
 from qstress import __version__
-from qstress.cli.options import config_options, format_option, load_with_overrides, one_config, unsafe_option
+from qstress.cli.options import (
+    config_options,
+    format_option,
+    load_with_overrides,
+    one_config,
+    quiet_option,
+    unsafe_option,
+)
 
 
 @click.command()
@@ -17,7 +24,7 @@ from qstress.cli.options import config_options, format_option, load_with_overrid
 @click.option("--resume", type=click.Path(path_type=Path), metavar="RUN", help="go on with this session")
 @unsafe_option
 @format_option
-@click.option("-q", "--quiet", is_flag=True, help="no progress")
+@quiet_option
 def fuzz(
     file: Path | None, option: Path | None, overrides: tuple[str, ...], resume: Path | None, unsafe: bool, form: str,
     quiet: bool, **options: object,

@@ -9,7 +9,7 @@ from pathlib import Path
 import click
 
 from qstress.cli.emulated import host_option
-from qstress.cli.options import EXIT_ENVIRONMENT, format_option
+from qstress.cli.options import EXIT_ENVIRONMENT, format_option, patches_option, quiet_option
 from qstress.errors import ConfigError
 
 
@@ -128,17 +128,10 @@ def _preview_patches(source: Path, files: tuple[Path, ...], form: str) -> int:
 
 @click.command(name="build")
 @click.option("--source", type=click.Path(path_type=Path), required=True, help="a QEMU tree; it stays as it is")
-@click.option(
-    "--patch",
-    "patches",
-    type=click.Path(path_type=Path),
-    multiple=True,
-    metavar="FILE|MBOX",
-    help="a patch mail, an mbox or a diff; repeatable",
-)
+@patches_option("a patch mail, an mbox or a diff; repeatable")
 @click.option("--out", type=click.Path(path_type=Path), help="gets bin/NAME, its provenance, its ROMs")
 @click.option("--name", default="qemu-system-x86_64", show_default=True, help="what the binary is called")
-@click.option("-q", "--quiet", is_flag=True, help="no progress")
+@quiet_option
 @click.option("--dry-run", is_flag=True, help="say what would be applied, and from whom; build nothing")
 @format_option
 def build_qemu(

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import click
 
+from qstress.cli.options import patches_option, quiet_option
 from qstress.errors import ConfigError
 
 
@@ -16,14 +17,7 @@ def kernels() -> None:
 
 @kernels.command(name="build")
 @click.option("--source", required=True, metavar="TREE|linux-source-VERSION", help="it stays as it is")
-@click.option(
-    "--patch",
-    "patches",
-    type=click.Path(path_type=Path),
-    multiple=True,
-    metavar="FILE|MBOX",
-    help="builds two kernels, without and with it; repeatable",
-)
+@patches_option("builds two kernels, without and with it; repeatable")
 @click.option("--reverse", is_flag=True, help="the source has the patch: take it out for the kernel without")
 @click.option(
     "--sanitizer", type=click.Choice(["none", "kcsan", "kasan"]), default="none", show_default=True,
@@ -32,7 +26,7 @@ def kernels() -> None:
 @click.option("--config", metavar="FILE|linux-config-VERSION", help="what to take away from; the distribution's")
 @click.option("--out", type=click.Path(path_type=Path), required=True, help="gets a folder for each kernel")
 @click.option("--name", help="the kernel's folder, and what its release ends with")
-@click.option("-q", "--quiet", is_flag=True, help="no progress")
+@quiet_option
 @click.option("--dry-run", is_flag=True, help="say what would be built, and whether the patch applies; build nothing")
 def build_kernels(
     source: str,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 from click.shell_completion import CompletionItem
@@ -34,11 +34,19 @@ file_option = click.option(
     "-c", "--config", "option", type=click.Path(path_type=Path), shell_complete=config_names,
     help="the YAML file, or the name of a shipped one (qstress config list); the same as FILE",
 )  # fmt: skip
+quiet_option = click.option("-q", "--quiet", is_flag=True, help="no progress")
 set_option = click.option("--set", "overrides", multiple=True, metavar="KEY.PATH=VALUE", help="override one setting")
 format_option = click.option("--format", "form", type=click.Choice(["text", "json"]), default="text")
 report_option = click.option("--format", "form", type=click.Choice(["text", "json", "tap", "github"]), default="text")
 unsafe_option = click.option("--unsafe-no-sandbox", "unsafe", is_flag=True, help="fuzzed QEMU may harm this host")
 run_argument = click.argument("run", type=click.Path(path_type=Path))
+
+
+def patches_option(told: str) -> Callable[..., Any]:
+    """Return the option for patch files, with what *told* says of them."""
+    return click.option(
+        "--patch", "patches", type=click.Path(path_type=Path), multiple=True, metavar="FILE|MBOX", help=told
+    )
 
 
 def config_options(command: Callable[..., int]) -> Callable[..., int]:

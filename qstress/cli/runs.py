@@ -15,6 +15,7 @@ from qstress.cli.options import (
     format_option,
     load_with_overrides,
     one_config,
+    quiet_option,
     report_option,
     run_argument,
     unsafe_option,
@@ -42,7 +43,7 @@ if TYPE_CHECKING:
 @click.option("--workers", metavar="N|auto", help="processes of qstress that share the lanes")
 @click.option("--fleet", metavar="URL", help="guests run on the workers of this scheduler of dask's")
 @report_option
-@click.option("-q", "--quiet", is_flag=True, help="no progress")
+@quiet_option
 @click.option("-v", "--verbose", is_flag=True, help="a line for each trial")
 @click.option("--no-progress", is_flag=True, help="neither how far it is nor findings as they come")
 def soak(

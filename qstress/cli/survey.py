@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from qstress.cli.options import format_option, unsafe_option
+from qstress.cli.options import format_option, quiet_option, unsafe_option
 from qstress.errors import ConfigError
 
 _DANGEROUS = ("one", "all")
@@ -27,7 +27,7 @@ _DANGEROUS = ("one", "all")
               help="survey only the commands in FILE, a line each")  # fmt: skip
 @click.option("--html", type=click.Path(dir_okay=False, path_type=Path), metavar="FILE", help="write a page, too")
 @unsafe_option
-@click.option("-q", "--quiet", is_flag=True, help="no progress")
+@quiet_option
 @format_option
 def survey_commands(
     binaries: tuple[str, ...], arguments: tuple[str, ...], accel: str, sendings: int, bringups: int, sample: int,

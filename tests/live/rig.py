@@ -12,6 +12,7 @@ from typing import Any
 import anyio
 
 from qstress.errors import RigError, rig_error_in
+from qstress.firmware.kernels import guest_kernel
 from qstress.guest.live import Guest
 from qstress.interposer import build as interposer
 from qstress.interposer.windows import Log
@@ -48,6 +49,15 @@ HAMMER = HammerSpec("info registers -a", "hmp", Rate(None, "max"))
 def stock(**more: Any) -> Build:
     """The host's own QEMU."""
     return Build("stock", QEMU, "", "", **more)
+
+
+def why_no_kernel() -> str:
+    """Return why no guest can boot a kernel here; empty where one can."""
+    try:
+        guest_kernel("auto", Path("/"))
+    except RigError as error:
+        return str(error)
+    return ""
 
 
 def pretending(*, fixed: bool = False) -> Build:

@@ -12,30 +12,20 @@ from typing import Any
 
 import pytest
 
-from qstress.errors import RigError
 from qstress.firmware.base import ApFault
 from qstress.firmware.kernels import guest_kernel
 from qstress.firmware.linux_console import LinuxBoot
 from qstress.model import Accel, Confidence, FindingClass, LinuxGuest, Outcome, Trial
-from tests.live.rig import bring_up, planned, run, stock
+from tests.live.rig import bring_up, planned, run, stock, why_no_kernel
 
 MEMORY = ("-m", "256M")
 long = pytest.mark.skipif("TEST_LONG" not in os.environ, reason="takes minutes: set TEST_LONG=1")
 
 
-def has_kernel() -> str:
-    """Return why no guest can boot a kernel here; empty where one can."""
-    try:
-        guest_kernel("auto", Path("/"))
-    except RigError as error:
-        return str(error)
-    return ""
-
-
 pytestmark = [
     pytest.mark.qemu,
     pytest.mark.timeout(300),
-    pytest.mark.skipif(bool(has_kernel()), reason=f"NOT shown with a Linux guest: {has_kernel()}"),
+    pytest.mark.skipif(bool(why_no_kernel()), reason=f"NOT shown with a Linux guest: {why_no_kernel()}"),
 ]
 
 

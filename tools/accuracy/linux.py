@@ -5,12 +5,11 @@ from __future__ import annotations
 from functools import partial
 from pathlib import Path
 
-from qstress.errors import RigError
 from qstress.firmware.base import ApFault
 from qstress.firmware.kernels import guest_kernel
 from qstress.model import Accel, FindingClass, LinuxGuest, Outcome
 from qstress.trial.process_run import run_trial
-from tests.live.rig import stock
+from tests.live.rig import stock, why_no_kernel
 from tools.accuracy.kind import COMPUTING, Batch, Kind, Load
 from tools.accuracy.table import HEALTHY, Truth, truth
 
@@ -31,18 +30,10 @@ async def _boot(
     batch.book(true, result.verdict, result.detection_s)
 
 
-def _impossible() -> str:
-    try:
-        guest_kernel("auto", Path("/"))
-    except RigError as error:
-        return str(error)
-    return ""
-
-
 LINUX = [
     Kind(
         name, trials, partial(_boot, true=true, **more), Accel.TCG, _GROUP, lanes=COMPUTING, load=load, fault=said,
-        impossible=_impossible(),
+        impossible=why_no_kernel(),
     )
     for name, trials, true, said, load, more in (
         ("healthy, Linux, tcg -smp 4", 250, HEALTHY, "", Load.SHARE, {}),
