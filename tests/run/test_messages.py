@@ -3,11 +3,12 @@ from __future__ import annotations
 import os
 import pickle
 import random
+from dataclasses import dataclass
 
 import pytest
 
 from qstress.guest.process import Process
-from qstress.model import Evidence, FindingClass, Outcome, StormCount, Verdict
+from qstress.model import Evidence, FindingClass, Outcome, StormCount, Trial, Verdict
 from qstress.run.messages import Began, Ended, Finished, Inbox, Kicked, Mailbox, Message, Over, Run, Taken, encoded
 from qstress.trial.context import FinishedTrial, TrialContext
 from tests.samples import result, trial
@@ -42,6 +43,29 @@ def test_only_what_is_ours_is_taken() -> None:
     body = pickle.dumps(Evil())
     with pytest.raises(pickle.UnpicklingError, match=r"posix\.system is not passed between hosts"):
         list(Inbox().feed(len(body).to_bytes(4, "big") + body))
+
+
+@dataclass
+class Attribute:
+    """Pickled as a member of an enumeration is by Python 3.11.2."""
+
+    of: object
+    name: str
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return getattr, (self.of, self.name)
+
+
+def sent(attribute: Attribute) -> list[object]:
+    body = pickle.dumps(attribute)
+    return list(Inbox().feed(len(body).to_bytes(4, "big") + body))
+
+
+def test_a_member_is_taken_as_every_python_pickles_it_and_no_other_attribute() -> None:
+    assert sent(Attribute(Outcome, "HANG")) == [Outcome.HANG]
+    for of in (Verdict(Outcome.OK, ""), Trial, "text", Outcome):
+        with pytest.raises(pickle.UnpicklingError, match=r"an attribute of .* is not passed between hosts"):
+            sent(Attribute(of, "__class__"))
 
 
 class Starts:
