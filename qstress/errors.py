@@ -13,6 +13,8 @@ A rig error makes a trial ``rig``: never counted as passed, never as failed.
 from __future__ import annotations
 
 import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 #: Exit codes of a run or session that a signal stopped: 128 and its number, as a shell tells them.
 INTERRUPTED_EXIT = {signal.SIGINT: 130, signal.SIGTERM: 143}
@@ -49,3 +51,17 @@ def rig_error_in(group: BaseExceptionGroup[BaseException]) -> RigError:
         error = error.exceptions[0]
     assert isinstance(error, RigError)
     return error
+
+
+@contextmanager
+def rig_errors_alone() -> Iterator[None]:
+    """Let a :class:`RigError` that task groups have put into exception groups out of the block by itself.
+
+    Not by ``except*``: what is raised there is in a group again until Python 3.11.3 (CPython gh-103590).
+    """
+    try:
+        yield
+    except BaseExceptionGroup as group:
+        if group.split(RigError)[1] is not None:
+            raise
+        raise rig_error_in(group) from None

@@ -72,7 +72,7 @@ async def _follow(watcher: Watcher, every_s: float, textfile: Path | None, form:
 
     import anyio
 
-    from qstress.errors import INTERRUPTED_EXIT, RigError, rig_error_in
+    from qstress.errors import INTERRUPTED_EXIT, rig_errors_alone
     from qstress.host.watch import changes, watch_rounds
     from qstress.metrics.watched import write_watch_textfile
 
@@ -90,12 +90,9 @@ async def _follow(watcher: Watcher, every_s: float, textfile: Path | None, form:
                 write_watch_textfile(textfile, [each.seen.state for each in seen], hangs, at.timestamp())
 
     await watcher.connect()
-    try:
-        with anyio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
-            async with anyio.create_task_group() as tasks:
-                tasks.start_soon(show)
-                number = await anext(signals)
-                tasks.cancel_scope.cancel()
-    except* RigError as group:
-        raise rig_error_in(group) from None
+    with rig_errors_alone(), anyio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(show)
+            number = await anext(signals)
+            tasks.cancel_scope.cancel()
     return INTERRUPTED_EXIT[number]

@@ -140,6 +140,7 @@ async def _one_boot(build: Build, shape: Shape, sandbox: bool) -> Counters:
                 await guest.control.hmp("info registers -a", timeout_s=_BOOT_TIMEOUT_S)
             return read_counters(log_fd)
     except* GuestError as group:
-        raise RigError(f"{build.binary}: it does not stay alive for a check: {group.exceptions[0]}") from group
+        died = group.exceptions[0]
     finally:
         os.close(log_fd)
+    raise RigError(f"{build.binary}: it does not stay alive for a check: {died}") from died

@@ -18,7 +18,7 @@ from typing import Protocol
 
 import anyio
 
-from qstress.errors import RigError, rig_error_in
+from qstress.errors import RigError, rig_errors_alone
 from qstress.model import Evidence, Outcome, Trial, TrialResult
 from qstress.plan.schedule import Plan
 
@@ -120,13 +120,13 @@ class Campaign:
         if self.first_block and self.stop.decided():
             self.drain(Reason.DECIDED)
         try:
-            with anyio.CancelScope(deadline=self._cut_at()) as all_lanes:
+            with rig_errors_alone(), anyio.CancelScope(deadline=self._cut_at()) as all_lanes:
                 async with anyio.create_task_group() as tasks:
                     for lane in range(self.lanes):
                         tasks.start_soon(self._lane, lane)
-        except* RigError as group:
+        except RigError:
             self.reason = Reason.ERROR
-            raise rig_error_in(group) from None
+            raise
         if all_lanes.cancelled_caught:
             self.drain(Reason.DURATION)
         assert self.reason is not None

@@ -22,7 +22,7 @@ from anyio.abc import TaskGroup
 from distributed import Client, LocalCluster, Security
 
 from qstress.config.settings import FleetSettings, Settings
-from qstress.errors import RigError, rig_error_in
+from qstress.errors import RigError, rig_errors_alone
 from qstress.host.worker import WorkerFacts, look_at_worker, unfit
 from qstress.model import Build, Host
 from qstress.run.campaign import PlaceLost
@@ -137,7 +137,7 @@ async def staffed(fleet: Fleet, settings: Settings, run: str) -> AsyncIterator[N
     """
     lanes = -(-settings.lanes // settings.workers)
     logging.getLogger("distributed").setLevel(logging.CRITICAL)  # what it has to say we say
-    try:
+    with rig_errors_alone():
         async with _client(settings) as client, anyio.create_task_group() as tasks:
             crew = _Crew(client, fleet, settings, run, lanes)
             tasks.start_soon(crew.watch, tasks)
@@ -146,8 +146,6 @@ async def staffed(fleet: Fleet, settings: Settings, run: str) -> AsyncIterator[N
             finally:
                 tasks.cancel_scope.cancel()
                 await crew.dismiss()
-    except* RigError as group:
-        raise rig_error_in(group) from None
 
 
 @asynccontextmanager

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from anyio import to_thread
 
-from qstress.errors import RigError, rig_error_in
+from qstress.errors import RigError, rig_error_in, rig_errors_alone
 from qstress.interposer import windows
 from qstress.interposer.windows import Log, since
 from qstress.model import Milestone, Outcome, Trial, TrialResult, Verdict
@@ -65,14 +65,12 @@ async def run_process(trials: Sequence[Trial], context: TrialContext, coordinato
     """
     run = _ProcessRun(trials, context, coordinator)
     by_process = trials[0].cell.stratum.shape.restart == "process"
-    try:
+    with rig_errors_alone():
         while run.todo and run.more_wanted:
             if by_process:
                 run.take([await run.in_a_process_of_its_own()])
             else:
                 await run.in_one_process()
-    except* RigError as group:
-        raise rig_error_in(group) from group
 
 
 class _ProcessRun:
